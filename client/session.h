@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* session.h - chapterctl's connection to the local daemon, and what every command is given.
+ * Protocol: include/chapterd/control.h.  No database, no keys. */
+#ifndef CHAPTERCTL_SESSION_H
+#define CHAPTERCTL_SESSION_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "chapterd/control.h"
+#include "proto/mp.h"
+
+enum exit_code { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_UNREACHABLE = 3, EXIT_DIFFERENCES = 4 };
+enum output_form { OUTPUT_TEXT, OUTPUT_JSON, OUTPUT_CSV };
+
+/* Global options, before the noun. */
+struct options {
+    const char *socket_path; /* NULL: found by the rules */
+    enum output_form form;
+    int watch_seconds; /* 0: once */
+    bool quiet;
+    bool verbose;
+    bool color; /* decided: terminal, NO_COLOR and --color */
+    double timeout_seconds;
+};
+
+struct session;
+
+/* Nothing is sent yet.  USAGE with a printed error if the path is too long. */
+enum status session_open(const struct options *options, struct session **out) MUST_CHECK;
+void session_close(struct session **session);
+const struct options *session_options(const struct session *session);
+
+/* One request and its reply.  args and *out_result are JSON objects; the caller owns both
+ * (args is not taken).  On failure an error with its remedy has been printed to stderr (as JSON
+ * under --json) and the code is returned: EXIT_FAILED, EXIT_UNREACHABLE, ... */
+enum exit_code session_request(struct session *session, const char *command, json_t *args, json_t **out_result) MUST_CHECK;
+
+/* Pipelined: up to window requests are under way, replies come back in the order of sending. */
+enum exit_code session_send(struct session *session, const char *command, json_t *args) MUST_CHECK;
+enum exit_code session_receive(struct session *session, json_t **out_result) MUST_CHECK;
+
+/* Prints "chapterctl: what happened" and "  try: remedy" to stderr, or {"error","remedy"}. */
+void report_error(const struct options *options, const char *remedy, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Writes text with control, C1 and bidi characters made visible; what all output goes through. */
+void print_escaped(FILE *stream, const char *text);
+/* The same into a heap string of the caller. NULL only without memory. */
+char *escape_text(const char *text);
+
+/* JSON <-> the strict MessagePack of the protocol (sorted keys).  Binary values have no JSON form
+ * and do not occur in control messages.  NULL / false without memory or on a forbidden value. */
+json_t *json_of_mp(struct slice value);
+bool mp_write_json(struct mp_writer *writer, const json_t *value);
+
+#endif

@@ -1,0 +1,457 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* apply.c - the one path by which changes become rows: judge first, then put. */
+#include "daemon/node_internal.h"
+
+#include <sodium.h>
+#include <string.h>
+#include <unicase.h>
+#include <uninorm.h>
+
+#define ID_SLOTS (2 * EVENT_CHANGES_MAX)
+
+void row_version_of(const struct store_row *row, struct row_version *out_version)
+{
+    out_version->type = row->type;
+    out_version->tiers = row->tiers;
+    memcpy(out_version->seq, row->seq, sizeof out_version->seq);
+    memcpy(out_version->salt, row->salt, SALT_SIZE);
+    memcpy(out_version->value, row->value, sizeof out_version->value);
+}
+
+/* --- the set of ids of one list ------------------------------------------------------------ */
+
+static void ids_clear(struct node *node)
+{
+    memset(node->id_set, 0, ID_SLOTS * sizeof *node->id_set);
+}
+
+static size_t id_slot(struct node *node, const uint8_t id[ID_SIZE])
+{
+    static const uint8_t none[ID_SIZE] = { 0 };
+    uint64_t hash;
+    size_t i;
+
+    /* Ids of UUIDv7 begin alike: the random end tells them apart. */
+    memcpy(&hash, id + 8, sizeof hash);
+    for (i = (hash * 0x9e3779b97f4a7c15ull >> 40) % ID_SLOTS;
+         memcmp(node->id_set[i], none, ID_SIZE) != 0 && memcmp(node->id_set[i], id, ID_SIZE) != 0;
+         i = (i + 1) % ID_SLOTS)
+        ;
+    return i;
+}
+
+static bool ids_have(struct node *node, const uint8_t id[ID_SIZE])
+{
+    return memcmp(node->id_set[id_slot(node, id)], id, ID_SIZE) == 0;
+}
+
+static bool ids_add(struct node *node, const uint8_t id[ID_SIZE])
+{
+    const size_t slot = id_slot(node, id);
+
+    if (memcmp(node->id_set[slot], id, ID_SIZE) == 0)
+        return false;
+    memcpy(node->id_set[slot], id, ID_SIZE);
+    return true;
+}
+
+/* --- persons (HQ) --------------------------------------------------------------------------- */
+
+/* NFC, trimmed, lower-cased; hashed, so that the table holds no address. */
+static bool email_hash(struct slice email, uint8_t out_hash[PERSON_HASH_SIZE])
+{
+    uint8_t normal[1024];
+    size_t size = sizeof normal;
+
+    while (email.size > 0 && (email.data[0] == ' ' || email.data[0] == '\t')) {
+        email.data++;
+        email.size--;
+    }
+    while (email.size > 0 &&
+           (email.data[email.size - 1] == ' ' || email.data[email.size - 1] == '\t'))
+        email.size--;
+    if (email.size == 0)
+        return false;
+    if (u8_tolower(email.data, email.size, NULL, UNINORM_NFC, normal, &size) != normal)
+        return false; /* too long for an address, or no memory: it counts as one of its own */
+    crypto_generichash(out_hash, PERSON_HASH_SIZE, normal, size, NULL, 0);
+    return true;
+}
+
+static enum status get_row_of_tier(struct node *node, const struct node_feed *feed, int tier,
+                                   const uint8_t id[ID_SIZE], struct store_row *out_row)
+{
+    const uint32_t number = feed->record.tier[tier].number;
+    enum status status = NOT_FOUND;
+
+    memset(out_row, 0, sizeof *out_row);
+    if (number != 0)
+        status = store_get_row(&node->txn, number, id, out_row);
+    if (status == NOT_FOUND || (status == OK && !(out_row->tiers & (1u << tier)))) {
+        out_row->tiers = 0;
+        return OK;
+    }
+    return status;
+}
+
+enum status apply_person(struct node *node, uint32_t index, const uint8_t id[ID_SIZE])
+{
+    const struct node_feed *feed = node->feeds[index];
+    enum person_form form = PERSON_NONE;
+    uint8_t hash[PERSON_HASH_SIZE] = { 0 };
+    struct member_facts facts;
+    struct store_row row;
+    struct slice email;
+    enum status status;
+
+    memset(&facts, 0, sizeof facts);
+    if ((status = get_row_of_tier(node, feed, TIER_FEDERATION, id, &row)) != OK)
+        return status;
+    if (row.tiers != 0 && row.type == RECORD_MEMBER &&
+        !value_is_removal(row.value[TIER_FEDERATION]))
+        member_facts_of(row.value[TIER_FEDERATION], &facts);
+    if (facts.kind == KIND_INDIVIDUAL && facts.status == MEMBER_ACTIVE) {
+        if ((status = get_row_of_tier(node, feed, TIER_HQ, id, &row)) != OK)
+            return status;
+        if (row.tiers != 0 && !value_is_removal(row.value[TIER_HQ])) {
+            form = PERSON_ANONYMOUS;
+            if (mp_map_get_text(row.value[TIER_HQ], "email", &email) && email_hash(email, hash))
+                form = PERSON_HASHED;
+        }
+    }
+    return store_set_person(&node->txn, feed->replica.feed.origin, id, form, hash);
+}
+
+/* --- judging -------------------------------------------------------------------------------- */
+
+static enum status get_version(struct store_txn *txn, uint32_t number, const uint8_t id[ID_SIZE],
+                               struct row_version *out_version)
+{
+    struct store_row row;
+    enum status status;
+
+    memset(out_version, 0, sizeof *out_version);
+    if (number == 0)
+        return OK;
+    status = store_get_row(txn, number, id, &row);
+    if (status == NOT_FOUND)
+        return OK;
+    if (status == OK)
+        row_version_of(&row, out_version);
+    return status;
+}
+
+/* Both tiers' versions, though they may live under different numbers. */
+static enum status get_versions(struct node *node, const struct node_feed *feed,
+                                const uint8_t id[ID_SIZE], struct row_version *out_version)
+{
+    const uint32_t federation = feed->record.tier[TIER_FEDERATION].number;
+    const uint32_t hq = feed->record.tier[TIER_HQ].number;
+    struct row_version other;
+    enum status status;
+
+    status = get_version(&node->txn, federation != 0 ? federation : hq, id, out_version);
+    if (status != OK || federation == 0 || hq == 0 || federation == hq)
+        return status;
+    out_version->tiers &= TIERS_FEDERATION;
+    if ((status = get_version(&node->txn, hq, id, &other)) != OK)
+        return status;
+    if (other.tiers & TIERS_HQ) {
+        out_version->type = other.type;
+        out_version->tiers |= TIERS_HQ;
+        out_version->seq[TIER_HQ] = other.seq[TIER_HQ];
+        memcpy(out_version->salt, other.salt, SALT_SIZE);
+        out_version->value[TIER_HQ] = other.value[TIER_HQ];
+    }
+    return OK;
+}
+
+/* Removals that the head's horizon passes go, unless the list has a newer version of the id. */
+static enum status judge_horizon(struct node *node, const struct node_feed *feed, unsigned tiers,
+                                 const struct head *head, struct judge *judge)
+{
+    for (int tier = 0; tier < TIERS_PUBLISHED; tier++) {
+        uint8_t ids[HORIZON_REMOVALS_MAX + 1][ID_SIZE];
+        const struct store_feed_tier *held = &feed->record.tier[tier];
+        size_t count = 0;
+        enum status status;
+
+        if (!(tiers & (1u << tier)) || held->number == 0 || head->horizon <= held->horizon)
+            continue;
+        status = store_list_removals(&node->txn, held->number, 1u << tier, held->horizon,
+                                     head->horizon, ids, HORIZON_REMOVALS_MAX + 1, &count);
+        if (status != OK)
+            return status;
+        for (size_t i = 0; i < count; i++) {
+            struct row_version old;
+
+            if (ids_have(node, ids[i]))
+                continue;
+            if ((status = get_version(&node->txn, held->number, ids[i], &old)) != OK)
+                return status;
+            judge_drop(judge, 1u << tier, ids[i], &old);
+        }
+    }
+    return OK;
+}
+
+static enum status judge_list(struct node *node, const struct node_feed *feed, unsigned tiers,
+                              const struct head *head, struct change_source *source,
+                              struct judge *judge)
+{
+    struct change change;
+    size_t count = 0;
+    enum status status;
+
+    for (int tier = 0; tier < TIERS_PUBLISHED; tier++)
+        if (tiers & (1u << tier)) {
+            status = store_get_sum(&node->txn, feed->record.tier[tier].number, (enum tier)tier,
+                                   &judge->sum[tier]);
+            if (status != OK)
+                return status;
+        }
+    ids_clear(node);
+    source->rewind(source->context);
+    while (source->next(source->context, &change)) {
+        struct row_version old;
+
+        /* A build's rows are unique by their index; a message's are checked here. */
+        if (count++ < EVENT_CHANGES_MAX && !ids_add(node, change.id)) {
+            judge->contradiction = true;
+            return OK;
+        }
+        if ((status = get_versions(node, feed, change.id, &old)) != OK)
+            return status;
+        judge_change(judge, &change, &old);
+    }
+    return judge_horizon(node, feed, tiers, head, judge);
+}
+
+/* --- putting -------------------------------------------------------------------------------- */
+
+/* The tiers of change that are newer than what is held. */
+static unsigned news_of(const struct judge *judge, unsigned tiers, const struct change *change,
+                        const struct row_version *old)
+{
+    unsigned news = 0;
+
+    for (int tier = 0; tier < TIERS_PUBLISHED; tier++) {
+        const unsigned bit = 1u << tier;
+
+        if ((tiers & change->tiers & bit) && change->seq > judge->from[tier] &&
+            !((old->tiers & bit) && old->seq[tier] >= change->seq))
+            news |= bit;
+    }
+    return news;
+}
+
+static enum status put_tiers(struct node *node, const struct node_feed *feed, unsigned news,
+                             const struct change *change)
+{
+    const uint32_t federation = feed->record.tier[TIER_FEDERATION].number;
+    const uint32_t hq = feed->record.tier[TIER_HQ].number;
+    struct change part = *change;
+    enum status status = OK;
+
+    if (news == TIERS_BOTH && federation == hq) {
+        part.tiers = TIERS_BOTH;
+        return store_put_row(&node->txn, federation, &part);
+    }
+    if (news & TIERS_FEDERATION) {
+        part.tiers = TIERS_FEDERATION;
+        status = store_put_row(&node->txn, federation, &part);
+    }
+    if (status == OK && (news & TIERS_HQ)) {
+        part.tiers = TIERS_HQ;
+        status = store_put_row(&node->txn, hq, &part);
+    }
+    return status;
+}
+
+static enum status put_change(struct node *node, uint32_t index, unsigned news,
+                              const struct change *change, const struct row_version *old)
+{
+    const struct node_feed *feed = node->feeds[index];
+    struct census_delta deltas[CENSUS_DELTAS_MAX];
+    size_t count = 0;
+    enum status status;
+
+    if (news & TIERS_FEDERATION) {
+        const struct slice before =
+            old->tiers & TIERS_FEDERATION ? old->value[TIER_FEDERATION] : SLICE_NONE;
+
+        if (change->type == RECORD_MEMBER)
+            count = census_deltas(before, change->value[TIER_FEDERATION], deltas);
+    }
+    if ((status = put_tiers(node, feed, news, change)) != OK)
+        return status;
+    for (size_t i = 0; i < count; i++) {
+        status = node_census_add(node, feed->record.tier[TIER_FEDERATION].number, &deltas[i]);
+        if (status == OK)
+            status = node_census_add(node, 0, &deltas[i]);
+        if (status != OK)
+            return status;
+    }
+    node->counters.changes_applied++;
+    return node->is_hq ? apply_person(node, index, change->id) : OK;
+}
+
+static enum status drop_behind_horizon(struct node *node, const struct node_feed *feed,
+                                       unsigned tiers, const struct head *head)
+{
+    for (int tier = 0; tier < TIERS_PUBLISHED; tier++) {
+        uint8_t ids[HORIZON_REMOVALS_MAX + 1][ID_SIZE];
+        const struct store_feed_tier *held = &feed->record.tier[tier];
+        size_t count = 0;
+        enum status status;
+
+        if (!(tiers & (1u << tier)) || head->horizon <= held->horizon)
+            continue;
+        status = store_list_removals(&node->txn, held->number, 1u << tier, held->horizon,
+                                     head->horizon, ids, HORIZON_REMOVALS_MAX + 1, &count);
+        for (size_t i = 0; status == OK && i < count; i++)
+            status = store_drop_row(&node->txn, held->number, 1u << tier, ids[i]);
+        if (status != OK)
+            return status;
+    }
+    return OK;
+}
+
+/* Tiers without a number get one; both share it when they begin together. */
+static enum status give_numbers(struct node *node, struct node_feed *feed, unsigned tiers)
+{
+    uint32_t number = 0;
+    enum status status;
+
+    for (int tier = 0; tier < TIERS_PUBLISHED; tier++) {
+        if (!(tiers & (1u << tier)) || feed->record.tier[tier].number != 0)
+            continue;
+        if (number == 0 && feed->record.tier[1 - tier].number != 0)
+            number = feed->record.tier[1 - tier].number;
+        if (number == 0 && (status = store_new_number(&node->txn, &number)) != OK)
+            return status;
+        feed->record.tier[tier].number = number;
+    }
+    return OK;
+}
+
+static enum status put_list(struct node *node, uint32_t index, unsigned tiers,
+                            const struct head *head, struct change_source *source,
+                            const struct judge *judge)
+{
+    struct node_feed *feed = node->feeds[index];
+    struct change change;
+    enum status status;
+
+    if ((status = give_numbers(node, feed, tiers)) != OK)
+        return status;
+    source->rewind(source->context);
+    while (source->next(source->context, &change)) {
+        struct row_version old;
+        unsigned news;
+
+        if ((status = get_versions(node, feed, change.id, &old)) != OK)
+            return status;
+        if ((news = news_of(judge, tiers, &change, &old)) == 0)
+            continue;
+        if ((status = put_change(node, index, news, &change, &old)) != OK)
+            return status;
+    }
+    if ((status = drop_behind_horizon(node, feed, tiers, head)) != OK)
+        return status;
+    for (int tier = 0; tier < TIERS_PUBLISHED; tier++)
+        if (tiers & (1u << tier)) {
+            status = store_put_sum(&node->txn, feed->record.tier[tier].number, (enum tier)tier,
+                                   &judge->sum[tier]);
+            if (status != OK)
+                return status;
+        }
+    return OK;
+}
+
+enum status apply_advance(struct node *node, uint32_t index, unsigned tiers,
+                          const struct head *head, struct slice envelope)
+{
+    struct node_feed *feed = node->feeds[index];
+    enum status status;
+
+    for (int tier = 0; tier < TIERS_PUBLISHED; tier++)
+        if (tiers & (1u << tier)) {
+            status = signed_head_set(&feed->record.tier[tier].head, envelope);
+            ASSERT(status == OK); /* head_read took it: it fits */
+            feed->record.tier[tier].horizon = head->horizon;
+        }
+    feed_advance(&feed->replica.feed, tiers, head);
+    if (feed->replica.feed.freeze == FREEZE_NONE)
+        feed->record.hold = FEED_OK;
+    if ((status = store_put_feed(&node->txn, &feed->record)) != OK ||
+        (status = store_put_head(&node->txn, head, envelope)) != OK)
+        return status;
+    node_step(node, &(struct replica_input){
+                        .kind = INPUT_ADVANCED, .feed = index, .tiers = tiers });
+    if (strcmp(feed->replica.feed.origin, "hq") == 0)
+        node->roster_changed = true;
+    sync_feed_advanced(node, index);
+    return OK;
+}
+
+enum status apply_list(struct node *node, uint32_t index, unsigned tiers, const struct head *head,
+                       struct slice envelope, struct change_source *source,
+                       unsigned *out_applied)
+{
+    struct node_feed *feed = node->feeds[index];
+    uint64_t from[TIERS_PUBLISHED];
+    struct judge judge;
+    unsigned good;
+    enum status status;
+
+    for (int tier = 0; tier < TIERS_PUBLISHED; tier++)
+        from[tier] = feed->replica.feed.tier[tier].seq;
+    if (node_writing(node) == NULL)
+        return node->turn_error;
+    judge_init(&judge, feed->replica.feed.origin, tiers, from, head->seq);
+    if ((status = judge_list(node, feed, tiers, head, source, &judge)) != OK)
+        return node_turn_fails(node, status);
+    good = judge_verdict(&judge, head);
+    if (good != 0) {
+        if ((status = put_list(node, index, good, head, source, &judge)) != OK ||
+            (status = apply_advance(node, index, good, head, envelope)) != OK)
+            return node_turn_fails(node, status);
+    }
+    *out_applied = good;
+    return OK;
+}
+
+/* --- flipping ------------------------------------------------------------------------------- */
+
+enum status apply_flip(struct node *node, uint32_t index, unsigned tiers, uint32_t number,
+                       const struct head *head, struct slice envelope)
+{
+    struct node_feed *feed = node->feeds[index];
+    enum status status;
+
+    if (node_writing(node) == NULL)
+        return node->turn_error;
+    if ((status = node_census_flush(node)) != OK)
+        return node_turn_fails(node, status);
+    for (int tier = 0; tier < TIERS_PUBLISHED && status == OK; tier++) {
+        const uint32_t old = feed->record.tier[tier].number;
+
+        if (!(tiers & (1u << tier)))
+            continue;
+        if (old != 0 && tier == TIER_FEDERATION)
+            status = store_census_merge(&node->txn, old, -1);
+        if (old != 0 && status == OK)
+            status = store_discard(&node->txn, feed->replica.feed.origin, old, 1u << tier);
+        if (status == OK && tier == TIER_FEDERATION)
+            status = store_census_merge(&node->txn, number, 1);
+        feed->record.tier[tier].number = number;
+    }
+    if (status == OK)
+        status = apply_advance(node, index, tiers, head, envelope);
+    if (status == OK && node->is_hq)
+        status = persons_mark(node, index, 1);
+    node->sweep_more = true;
+    node->counters.snapshots_applied++;
+    return node_turn_fails(node, status);
+}

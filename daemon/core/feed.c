@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* feed.c - which heads were accepted, and what a further head is to them. */
+#include "daemon/core/feed.h"
+
+#include <string.h>
+
+void feed_init(struct feed *feed, const char *origin)
+{
+    memset(feed, 0, sizeof *feed);
+    ASSERT(strlen(origin) < CODE_SIZE);
+    memcpy(feed->origin, origin, strlen(origin));
+}
+
+void feed_mark_of(const struct head *head, struct feed_mark *out_mark)
+{
+    memset(out_mark, 0, sizeof *out_mark);
+    out_mark->epoch = head->epoch;
+    out_mark->seq = head->seq;
+    out_mark->prev_seq = head->prev_seq;
+    out_mark->horizon = head->horizon;
+    memcpy(out_mark->hash, head->hash, HASH_SIZE);
+    memcpy(out_mark->prev_hash, head->prev_hash, HASH_SIZE);
+}
+
+int feed_compare(uint64_t epoch_a, uint64_t seq_a, uint64_t epoch_b, uint64_t seq_b)
+{
+    if (epoch_a != epoch_b)
+        return epoch_a < epoch_b ? -1 : 1;
+    if (seq_a != seq_b)
+        return seq_a < seq_b ? -1 : 1;
+    return 0;
+}
+
+static bool marks_conflict(const struct feed_mark *a, const struct feed_mark *b)
+{
+    if (a->epoch != b->epoch || memcmp(a->hash, b->hash, HASH_SIZE) == 0)
+        return false;
+    if (a->prev_seq < b->seq && b->prev_seq < a->seq)
+        return true;
+    if (a->seq == b->prev_seq && memcmp(a->hash, b->prev_hash, HASH_SIZE) != 0)
+        return true;
+    return b->seq == a->prev_seq && memcmp(b->hash, a->prev_hash, HASH_SIZE) != 0;
+}
+
+const struct feed_mark *feed_conflict(const struct feed *feed, const struct head *head)
+{
+    struct feed_mark mark;
+
+    feed_mark_of(head, &mark);
+    for (size_t i = 0; i < feed->head_count; i++)
+        if (marks_conflict(&feed->heads[i], &mark))
+            return &feed->heads[i];
+    return NULL;
+}
+
+const struct feed_mark *feed_beat_conflict(const struct feed *feed, const struct beat *beat)
+{
+    return feed_contradicts(feed, beat->epoch, beat->seq, beat->head_hash);
+}
+
+const struct feed_mark *feed_contradicts(const struct feed *feed, uint64_t epoch, uint64_t seq,
+                                         const uint8_t hash[HASH_SIZE])
+{
+    for (size_t i = 0; i < feed->head_count; i++) {
+        const struct feed_mark *mark = &feed->heads[i];
+
+        if (mark->epoch != epoch)
+            continue;
+        if (mark->seq == seq && memcmp(mark->hash, hash, HASH_SIZE) != 0)
+            return mark;
+        if (mark->prev_seq < seq && seq < mark->seq)
+            return mark;
+    }
+    return NULL;
+}
+
+bool feed_remembers(const struct feed *feed, const struct head *head)
+{
+    for (size_t i = 0; i < feed->head_count; i++)
+        if (feed->heads[i].epoch == head->epoch && feed->heads[i].seq == head->seq &&
+            memcmp(feed->heads[i].hash, head->hash, HASH_SIZE) == 0)
+            return true;
+    return false;
+}
+
+enum feed_verdict feed_judge(const struct feed *feed, enum tier tier, const struct feed_term *term,
+                             const struct head *head, uint64_t since,
+                             const struct feed_mark **out_other)
+{
+    const struct feed_mark *mine = &feed->tier[tier];
+    const struct feed_mark *other;
+
+    if (head->epoch > term->epoch ||
+        (head->epoch == term->epoch && head->instance != term->instance))
+        return FEED_LATER_EPOCH;
+    if (head->epoch < term->epoch && head->seq > term->closed_seq)
+        return FEED_CLOSED_EPOCH;
+    if (feed->freeze != FREEZE_NONE && head->epoch <= feed->freeze_epoch)
+        return FEED_FROZEN;
+    /* Heads of a closed epoch are evidence only: they freeze nothing. */
+    if (head->epoch == term->epoch && (other = feed_conflict(feed, head)) != NULL) {
+        *out_other = other;
+        return FEED_FORK;
+    }
+    if (feed_compare(head->epoch, head->seq, mine->epoch, mine->seq) <= 0)
+        return FEED_KNOWN;
+    if (mine->seq != 0 && head->epoch != mine->epoch)
+        return FEED_SNAPSHOT;
+    if (since > mine->seq)
+        return FEED_GAP;
+    if (mine->seq != 0 && head->horizon > mine->seq)
+        return FEED_SNAPSHOT;
+    return FEED_EXTENDS;
+}
+
+void feed_remember(struct feed *feed, const struct feed_mark *mark)
+{
+    for (size_t i = 0; i < feed->head_count; i++)
+        if (feed->heads[i].epoch == mark->epoch &&
+            memcmp(feed->heads[i].hash, mark->hash, HASH_SIZE) == 0)
+            return;
+    feed->heads[feed->head_next] = *mark;
+    feed->head_next = (feed->head_next + 1) % HEADS_KEPT;
+    if (feed->head_count < HEADS_KEPT)
+        feed->head_count++;
+}
+
+void feed_advance(struct feed *feed, unsigned tiers, const struct head *head)
+{
+    struct feed_mark mark;
+
+    feed_mark_of(head, &mark);
+    for (int tier = 0; tier < TIERS_PUBLISHED; tier++) {
+        if (!(tiers & (1u << tier)))
+            continue;
+        ASSERT(feed_compare(mark.epoch, mark.seq, feed->tier[tier].epoch,
+                            feed->tier[tier].seq) >= 0);
+        feed->tier[tier] = mark;
+    }
+    if (feed->freeze != FREEZE_NONE && mark.epoch > feed->freeze_epoch)
+        feed->freeze = FREEZE_NONE;
+    feed_remember(feed, &mark);
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* feed.h - one origin's run of changes, as this node knows it: which heads it accepted, and what a
+ * further head is to it.  Pure: no clock, no I/O, no allocation.  The caller owns every struct. */
+#ifndef CHAPTERD_FEED_H
+#define CHAPTERD_FEED_H
+
+#include "proto/head.h"
+
+/* A head without what only the digest check needs. */
+struct feed_mark {
+    uint64_t epoch;
+    uint64_t seq; /* 0: none yet */
+    uint64_t prev_seq;
+    uint64_t horizon;
+    uint8_t hash[HASH_SIZE];
+    uint8_t prev_hash[HASH_SIZE];
+};
+
+/* Why a feed takes nothing more in the epoch that is held. */
+enum feed_freeze { FREEZE_NONE, FREEZE_FORKED, FREEZE_DIVERGED };
+
+struct feed {
+    char origin[CODE_SIZE];
+    struct feed_mark tier[TIERS_PUBLISHED]; /* the head each held tier stands at */
+    enum feed_freeze freeze;
+    uint64_t freeze_epoch;
+    struct feed_mark heads[HEADS_KEPT]; /* accepted ones, to see a fork; a ring */
+    size_t head_count;
+    size_t head_next;
+};
+
+/* What the roster says of an origin: the epoch in force, who signs in it, where the last closed. */
+struct feed_term {
+    uint64_t epoch;
+    uint64_t instance;
+    uint64_t closed_seq;
+};
+
+/* What a peer sends is judged; it is never an error. */
+enum feed_verdict {
+    FEED_EXTENDS,      /* leads on from my state: recompute the digests and see */
+    FEED_KNOWN,        /* not newer than what I have */
+    FEED_GAP,          /* begins after my state */
+    FEED_SNAPSHOT,     /* newer, but only a list from 0 can lead there */
+    FEED_FORK,         /* conflicts with a head that I accepted: proof of two histories */
+    FEED_FROZEN,       /* the origin's epoch is frozen here */
+    FEED_LATER_EPOCH,  /* my roster does not know that epoch or instance yet */
+    FEED_CLOSED_EPOCH, /* of an epoch that HQ closed, beyond where it closed */
+    FEED_VERDICT_COUNT
+};
+
+void feed_init(struct feed *feed, const char *origin);
+void feed_mark_of(const struct head *head, struct feed_mark *out_mark);
+/* -1, 0, 1 by (epoch, seq). */
+int feed_compare(uint64_t epoch_a, uint64_t seq_a, uint64_t epoch_b, uint64_t seq_b);
+
+/* Judges a well-formed head whose signature was verified, with a list that starts at since
+ * (0: from nothing).  On FEED_FORK, *out_other is the remembered head it conflicts with. */
+enum feed_verdict feed_judge(const struct feed *feed, enum tier tier, const struct feed_term *term,
+                             const struct head *head, uint64_t since,
+                             const struct feed_mark **out_other);
+/* True if the exact head was accepted before: for dropping duplicates unverified. */
+bool feed_remembers(const struct feed *feed, const struct head *head);
+/* The remembered head that head or beat conflicts with; NULL if none. */
+const struct feed_mark *feed_conflict(const struct feed *feed, const struct head *head);
+const struct feed_mark *feed_beat_conflict(const struct feed *feed, const struct beat *beat);
+/* A remembered head that covers seq of epoch with another hash than the given: what to show a peer
+ * that says it stands there.  NULL if memory does not reach. */
+const struct feed_mark *feed_contradicts(const struct feed *feed, uint64_t epoch, uint64_t seq,
+                                         const uint8_t hash[HASH_SIZE]);
+
+/* The tiers of the set now stand at head, which is remembered.  A head never goes down. */
+void feed_advance(struct feed *feed, unsigned tiers, const struct head *head);
+void feed_remember(struct feed *feed, const struct feed_mark *mark);
+
+#endif

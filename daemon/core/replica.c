@@ -1,0 +1,470 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* replica.c - what to fetch from whom, and when to try again. */
+#include "daemon/core/replica.h"
+
+#include <string.h>
+
+/* xorshift64*: jitter needs no more, and a seed repeats it. */
+static uint64_t jitter(struct replica *replica, uint64_t below)
+{
+    uint64_t x = replica->random_state;
+
+    x ^= x >> 12;
+    x ^= x << 25;
+    x ^= x >> 27;
+    replica->random_state = x;
+    return below == 0 ? 0 : (x * 2685821657736338717ull >> 33) % below;
+}
+
+static void emit(struct replica_effects *effects, struct replica_effect effect)
+{
+    if (effects->count < REPLICA_EFFECTS_MAX)
+        effects->list[effects->count++] = effect;
+}
+
+static bool is_newer(const struct replica_claim *claim, const struct feed_mark *mark)
+{
+    return feed_compare(claim->epoch, claim->seq, mark->epoch, mark->seq) > 0;
+}
+
+/* Is what peer claims worth fetching?  To mend damage, the head that I stand at already is. */
+static bool is_wanted(const struct replica_claim *claim, const struct replica_feed *feed, int tier)
+{
+    const struct feed_mark *mark = &feed->feed.tier[tier];
+
+    return is_newer(claim, mark) ||
+           (feed->tier[tier].damaged && claim->epoch == mark->epoch && claim->seq == mark->seq);
+}
+
+static void raise_target(struct replica_feed *feed, int tier, uint64_t epoch, uint64_t seq,
+                         int64_t now_ms)
+{
+    struct replica_tier *state = &feed->tier[tier];
+
+    if (!feed->followed[tier])
+        return;
+    if (feed_compare(epoch, seq, state->target.epoch, state->target.seq) > 0)
+        state->target = (struct replica_claim){ epoch, seq };
+    if (is_newer(&state->target, &feed->feed.tier[tier]) && state->behind_since_ms == 0)
+        state->behind_since_ms = now_ms;
+}
+
+static int64_t backoff(struct replica *replica, uint32_t failures)
+{
+    const uint32_t shift = failures < 8 ? failures : 8;
+    int64_t pause = (int64_t)RETRY_MS_MIN << shift;
+
+    if (pause > RETRY_MS_MAX)
+        pause = RETRY_MS_MAX;
+    return pause + (int64_t)jitter(replica, (uint64_t)pause / 2 + 1);
+}
+
+static void end_pull(struct replica *replica, struct replica_pull *pull)
+{
+    if (!pull->active)
+        return;
+    pull->active = false;
+    ASSERT(replica->pulls > 0);
+    replica->pulls--;
+}
+
+static void fail_pull(struct replica *replica, uint32_t index, struct replica_pull *pull,
+                      int64_t now_ms, struct replica_effects *effects)
+{
+    struct replica_feed *feed = replica->feeds[index];
+
+    for (int tier = 0; tier < TIERS_PUBLISHED; tier++) {
+        struct replica_tier *state = &feed->tier[tier];
+
+        if (!(pull->tiers & (1u << tier)))
+            continue;
+        state->retry_at_ms = now_ms + backoff(replica, state->failures);
+        if (state->failures < 16)
+            state->failures++;
+    }
+    emit(effects, (struct replica_effect){ .kind = EFFECT_DROPPED,
+                                           .peer = pull->peer,
+                                           .feed = index,
+                                           .tiers = pull->tiers,
+                                           .request = pull->request });
+    end_pull(replica, pull);
+}
+
+struct replica_pull *replica_pull_of(struct replica *replica, uint64_t request, uint32_t *out_feed)
+{
+    for (size_t i = 0; i < replica->feed_count; i++)
+        for (int slot = 0; slot < TIERS_PUBLISHED; slot++) {
+            struct replica_pull *pull = &replica->feeds[i]->pull[slot];
+
+            if (pull->active && pull->request == request) {
+                *out_feed = (uint32_t)i;
+                return pull;
+            }
+        }
+    return NULL;
+}
+
+static bool has_mismatched(const struct replica_tier *state, uint32_t peer)
+{
+    for (uint32_t i = 0; i < state->mismatches; i++)
+        if (state->mismatch_peer[i] == peer)
+            return true;
+    return false;
+}
+
+/* The peer to ask: one that claims more than I have; rather the origin, then HQ, then any; rather
+ * one whose list has not failed me.  Tier hq comes from its origin alone. */
+static bool choose_peer(const struct replica *replica, uint32_t index, int tier, uint32_t *out_peer)
+{
+    const struct replica_feed *feed = replica->feeds[index];
+    int best_rank = -1;
+    const size_t start = feed->tier[tier].failures;
+
+    for (size_t k = 0; k < replica->peer_count; k++) {
+        const uint32_t i = (uint32_t)((k + start) % replica->peer_count);
+        const struct replica_peer *peer = replica->peers[i];
+        const bool origin = strcmp(peer->code, feed->feed.origin) == 0;
+        int rank = 0;
+
+        if (!peer->up || !is_wanted(&peer->claim[index][tier], feed, tier))
+            continue;
+        if (tier == TIER_HQ && !origin)
+            continue;
+        if (!has_mismatched(&feed->tier[tier], i))
+            rank += 8;
+        /* After failures everybody is as good as the origin: it may be the one that fails. */
+        if (feed->tier[tier].failures < 2)
+            rank += origin ? 4 : strcmp(peer->code, "hq") == 0 ? 2 : 0;
+        if (rank > best_rank) {
+            best_rank = rank;
+            *out_peer = i;
+        }
+    }
+    return best_rank >= 0;
+}
+
+static bool marks_equal(const struct feed_mark *a, const struct feed_mark *b)
+{
+    return a->epoch == b->epoch && a->seq == b->seq && memcmp(a->hash, b->hash, HASH_SIZE) == 0;
+}
+
+static void start_pull(struct replica *replica, uint32_t index, int tier, uint32_t peer,
+                       int64_t now_ms, struct replica_effects *effects)
+{
+    struct replica_feed *feed = replica->feeds[index];
+    const struct feed_mark *mine = feed->feed.tier;
+    struct replica_pull *pull = &feed->pull[tier];
+    const bool origin = strcmp(replica->peers[peer]->code, feed->feed.origin) == 0;
+
+    if (effects->count == REPLICA_EFFECTS_MAX)
+        return;
+    memset(pull, 0, sizeof *pull);
+    pull->tiers = 1u << tier;
+    /* Both at once where both stand at the same head and come from the origin. */
+    if (tier == TIER_FEDERATION && feed->followed[TIER_HQ] && origin &&
+        !feed->pull[TIER_HQ].active && marks_equal(&mine[TIER_FEDERATION], &mine[TIER_HQ]) &&
+        feed->tier[TIER_FEDERATION].snapshot == feed->tier[TIER_HQ].snapshot &&
+        is_newer(&replica->peers[peer]->claim[index][TIER_HQ], &mine[TIER_HQ]))
+        pull->tiers = TIERS_BOTH;
+    pull->active = true;
+    pull->peer = peer;
+    pull->request = ++replica->next_request;
+    if (!feed->tier[tier].snapshot) {
+        pull->epoch = mine[tier].epoch;
+        pull->since = mine[tier].seq;
+    }
+    pull->deadline_ms = now_ms + WANT_TIMEOUT_MS;
+    replica->pulls++;
+    emit(effects, (struct replica_effect){ .kind = EFFECT_WANT,
+                                           .peer = peer,
+                                           .feed = index,
+                                           .tiers = pull->tiers,
+                                           .epoch = pull->epoch,
+                                           .since = pull->since,
+                                           .request = pull->request });
+}
+
+static void note_time(struct replica_effects *effects, int64_t at_ms)
+{
+    if (at_ms < effects->next_ms)
+        effects->next_ms = at_ms;
+}
+
+static bool frozen(const struct feed *feed, uint64_t epoch)
+{
+    return feed->freeze != FREEZE_NONE && epoch <= feed->freeze_epoch;
+}
+
+static void plan_tier(struct replica *replica, uint32_t index, int tier, int64_t now_ms,
+                      struct replica_effects *effects)
+{
+    struct replica_feed *feed = replica->feeds[index];
+    struct replica_tier *state = &feed->tier[tier];
+    struct replica_pull *pull = &feed->pull[tier];
+    uint32_t peer;
+
+    if (pull->active) {
+        if (now_ms >= pull->deadline_ms)
+            fail_pull(replica, index, pull, now_ms, effects);
+        else
+            note_time(effects, pull->deadline_ms);
+        if (pull->active)
+            return;
+    }
+    if (!feed->followed[tier] || !feed->fetchable || feed->own)
+        return;
+    if (tier == TIER_HQ && feed->pull[TIER_FEDERATION].active &&
+        (feed->pull[TIER_FEDERATION].tiers & TIERS_HQ))
+        return;
+    if (frozen(&feed->feed, state->target.epoch) || !is_wanted(&state->target, feed, tier))
+        return;
+    if (!choose_peer(replica, index, tier, &peer))
+        return;
+    if (now_ms < state->retry_at_ms) {
+        note_time(effects, state->retry_at_ms);
+        return;
+    }
+    if (replica->pulls >= PULLS_MAX)
+        return; /* the end of one plans again */
+    start_pull(replica, index, tier, peer, now_ms, effects);
+    if (feed->pull[tier].active)
+        note_time(effects, feed->pull[tier].deadline_ms);
+}
+
+static void plan(struct replica *replica, int64_t now_ms, struct replica_effects *effects)
+{
+    effects->next_ms = INT64_MAX;
+    for (size_t i = 0; i < replica->feed_count; i++)
+        for (int tier = 0; tier < TIERS_PUBLISHED; tier++)
+            plan_tier(replica, (uint32_t)i, tier, now_ms, effects);
+}
+
+static void on_claim(struct replica *replica, const struct replica_input *input, int64_t now_ms)
+{
+    struct replica_feed *feed = replica->feeds[input->feed];
+
+    for (int tier = 0; tier < TIERS_PUBLISHED; tier++) {
+        struct replica_claim *claim;
+        struct replica_tier *state = &feed->tier[tier];
+
+        if (!(input->tiers & (1u << tier)))
+            continue;
+        claim = &replica->peers[input->peer]->claim[input->feed][tier];
+        *claim = (struct replica_claim){ input->epoch, input->seq };
+        if (!is_newer(claim, &feed->feed.tier[tier]))
+            continue;
+        /* The event itself is probably on its way: give it the time that a gap is given. */
+        if (!is_newer(&state->target, &feed->feed.tier[tier]) && state->retry_at_ms < now_ms &&
+            feed->feed.tier[tier].seq != 0)
+            state->retry_at_ms =
+                now_ms + GAP_WAIT_MS + (int64_t)jitter(replica, GAP_WAIT_MS);
+        raise_target(feed, tier, input->epoch, input->seq, now_ms);
+    }
+}
+
+static void on_advanced(struct replica *replica, const struct replica_input *input, int64_t now_ms)
+{
+    struct replica_feed *feed = replica->feeds[input->feed];
+
+    for (int tier = 0; tier < TIERS_PUBLISHED; tier++) {
+        struct replica_tier *state = &feed->tier[tier];
+        const struct feed_mark *mark = &feed->feed.tier[tier];
+
+        if (!(input->tiers & (1u << tier)))
+            continue;
+        state->failures = 0;
+        state->retry_at_ms = 0;
+        state->snapshot = false;
+        state->damaged = false;
+        state->counted = false;
+        state->mismatches = 0;
+        state->behind_since_ms = 0;
+        if (is_newer(&state->target, mark))
+            state->behind_since_ms = now_ms;
+        else
+            state->target = (struct replica_claim){ mark->epoch, mark->seq };
+    }
+}
+
+static void on_mismatch(struct replica *replica, const struct replica_input *input, int64_t now_ms,
+                        struct replica_effects *effects)
+{
+    struct replica_feed *feed = replica->feeds[input->feed];
+    unsigned recount = 0;
+
+    for (int tier = 0; tier < TIERS_PUBLISHED; tier++) {
+        struct replica_tier *state = &feed->tier[tier];
+
+        if (!(input->tiers & (1u << tier)))
+            continue;
+        if (!has_mismatched(state, input->peer) && state->mismatches < MISMATCH_PEERS_MAX)
+            state->mismatch_peer[state->mismatches++] = input->peer;
+        if (!state->counted && feed->feed.tier[tier].seq != 0)
+            recount |= 1u << tier;
+        if (state->mismatches >= 2 ||
+            strcmp(replica->peers[input->peer]->code, feed->feed.origin) == 0)
+            state->snapshot = true;
+        state->retry_at_ms = now_ms + backoff(replica, state->failures);
+        if (state->failures < 16)
+            state->failures++;
+    }
+    if (recount != 0)
+        emit(effects, (struct replica_effect){
+                          .kind = EFFECT_RECOUNT, .feed = input->feed, .tiers = recount });
+}
+
+static void on_recounted(struct replica *replica, const struct replica_input *input)
+{
+    struct replica_feed *feed = replica->feeds[input->feed];
+
+    for (int tier = 0; tier < TIERS_PUBLISHED; tier++) {
+        struct replica_tier *state = &feed->tier[tier];
+
+        if (!(input->tiers & (1u << tier)))
+            continue;
+        state->counted = input->clean;
+        state->damaged = !input->clean;
+        if (!input->clean) {
+            state->snapshot = true;
+            state->retry_at_ms = 0;
+            if (state->target.seq == 0)
+                state->target = (struct replica_claim){ feed->feed.tier[tier].epoch,
+                                                        feed->feed.tier[tier].seq };
+        }
+    }
+}
+
+static void on_peer_down(struct replica *replica, const struct replica_input *input, int64_t now_ms,
+                         struct replica_effects *effects)
+{
+    memset(replica->peers[input->peer]->claim, 0, sizeof replica->peers[input->peer]->claim);
+    for (size_t i = 0; i < replica->feed_count; i++)
+        for (int tier = 0; tier < TIERS_PUBLISHED; tier++) {
+            struct replica_pull *pull = &replica->feeds[i]->pull[tier];
+
+            if (pull->active && pull->peer == input->peer) {
+                fail_pull(replica, (uint32_t)i, pull, now_ms, effects);
+                /* Its going is no fault of the others: ask the next at once. */
+                for (int t = 0; t < TIERS_PUBLISHED; t++)
+                    replica->feeds[i]->tier[t].retry_at_ms = 0;
+            }
+        }
+}
+
+void replica_step(struct replica *replica, const struct replica_input *input, int64_t now_ms,
+                  struct replica_effects *out_effects)
+{
+    struct replica_pull *pull;
+    uint32_t index;
+
+    switch (input->kind) {
+    case INPUT_CLAIM:
+    case INPUT_GAP:
+        on_claim(replica, input, now_ms);
+        break;
+    case INPUT_HEARD:
+        for (int tier = 0; tier < TIERS_PUBLISHED; tier++)
+            if (input->tiers & (1u << tier))
+                raise_target(replica->feeds[input->feed], tier, input->epoch, input->seq, now_ms);
+        break;
+    case INPUT_CHUNK:
+        if ((pull = replica_pull_of(replica, input->request, &index)) != NULL) {
+            pull->deadline_ms = now_ms + WANT_TIMEOUT_MS;
+            pull->next_index++;
+        }
+        break;
+    case INPUT_ADVANCED:
+        on_advanced(replica, input, now_ms);
+        break;
+    case INPUT_ENDED:
+        if ((pull = replica_pull_of(replica, input->request, &index)) != NULL)
+            end_pull(replica, pull);
+        break;
+    case INPUT_FAILED:
+        if ((pull = replica_pull_of(replica, input->request, &index)) != NULL)
+            fail_pull(replica, index, pull, now_ms, out_effects);
+        break;
+    case INPUT_MISMATCH:
+        on_mismatch(replica, input, now_ms, out_effects);
+        break;
+    case INPUT_RECOUNTED:
+        on_recounted(replica, input);
+        break;
+    case INPUT_PEER_DOWN:
+        on_peer_down(replica, input, now_ms, out_effects);
+        break;
+    case INPUT_TICK:
+        plan(replica, now_ms, out_effects);
+        break;
+    }
+}
+
+bool replica_may_prove(const struct replica_feed *feed, enum tier tier, const struct head *head)
+{
+    return feed->tier[tier].counted && !feed->tier[tier].damaged &&
+           feed->feed.tier[tier].epoch == head->epoch &&
+           feed->feed.tier[tier].seq >= head->horizon;
+}
+
+const char *feed_state_name(enum feed_state state)
+{
+    static const char *const names[] = { "current", "behind", "stale", "forked", "revoked" };
+
+    return names[state];
+}
+
+void hq_beats_note(struct hq_beats *beats, uint64_t boot, uint64_t counter, int64_t now_ms)
+{
+    if (hq_beats_age(beats, boot, counter, now_ms) >= 0)
+        return; /* heard before: a repetition makes it no younger */
+    beats->list[beats->next].boot = boot;
+    beats->list[beats->next].counter = counter;
+    beats->list[beats->next].at_ms = now_ms;
+    beats->next = (beats->next + 1) % HQ_BEATS_KEPT;
+    if (beats->count < HQ_BEATS_KEPT)
+        beats->count++;
+}
+
+int64_t hq_beats_age(const struct hq_beats *beats, uint64_t boot, uint64_t counter, int64_t now_ms)
+{
+    for (size_t i = 0; i < beats->count; i++)
+        if (beats->list[i].boot == boot && beats->list[i].counter == counter)
+            return now_ms - beats->list[i].at_ms;
+    return -1;
+}
+
+bool hq_beats_heard(const struct hq_beats *beats, int64_t now_ms)
+{
+    for (size_t i = 0; i < beats->count; i++)
+        if (now_ms - beats->list[i].at_ms < BEAT_FRESH_MS)
+            return true;
+    return false;
+}
+
+enum feed_state replica_feed_state(const struct replica_feed *feed, const struct hq_beats *beats,
+                                   bool is_hq, int64_t now_ms)
+{
+    const struct feed_mark *mine = &feed->feed.tier[TIER_FEDERATION];
+    int64_t age;
+
+    if (frozen(&feed->feed, mine->epoch))
+        return STATE_FORKED;
+    if (!feed->fetchable && !feed->own)
+        return STATE_REVOKED;
+    if (feed->own)
+        return STATE_CURRENT;
+    if (is_newer(&feed->tier[TIER_FEDERATION].target, mine))
+        return STATE_BEHIND;
+    if (feed->beat.boot == 0)
+        return STATE_STALE;
+    if (feed_compare(feed->beat.epoch, feed->beat.seq, mine->epoch, mine->seq) > 0)
+        return STATE_BEHIND;
+    if (strcmp(feed->feed.origin, "hq") == 0)
+        return now_ms - feed->beat_at_ms < BEAT_FRESH_MS ? STATE_CURRENT : STATE_STALE;
+    age = hq_beats_age(beats, feed->beat.hq_boot, feed->beat.hq_counter, now_ms);
+    if (age >= 0 && age < BEAT_FRESH_MS)
+        return STATE_CURRENT;
+    if (!is_hq && !hq_beats_heard(beats, now_ms) && now_ms - feed->beat_at_ms < BEAT_FRESH_MS)
+        return STATE_CURRENT; /* HQ is away: by arrival, and status says so */
+    return STATE_STALE;
+}

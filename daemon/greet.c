@@ -1,0 +1,568 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* greet.c - links, hellos, vectors and beats: who has what, and is it still the newest? */
+#include "daemon/node_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define IN_LINK_SILENT_MS 35000 /* a peer that dialled us says something every VECTOR_INTERVAL_MS */
+#define ANSWER_HQ_AFTER_MS 5000 /* an own beat at most so often because HQ's was heard */
+#define OWN_BEAT_SPACING_MS 1000
+
+/* --- links ---------------------------------------------------------------------------------- */
+
+static struct link *link_by_handle(struct node *node, transport_link handle)
+{
+    for (size_t i = 0; i < node->link_count; i++)
+        if (node->links[i].handle == handle)
+            return &node->links[i];
+    return NULL;
+}
+
+static struct link *oldest_in_link(struct node *node)
+{
+    struct link *oldest = NULL;
+
+    for (size_t i = 0; i < node->link_count; i++)
+        if (!node->links[i].dialled &&
+            (oldest == NULL || node->links[i].last_seen_ms < oldest->last_seen_ms))
+            oldest = &node->links[i];
+    return oldest;
+}
+
+static struct link *link_of(struct node *node, const struct transport_message *message,
+                            uint32_t peer)
+{
+    struct link *link = link_by_handle(node, message->link);
+
+    if (link == NULL && !message->dialled) {
+        link = node->link_count < LINKS_MAX ? &node->links[node->link_count++]
+                                            : oldest_in_link(node);
+        if (link == NULL)
+            return NULL;
+        memset(link, 0, sizeof *link);
+        link->handle = message->link;
+        memcpy(link->key, message->key, KEY_SIZE);
+    }
+    if (link != NULL) {
+        link->peer = peer;
+        link->last_seen_ms = node_now(node);
+        node->peers[peer]->up = true;
+    }
+    return link;
+}
+
+static void peer_maybe_down(struct node *node, uint32_t peer)
+{
+    if (peer == NO_PEER || !node->peers[peer]->up)
+        return;
+    for (size_t i = 0; i < node->link_count; i++) {
+        const struct link *link = &node->links[i];
+
+        if (link->peer == peer && (!link->dialled || link->up))
+            return;
+    }
+    node->peers[peer]->up = false;
+    node_step(node, &(struct replica_input){ .kind = INPUT_PEER_DOWN, .peer = peer });
+}
+
+void sync_on_link_up(struct node *node, const struct transport_message *message)
+{
+    struct link *link = link_by_handle(node, message->link);
+
+    if (link == NULL)
+        return;
+    link->up = true;
+    link->denied = false;
+    log_event(LOG_NOTICE, "event=link_up peer=%s address=%s",
+              link->peer != NO_PEER ? node->peers[link->peer]->code : "?", link->address);
+    sync_greet(node, link);
+}
+
+void sync_on_link_down(struct node *node, const struct transport_message *message)
+{
+    struct link *link = link_by_handle(node, message->link);
+
+    if (link == NULL)
+        return;
+    if (link->up || (message->kind == TRANSPORT_DENIED && !link->denied))
+        log_event(LOG_NOTICE, "event=%s peer=%s address=%s",
+                  message->kind == TRANSPORT_DENIED ? "link_denied" : "link_down",
+                  link->peer != NO_PEER ? node->peers[link->peer]->code : "?", link->address);
+    link->up = false;
+    link->greeted = false;
+    link->denied = message->kind == TRANSPORT_DENIED;
+    peer_maybe_down(node, link->peer);
+}
+
+static void expire_in_links(struct node *node, int64_t now)
+{
+    for (size_t i = 0; i < node->link_count;) {
+        struct link *link = &node->links[i];
+        const uint32_t peer = link->peer;
+
+        if (link->dialled || now - link->last_seen_ms < IN_LINK_SILENT_MS) {
+            i++;
+            continue;
+        }
+        *link = node->links[--node->link_count];
+        peer_maybe_down(node, peer);
+    }
+}
+
+/* --- the vector ----------------------------------------------------------------------------- */
+
+static int compare_origins(const void *a, const void *b, void *context)
+{
+    const struct node *node = context;
+    const uint32_t *left = a;
+    const uint32_t *right = b;
+
+    return strcmp(node->feeds[*left]->replica.feed.origin,
+                  node->feeds[*right]->replica.feed.origin);
+}
+
+/* Indices of the feeds that have a head, in ascending order of origin. */
+static size_t ordered_feeds(struct node *node, uint32_t out_order[ORIGINS_MAX])
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < node->replica.feed_count; i++)
+        if (node->feeds[i]->replica.feed.tier[TIER_FEDERATION].seq != 0)
+            out_order[count++] = (uint32_t)i;
+    qsort_r(out_order, count, sizeof *out_order, compare_origins, node);
+    return count;
+}
+
+static void entry_of(const struct node_feed *feed, struct wire_hello_entry *out_entry)
+{
+    const struct feed_mark *federation = &feed->replica.feed.tier[TIER_FEDERATION];
+    const struct feed_mark *hq = &feed->replica.feed.tier[TIER_HQ];
+
+    memset(out_entry, 0, sizeof *out_entry);
+    memcpy(out_entry->origin, feed->replica.feed.origin, CODE_SIZE);
+    out_entry->epoch = federation->epoch;
+    out_entry->seq = federation->seq;
+    memcpy(out_entry->hash, federation->hash, HASH_SIZE);
+    out_entry->hq_epoch = hq->epoch;
+    out_entry->hq_seq = hq->seq;
+    out_entry->beat = slice_of(feed->beat.bytes, feed->beat.size);
+    if (feed->beat.size == 0)
+        out_entry->beat = SLICE_NONE;
+}
+
+static const uint8_t *vector_hash(struct node *node)
+{
+    if (!node->vector_known) {
+        static struct wire_hello_entry entries[ORIGINS_MAX];
+        uint32_t order[ORIGINS_MAX];
+        const size_t count = ordered_feeds(node, order);
+
+        for (size_t i = 0; i < count; i++)
+            entry_of(node->feeds[order[i]], &entries[i]);
+        wire_vector_hash(entries, count, node->vector_hash);
+        node->vector_known = true;
+    }
+    return node->vector_hash;
+}
+
+static void send_hello(struct node *node, struct link *link, bool reply)
+{
+    struct mp_writer *writer = node_writer(node);
+    struct wire_hello hello = { .version = PROTOCOL_VERSION, .reply = reply };
+    uint32_t order[ORIGINS_MAX];
+    const size_t count = ordered_feeds(node, order);
+
+    memcpy(hello.federation, node->federation, HASH_SIZE);
+    memcpy(hello.code, node->code, CODE_SIZE);
+    wire_write_hello_begin(writer, &hello, count);
+    for (size_t i = 0; i < count; i++) {
+        struct wire_hello_entry entry;
+
+        entry_of(node->feeds[order[i]], &entry);
+        wire_write_entry(writer, &entry);
+    }
+    node_send(node, link->handle, mp_writer_bytes(writer));
+    link->hello_due_ms = 0;
+    link->hello_sent_ms = node_now(node);
+}
+
+void sync_greet(struct node *node, struct link *link)
+{
+    send_hello(node, link, false);
+}
+
+static void send_vector(struct node *node)
+{
+    struct mp_writer *writer = node_writer(node);
+
+    wire_write_vector(writer, vector_hash(node));
+    node_publish(node, "", mp_writer_bytes(writer));
+    for (size_t i = 0; i < node->link_count; i++)
+        if (node->links[i].dialled && node->links[i].up)
+            node_send(node, node->links[i].handle, mp_writer_bytes(writer));
+    node->vector_at_ms = node_now(node) + VECTOR_INTERVAL_MS;
+}
+
+static void on_vector(struct node *node, struct link *link, struct slice message)
+{
+    struct wire_vector vector;
+    const int64_t now = node_now(node);
+
+    if (wire_read_vector(message, &vector) != OK) {
+        node->counters.messages_malformed++;
+        return;
+    }
+    memcpy(link->vector, vector.hash, HASH_SIZE);
+    if (memcmp(vector.hash, vector_hash(node), HASH_SIZE) == 0) {
+        for (size_t i = 0; i < node->replica.feed_count; i++) {
+            const struct feed_mark *mark =
+                &node->feeds[i]->replica.feed.tier[TIER_FEDERATION];
+
+            node->peers[link->peer]->claim[i][TIER_FEDERATION] =
+                (struct replica_claim){ mark->epoch, mark->seq };
+        }
+        link->hello_due_ms = 0;
+    } else if (link->hello_due_ms == 0) {
+        link->hello_due_ms = now + GAP_WAIT_MS + (int64_t)(node->replica.random_state % 200);
+        if (link->hello_due_ms < link->hello_sent_ms + HELLO_RETRY_MS)
+            link->hello_due_ms = link->hello_sent_ms + HELLO_RETRY_MS;
+    }
+}
+
+/* --- hello ---------------------------------------------------------------------------------- */
+
+static void on_own_entry(struct node *node, const struct link *link,
+                         const struct wire_hello_entry *entry)
+{
+    struct node_feed *own = node->feeds[node->own_feed];
+    const struct feed_mark *other =
+        feed_contradicts(&own->replica.feed, entry->epoch, entry->seq, entry->hash);
+
+    node->peers[link->peer]->claim[node->own_feed][TIER_FEDERATION] =
+        (struct replica_claim){ entry->epoch, entry->seq };
+    node->peers[link->peer]->claim[node->own_feed][TIER_HQ] =
+        (struct replica_claim){ entry->hq_epoch, entry->hq_seq };
+    if (other != NULL)
+        sync_show_head(node, link, node->own_feed, other);
+}
+
+static void on_entry(struct node *node, const struct link *link,
+                     const struct wire_hello_entry *entry)
+{
+    const uint32_t index = node_feed_index(node, entry->origin);
+    const struct feed_mark *other;
+    struct replica_input claim = { .kind = INPUT_CLAIM, .peer = link->peer, .feed = index };
+    struct beat beat;
+
+    if (index == NO_PEER)
+        return;
+    if (entry->beat.size != 0 && beat_read(entry->beat, &beat) == OK &&
+        strcmp(beat.origin, entry->origin) == 0)
+        sync_note_beat(node, &beat, entry->beat);
+    if (node->feeds[index]->replica.own) {
+        on_own_entry(node, link, entry);
+        return;
+    }
+    other = feed_contradicts(&node->feeds[index]->replica.feed, entry->epoch, entry->seq,
+                             entry->hash);
+    if (other != NULL && entry->seq != 0)
+        sync_show_head(node, link, index, other);
+    claim.tiers = TIERS_FEDERATION;
+    claim.epoch = entry->epoch;
+    claim.seq = entry->seq;
+    node_step(node, &claim);
+    if (node->is_hq && strcmp(node->peers[link->peer]->code, entry->origin) == 0) {
+        claim.tiers = TIERS_HQ;
+        claim.epoch = entry->hq_epoch;
+        claim.seq = entry->hq_seq;
+        node_step(node, &claim);
+    }
+}
+
+static void on_hello(struct node *node, struct link *link, struct slice message)
+{
+    struct wire_hello hello;
+    struct wire_hello_entry entry;
+
+    if (wire_read_hello(message, &hello) != OK) {
+        node->counters.messages_malformed++;
+        return;
+    }
+    if (memcmp(hello.federation, node->federation, HASH_SIZE) != 0 ||
+        strcmp(hello.code, node->peers[link->peer]->code) != 0) {
+        node->counters.peers_refused++;
+        return;
+    }
+    node->counters.hellos++;
+    link->greeted = true;
+    while (wire_next_entry(&hello.entries, &entry))
+        on_entry(node, link, &entry);
+    if (!hello.reply)
+        send_hello(node, link, true);
+    if (!node->hello_done && (hello.reply || link->dialled))
+        node->hello_done = true;
+    /* A new link wants to know that I am alive now: HQ's beat starts everybody's. */
+    if (node->is_hq && !hello.reply)
+        sync_beat_soon(node, OWN_BEAT_SPACING_MS);
+}
+
+/* --- beats ---------------------------------------------------------------------------------- */
+
+void sync_beat_soon(struct node *node, int64_t spacing_ms)
+{
+    const int64_t at = node->last_beat_ms + spacing_ms;
+    const int64_t now = node_now(node);
+    const int64_t due = at > now ? at : now;
+
+    if (due < node->beat_at_ms)
+        node->beat_at_ms = due;
+}
+
+static void send_beat_bytes(struct node *node, const char *origin, struct slice envelope)
+{
+    struct mp_writer *writer = node_writer(node);
+
+    wire_write_beat(writer, envelope);
+    node_publish(node, origin, mp_writer_bytes(writer));
+    if (strcmp(origin, node->code) != 0)
+        return;
+    for (size_t i = 0; i < node->link_count; i++)
+        if (node->links[i].dialled && node->links[i].up)
+            node_send(node, node->links[i].handle, mp_writer_bytes(writer));
+}
+
+static void own_beat(struct node *node)
+{
+    struct node_feed *own = node->feeds[node->own_feed];
+    const struct feed_mark *mark = &own->replica.feed.tier[TIER_FEDERATION];
+    const int64_t now = node_now(node);
+    struct beat beat = { .epoch = mark->epoch, .seq = mark->seq };
+
+    node->beat_at_ms = now + BEAT_INTERVAL_MS;
+    node->last_beat_ms = now;
+    if (mark->seq == 0 || node->recovering || own->replica.feed.freeze != FREEZE_NONE)
+        return;
+    memcpy(beat.federation, node->federation, HASH_SIZE);
+    memcpy(beat.origin, node->code, CODE_SIZE);
+    memcpy(beat.head_hash, mark->hash, HASH_SIZE);
+    beat.boot = node->boot;
+    beat.counter = ++node->beat_counter;
+    if (node->is_hq) {
+        node->hq_seen_boot = beat.boot;
+        node->hq_seen_counter = beat.counter;
+        hq_beats_note(&node->hq_beats, beat.boot, beat.counter, now);
+    }
+    beat.hq_boot = node->hq_seen_boot;
+    beat.hq_counter = node->hq_seen_counter;
+    beat_sign(&beat, &node->identity.sign, &own->beat);
+    own->replica.beat = beat;
+    own->replica.beat_at_ms = now;
+    send_beat_bytes(node, node->code, slice_of(own->beat.bytes, own->beat.size));
+}
+
+static bool beat_is_newer(const struct beat *beat, const struct beat *than)
+{
+    return beat->boot != than->boot ? beat->boot > than->boot : beat->counter > than->counter;
+}
+
+static void note_hq_beat(struct node *node, const struct beat *beat)
+{
+    const bool restarted = beat->boot != node->hq_seen_boot;
+
+    node->hq_seen_boot = beat->boot;
+    node->hq_seen_counter = beat->counter;
+    hq_beats_note(&node->hq_beats, beat->boot, beat->counter, node_now(node));
+    sync_beat_soon(node, restarted ? OWN_BEAT_SPACING_MS : ANSWER_HQ_AFTER_MS);
+}
+
+void sync_note_beat(struct node *node, const struct beat *beat, struct slice envelope)
+{
+    const uint32_t index = node_feed_index(node, beat->origin);
+    const uint8_t *key = roster_sign_key(node, beat->origin);
+    struct node_feed *feed;
+
+    if (index == NO_PEER || key == NULL || envelope.size > SIGNED_BEAT_SIZE_MAX ||
+        memcmp(beat->federation, node->federation, HASH_SIZE) != 0)
+        return;
+    feed = node->feeds[index];
+    if (!feed->replica.own && !beat_is_newer(beat, &feed->replica.beat))
+        return;
+    if (feed->replica.own && feed_compare(beat->epoch, beat->seq,
+                                          feed->replica.feed.tier[0].epoch,
+                                          feed->replica.feed.tier[0].seq) <= 0)
+        return;
+    node->counters.signatures_checked++;
+    if (beat_verify(envelope, key) != OK) {
+        feed->refused++;
+        return;
+    }
+    if (feed->replica.own) {
+        sync_own_head(node, beat->epoch, beat->seq);
+        return;
+    }
+    feed->replica.beat = *beat;
+    feed->replica.beat_at_ms = node_now(node);
+    memcpy(feed->beat.bytes, envelope.data, envelope.size);
+    feed->beat.size = (uint16_t)envelope.size;
+    node_step(node, &(struct replica_input){ .kind = INPUT_HEARD,
+                                             .feed = index,
+                                             .tiers = TIERS_FEDERATION,
+                                             .epoch = beat->epoch,
+                                             .seq = beat->seq });
+    if (strcmp(beat->origin, "hq") == 0)
+        note_hq_beat(node, beat);
+    send_beat_bytes(node, beat->origin, envelope);
+}
+
+static void on_beat(struct node *node, const struct link *link, struct slice message)
+{
+    struct wire_beat wire;
+    struct beat beat;
+    const struct feed_mark *other;
+    uint32_t index;
+
+    if (wire_read_beat(message, &wire) != OK || beat_read(wire.beat, &beat) != OK) {
+        node->counters.messages_malformed++;
+        return;
+    }
+    sync_note_beat(node, &beat, wire.beat);
+    /* It names another head where I stand: show mine, so that who holds the other sees the fork. */
+    index = node_feed_index(node, beat.origin);
+    if (index != NO_PEER &&
+        (other = feed_beat_conflict(&node->feeds[index]->replica.feed, &beat)) != NULL)
+        sync_show_head(node, link, index, other);
+}
+
+/* --- what comes in --------------------------------------------------------------------------- */
+
+static void on_message(struct node *node, struct link *link, struct slice message)
+{
+    switch (wire_type_of(message)) {
+    case WIRE_HELLO:
+        on_hello(node, link, message);
+        break;
+    case WIRE_EVENT:
+        sync_on_event(node, link->peer, message);
+        break;
+    case WIRE_BEAT:
+        on_beat(node, link, message);
+        break;
+    case WIRE_VECTOR:
+        on_vector(node, link, message);
+        break;
+    case WIRE_WANT:
+        serve_on_want(node, link, message);
+        break;
+    case WIRE_CHANGES:
+        pull_on_changes(node, link->peer, link, message);
+        break;
+    case WIRE_CREDIT:
+        serve_on_credit(node, link, message);
+        break;
+    case WIRE_EVIDENCE:
+        sync_on_evidence(node, link->peer, message);
+        break;
+    case WIRE_REFUSAL:
+        pull_on_refusal(node, link->peer, message);
+        break;
+    default:
+        node->counters.messages_malformed++;
+        break;
+    }
+}
+
+/* The peer whom the proven key makes the sender; NO_PEER if it has no place in the roster. */
+static uint32_t sender_of(struct node *node, const uint8_t key[KEY_SIZE])
+{
+    const struct roster_node *found = roster_find_key(node, key);
+
+    if (found == NULL || found->entry.state != CHAPTER_ENROLLED ||
+        strcmp(found->entry.code, node->code) == 0)
+        return NO_PEER;
+    return node_peer_make(node, found->entry.code);
+}
+
+void sync_on_peer(struct node *node, const struct transport_message *message)
+{
+    const uint32_t peer = sender_of(node, message->key);
+    struct link *link;
+
+    if (node->is_hq && !message->dialled && wire_type_of(message->data) == WIRE_ENROL) {
+        enrol_on_message(node, message->link, message->key, message->data);
+        return;
+    }
+    if (peer == NO_PEER || (link = link_of(node, message, peer)) == NULL) {
+        node->counters.peers_refused++;
+        return;
+    }
+    on_message(node, link, message->data);
+}
+
+void sync_on_published(struct node *node, const struct transport_message *message)
+{
+    struct link *link = link_by_handle(node, message->link);
+
+    if (link == NULL || link->peer == NO_PEER)
+        return;
+    switch (wire_type_of(message->data)) {
+    case WIRE_EVENT:
+    case WIRE_BEAT:
+    case WIRE_VECTOR:
+    case WIRE_EVIDENCE:
+        link->last_seen_ms = node_now(node);
+        on_message(node, link, message->data);
+        break;
+    default:
+        node->counters.messages_malformed++;
+        break;
+    }
+}
+
+/* --- timers --------------------------------------------------------------------------------- */
+
+void sync_feed_advanced(struct node *node, uint32_t index)
+{
+    const int64_t now = node_now(node);
+
+    node->vector_known = false;
+    if (node->vector_at_ms > now + VECTOR_AFTER_CHANGE_MS)
+        node->vector_at_ms = now + VECTOR_AFTER_CHANGE_MS;
+    if (node->feeds[index]->replica.own && node->beat_at_ms > now + BEAT_AFTER_HEAD_MS)
+        node->beat_at_ms = now + BEAT_AFTER_HEAD_MS;
+    node->tick_due = true;
+}
+
+void sync_timers(struct node *node)
+{
+    const int64_t now = node_now(node);
+
+    if (now >= node->beat_at_ms)
+        own_beat(node);
+    if (now >= node->vector_at_ms) {
+        send_vector(node);
+        expire_in_links(node, now);
+    }
+    for (size_t i = 0; i < node->link_count; i++) {
+        struct link *link = &node->links[i];
+
+        if (link->hello_due_ms == 0 || now < link->hello_due_ms)
+            continue;
+        link->hello_due_ms = 0;
+        if (memcmp(link->vector, vector_hash(node), HASH_SIZE) != 0)
+            send_hello(node, link, false);
+    }
+}
+
+int64_t sync_next_ms(const struct node *node)
+{
+    int64_t due = node->beat_at_ms < node->vector_at_ms ? node->beat_at_ms : node->vector_at_ms;
+
+    for (size_t i = 0; i < node->link_count; i++)
+        if (node->links[i].hello_due_ms != 0 && node->links[i].hello_due_ms < due)
+            due = node->links[i].hello_due_ms;
+    if (!node->hello_done && node->started_ms + SIGN_WAIT_MS < due &&
+        node_now(node) < node->started_ms + SIGN_WAIT_MS)
+        due = node->started_ms + SIGN_WAIT_MS;
+    return due;
+}

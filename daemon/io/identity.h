@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* identity.h - a node's directory: DIR/keys (0700, files 0600), DIR/lock, and its keys.
+ *
+ * Key files are text of one line, written to a temporary file, synced, renamed, parent synced;
+ * others' permission bits on one are an error, not a warning. */
+#ifndef CHAPTERD_IDENTITY_H
+#define CHAPTERD_IDENTITY_H
+
+#include "proto/head.h"
+
+struct identity {
+    struct sign_key sign;
+    uint8_t curve_public[KEY_SIZE];
+    uint8_t curve_secret[KEY_SIZE];
+};
+
+/* Makes DIR (0700, parents too) and DIR/keys with fresh keys.  EXISTS if there are keys. */
+enum status identity_create(const char *dir, struct identity *out_identity) MUST_CHECK;
+/* NOT_FOUND; DENIED if a file is readable by others or not by us; INVALID if it is garbled. */
+enum status identity_load(const char *dir, struct identity *out_identity) MUST_CHECK;
+void identity_wipe(struct identity *identity);
+/* Fresh Ed25519 key pair, and its printed form "recovery1-" + base32-like groups, for paper. */
+void identity_make_sign_key(struct sign_key *out_key);
+void identity_format_recovery(const struct sign_key *key, char out_text[128]);
+
+/* Takes DIR/lock (flock) and writes the pid; LOCKED if another process has it, *out_pid is its. */
+enum status directory_lock(const char *dir, int *out_fd, long *out_pid) MUST_CHECK;
+void directory_unlock(int *fd);
+/* A file through temporary name, fsync, rename, fsync of the parent. */
+enum status file_write_safely(const char *path, unsigned mode, struct slice data) MUST_CHECK;
+/* errno of a failed system call as a status. */
+enum status status_of_errno(int error);
+
+#endif

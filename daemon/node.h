@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* node.h - one chapterd: its store, its links, and the turns it takes.
+ *
+ * One turn = drain at most TURN_MESSAGES_MAX messages -> judge -> ONE commit -> publish and answer.
+ * Nothing is sent or acknowledged before the commit.  An error inside the turn's puts drops the
+ * turn and runs the start-up path again, so that each start exercises recovery. */
+#ifndef CHAPTERD_NODE_H
+#define CHAPTERD_NODE_H
+
+#include "chapterd/limits.h"
+#include "chapterd/status.h"
+
+struct node;
+
+struct node_config {
+    const char *dir;
+    const char *listen;       /* "HOST:PORT", NULL: as stored at init or join; "" dial-only */
+    const char *control_path; /* NULL: DIR/control.sock; "": none */
+    uint64_t store_size;      /* bytes; 0: STORE_SIZE_DEFAULT */
+};
+
+/* Opens DIR, loads everything, binds and dials.  Errors are logged with their remedy. */
+enum status node_open(const struct node_config *config, struct node **out_node) MUST_CHECK;
+void node_close(struct node **node);
+/* Waits for at most timeout_ms (-1: until something is due), then takes a turn.  A status other
+ * than OK is fatal: the daemon must stop. */
+enum status node_turn(struct node *node, int64_t timeout_ms) MUST_CHECK;
+
+#endif

@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* node_internal.h - what the parts of a node share.  Private to daemon/.
+ *
+ * node.c     open, close, the turn, timers            apply.c    judge, then put
+ * roster.c   who belongs, whom to dial                pull.c     want and changes, as the asker
+ * sync.c     events, proofs of fork                  greet.c    links, hello, vectors, beats
+ *                                                    serve.c    want and changes, as the server
+ * write.c, merge.c   the origin's own changes         enrol.c    invitations and enrolment at HQ
+ * control.c, control_*.c   what local programs ask    jobs.c     recount, sweep, lapse, prune
+ * persons.c  distinct persons after a flip (HQ)       log.c      the one place that logs */
+#ifndef CHAPTERD_NODE_INTERNAL_H
+#define CHAPTERD_NODE_INTERNAL_H
+
+#include "chapterd/control.h"
+#include "daemon/core/census.h"
+#include "daemon/core/feed.h"
+#include "daemon/core/judge.h"
+#include "daemon/core/peer.h"
+#include "daemon/core/replica.h"
+#include "daemon/io/clock.h"
+#include "daemon/io/identity.h"
+#include "daemon/io/store.h"
+#include "daemon/io/transport.h"
+#include "daemon/node.h"
+#include "proto/token.h"
+#include "proto/wire.h"
+
+/* Names in the store's meta table. */
+#define META_GENESIS "genesis"       /* bytes */
+#define META_CODE "code"             /* text: this chapter */
+#define META_HQ_CURVE "hq_curve"     /* 32 bytes, from the token */
+#define META_HQ_ADDRESS "hq_address" /* text host:port, from the token */
+#define META_LISTEN "listen"         /* text HOST:PORT, "" dial-only */
+#define META_ADVERTISE "advertise"   /* text HOST:PORT as others dial it */
+#define META_BOOT "boot"             /* number of starts */
+#define META_LAPSE_DAY "lapse_day"   /* last day (since 1970) the lapse job finished */
+#define META_FLOOR_EPOCH "floor_epoch" /* roster of the token: an older one is not HQ's newest */
+#define META_FLOOR_SEQ "floor_seq"
+
+/* X(name, what it counts): `status` shows them. */
+#define COUNTER_TABLE(X)                                                                        \
+    X(turns, "turns that committed")                                                            \
+    X(commits_failed, "turns that could not be committed")                                      \
+    X(events_applied, "events applied")                                                         \
+    X(events_known, "events that were known already")                                           \
+    X(events_parked, "events that arrived ahead of a gap")                                      \
+    X(events_refused, "events refused: form, signature, digest or epoch")                       \
+    X(heads_signed, "heads signed")                                                             \
+    X(changes_written, "changes written here")                                                  \
+    X(changes_applied, "changes applied from others")                                           \
+    X(wants_sent, "requests for missing changes")                                               \
+    X(wants_served, "requests answered")                                                        \
+    X(chunks_received, "chunks of answers received")                                            \
+    X(snapshots_applied, "whole feeds taken over")                                              \
+    X(mismatches, "lists that did not lead to their head")                                      \
+    X(forks, "proofs of fork")                                                                  \
+    X(peers_refused, "messages of peers without a place in the roster")                         \
+    X(messages_malformed, "messages whose form was wrong")                                      \
+    X(hellos, "hellos received")                                                                \
+    X(signatures_checked, "signatures checked")
+
+#define COUNTER_FIELD(name, text) uint64_t name;
+struct counters {
+    COUNTER_TABLE(COUNTER_FIELD)
+};
+#undef COUNTER_FIELD
+
+/* A parked event, waiting for the gap before it to be filled. */
+struct parked_event {
+    struct parked_event *next;
+    uint32_t peer;
+    size_t size;
+    uint8_t bytes[];
+};
+
+struct node_feed {
+    struct replica_feed replica; /* replica.feed.origin is its code */
+    struct store_feed record;    /* as stored (or as this turn will store it) */
+    struct signed_beat beat;     /* newest, for hello */
+    struct parked_event *parked;
+    size_t parked_count;
+    size_t parked_bytes;
+    bool building;               /* a long delta is being merged: nothing else is applied */
+    bool unparking;
+    bool over_quota;             /* a head beyond the roster's limits was seen */
+    uint64_t fetched_bytes;      /* by want, since the start */
+    uint64_t refused;            /* events and lists of it refused, since the start */
+    bool persons_due;            /* HQ: a flip replaced its rows, persons are to be stated anew */
+    uint64_t persons_reached;    /* seq up to which that is done */
+};
+
+struct roster_node {
+    struct roster_entry entry;
+    bool present; /* in HQ's feed (self and HQ may be known before) */
+};
+
+#define CONTROL_PATH_SUFFIX "/" CONTROL_SOCKET_NAME
+#define NO_PEER UINT32_MAX
+struct link {
+    transport_link handle;
+    bool dialled;
+    bool up;              /* a dialled one: handshake done */
+    bool denied;          /* the other side refused our key */
+    bool greeted;         /* a hello came on it */
+    uint8_t key[KEY_SIZE];
+    uint32_t peer;        /* index into replica.peers, NO_PEER before it is known */
+    int64_t last_seen_ms; /* 0: never */
+    int64_t hello_due_ms; /* 0: none planned */
+    int64_t hello_sent_ms;
+    uint8_t vector[HASH_SIZE]; /* the newest it told */
+    char address[ADDRESS_SIZE]; /* dialled */
+};
+
+/* What goes out once the turn is durable. */
+enum outgoing_kind { OUT_SEND, OUT_PUBLISH };
+struct outgoing {
+    enum outgoing_kind kind;
+    transport_link link;
+    char topic[CODE_SIZE];
+    size_t size;
+    uint8_t *bytes;
+};
+
+struct walk; /* serve.c */
+struct own_batch; /* write.c */
+struct control_wait; /* control.c: a request that waits for something */
+struct recount; /* jobs.c */
+
+struct census_slot {
+    uint32_t number;
+    uint8_t key[CENSUS_KEY_SIZE];
+    bool used;
+    int64_t delta;
+};
+#define CENSUS_SLOTS 1024
+
+struct node {
+    char dir[4096];
+    struct node_config config;
+    int lock_fd;
+    struct store *store;
+    struct transport *transport;
+    struct identity identity;
+
+    uint8_t genesis_bytes[GENESIS_SIZE_MAX];
+    size_t genesis_size;
+    struct genesis genesis;
+    uint8_t federation[HASH_SIZE];
+    char code[CODE_SIZE];
+    bool is_hq;
+    char listen[ADDRESS_SIZE];
+    char advertise[ADDRESS_SIZE];
+    char hq_address[ADDRESS_SIZE];
+    uint8_t hq_curve[KEY_SIZE];
+    uint64_t boot;
+    int64_t started_ms;
+
+    /* the turn */
+    struct store_txn txn;
+    bool turn_failed;      /* an error inside the puts: drop the turn, reload */
+    enum status turn_error;
+    bool more;             /* background work goes on at once */
+    bool roster_changed;   /* HQ's feed advanced: reload the roster after the commit */
+    struct outgoing *out;
+    size_t out_count, out_capacity;
+    size_t out_bytes;
+    struct mp_writer writer; /* scratch for one message */
+    uint8_t (*id_set)[ID_SIZE]; /* scratch: ids of one list, open addressing */
+    struct census_slot census[CENSUS_SLOTS];
+    size_t census_used;
+
+    /* what is known */
+    struct roster_node **roster; /* ascending by code */
+    size_t roster_count;
+    struct node_feed *feeds[ORIGINS_MAX];
+    struct replica_feed *feed_pointers[ORIGINS_MAX];
+    struct replica_peer *peers[ORIGINS_MAX];
+    struct replica replica;
+    uint32_t own_feed; /* index of the own feed */
+    struct hq_beats hq_beats;
+    bool tick_due;
+    int64_t tick_at_ms;
+
+    struct link links[LINKS_MAX];
+    size_t link_count;
+
+    /* beats and vectors */
+    uint64_t beat_counter;
+    int64_t beat_at_ms;        /* next own beat */
+    int64_t last_beat_ms;
+    int64_t vector_at_ms;      /* next vector */
+    bool vector_known;         /* vector_hash is of the present state */
+    uint8_t vector_hash[HASH_SIZE];
+    uint64_t hq_seen_boot, hq_seen_counter; /* newest beat of HQ heard: echoed */
+
+    /* signing */
+    bool hello_done;     /* a hello was completed since the start */
+    bool recovering;     /* somebody holds a newer head of mine than I do */
+    uint64_t recovering_seq; /* that head's */
+    struct own_batch *batch;
+
+    struct walk *walks[WALKS_MAX];
+    size_t walk_count;
+    struct control_wait *waits;
+    size_t wait_count;
+    struct recount *recounts;
+    bool sweep_more;
+    bool persons_due; /* some feed's are */
+    int64_t sweep_at_ms;
+    int64_t daily_at_ms;
+    uint64_t lapse_asked;  /* members that the daily job did not lapse by itself, 0: none */
+    int64_t full_since_ms; /* the store is full since, 0: not */
+    struct counters counters;
+};
+
+/* --- node.c: transactions of the turn and outgoing messages --- */
+/* The turn's transaction: a read one, or the write one if there is one.  NULL if it can't be had
+ * (the turn has failed then). */
+struct store_txn *node_reading(struct node *node);
+/* Turns it into a write transaction.  Slices that were read before are dead. */
+struct store_txn *node_writing(struct node *node);
+/* Records the first failure inside the turn's puts; returns status. */
+enum status node_turn_fails(struct node *node, enum status status);
+/* Copies bytes; they leave after the commit. */
+void node_send(struct node *node, transport_link link, struct slice bytes);
+void node_publish(struct node *node, const char *topic, struct slice bytes);
+int64_t node_now(const struct node *node);
+/* The node's scratch writer, emptied; valid until the next call. */
+struct mp_writer *node_writer(struct node *node);
+void node_step(struct node *node, const struct replica_input *input);
+/* Feed by origin's code; NO_PEER if unknown. */
+uint32_t node_feed_index(const struct node *node, const char *origin);
+/* Makes the feed if needed; NO_PEER when ORIGINS_MAX is reached. */
+uint32_t node_feed_make(struct node *node, const char *origin);
+uint32_t node_peer_index(const struct node *node, const char *code);
+uint32_t node_peer_make(struct node *node, const char *code);
+/* The link to send to a peer on: a dialled one that is up, else the newest other; NULL if none. */
+struct link *node_link_of_peer(struct node *node, uint32_t peer);
+enum status node_census_add(struct node *node, uint32_t number, const struct census_delta *delta) MUST_CHECK;
+enum status node_census_flush(struct node *node) MUST_CHECK;
+/* Loads everything from the store: at the start, and after a turn that failed. */
+enum status node_load(struct node *node) MUST_CHECK;
+
+/* --- roster.c --- */
+enum status roster_load(struct node *node) MUST_CHECK;
+/* NULL if unknown. */
+const struct roster_node *roster_find(const struct node *node, const char *code);
+const struct roster_node *roster_find_key(const struct node *node, const uint8_t curve_key[KEY_SIZE]);
+void roster_term_of(const struct node *node, const char *code, struct feed_term *out_term);
+/* The signing key in force for an origin; HQ's is the genesis's.  NULL if unknown. */
+const uint8_t *roster_sign_key(const struct node *node, const char *code);
+void roster_dial(struct node *node); /* dials whom it should, hangs up on the others */
+bool roster_admit(void *node, enum transport_port port, const uint8_t key[KEY_SIZE]);
+/* Own record of type chapter in HQ's feed: HQ puts it as a change of its own (write.c). */
+
+/* --- sync.c, greet.c --- */
+void sync_on_event(struct node *node, uint32_t peer, struct slice message);
+void sync_on_evidence(struct node *node, uint32_t peer, struct slice message);
+/* apply_list over a list of a message, which has the tiers of list_tiers. */
+enum status sync_apply_wire(struct node *node, uint32_t feed, unsigned apply_tiers, const struct head *head,
+                            struct slice envelope, const struct wire_list *changes, unsigned list_tiers,
+                            unsigned *out_applied) MUST_CHECK;
+void sync_show_head(struct node *node, const struct link *link, uint32_t feed, const struct feed_mark *mark);
+/* A proven head or beat of my own feed: am I behind myself? */
+void sync_own_head(struct node *node, uint64_t epoch, uint64_t seq);
+/* Within the roster's limits for that feed?  Notes it for status if not. */
+bool sync_within_quota(struct node *node, uint32_t feed, const struct head *head);
+/* An own beat as soon as the last is spacing_ms old. */
+void sync_beat_soon(struct node *node, int64_t spacing_ms);
+void sync_on_peer(struct node *node, const struct transport_message *message);
+void sync_on_published(struct node *node, const struct transport_message *message);
+void sync_on_link_up(struct node *node, const struct transport_message *message);
+void sync_on_link_down(struct node *node, const struct transport_message *message);
+void sync_timers(struct node *node);
+int64_t sync_next_ms(const struct node *node);
+/* Asks for a hello's answer from that peer (verify --against). */
+void sync_greet(struct node *node, struct link *link);
+/* Plans beat and vector after the own or another feed advanced. */
+void sync_feed_advanced(struct node *node, uint32_t feed);
+/* A head that conflicts with an accepted one: kept, flooded, frozen.  other is its mark. */
+void sync_on_fork(struct node *node, uint32_t feed, struct slice envelope, const struct feed_mark *other);
+/* Applies parked events that follow on now. */
+void sync_unpark(struct node *node, uint32_t feed);
+void sync_note_beat(struct node *node, const struct beat *beat, struct slice envelope);
+
+/* --- apply.c --- */
+/* Where changes come from: returns false at the end.  rewind starts over. */
+struct change_source {
+    bool (*next)(void *context, struct change *out_change);
+    void (*rewind)(void *context);
+    void *context;
+};
+/* Judges the list against my rows in the given tiers and puts it where it leads to the head.
+ * *out_applied: the tiers that advanced; the others did not match.  An error is one inside the
+ * puts: the turn has failed. */
+enum status apply_list(struct node *node, uint32_t feed, unsigned tiers, const struct head *head,
+                       struct slice envelope, struct change_source *source, unsigned *out_applied) MUST_CHECK;
+/* Points the feed's tiers to a finished number: census, sums, head; the old number goes. */
+enum status apply_flip(struct node *node, uint32_t feed, unsigned tiers, uint32_t number,
+                       const struct head *head, struct slice envelope) MUST_CHECK;
+/* After tiers stand at head: record, memory of heads, replica, roster, timers. */
+enum status apply_advance(struct node *node, uint32_t feed, unsigned tiers, const struct head *head,
+                          struct slice envelope) MUST_CHECK;
+void row_version_of(const struct store_row *row, struct row_version *out_version);
+/* At HQ: states anew what a membership counts as. */
+enum status apply_person(struct node *node, uint32_t feed, const uint8_t id[ID_SIZE]) MUST_CHECK;
+
+/* --- persons.c (HQ) --- */
+/* The feed's persons are to be stated anew from seq reached_plus_one on; 0: all are. */
+enum status persons_mark(struct node *node, uint32_t feed, uint64_t reached_plus_one) MUST_CHECK;
+enum status persons_load(struct node *node, struct store_txn *txn) MUST_CHECK;
+bool persons_slice(struct node *node); /* true if there is more */
+
+/* --- pull.c --- */
+void pull_want(struct node *node, const struct replica_effect *effect);
+void pull_dropped(struct node *node, const struct replica_effect *effect);
+void pull_on_changes(struct node *node, uint32_t peer, struct link *link, struct slice message);
+void pull_on_refusal(struct node *node, uint32_t peer, struct slice message);
+/* Puts a chunk into the build of its answer; the last one ends it. */
+void pull_stage(struct node *node, uint32_t peer, uint32_t feed, const struct wire_changes *answer, bool first);
+/* A slice of merging long deltas; true if there is more. */
+bool pull_merge_slice(struct node *node);
+
+/* --- serve.c --- */
+void serve_on_want(struct node *node, struct link *link, struct slice message);
+void serve_on_credit(struct node *node, struct link *link, struct slice message);
+bool serve_turn(struct node *node); /* true if a walk could go on at once */
+void serve_drop_all(struct node *node);
+
+/* --- write.c: the origin's own changes --- */
+struct write_op {
+    bool remove;
+    bool has_id;
+    uint8_t id[ID_SIZE];
+    enum record_type type;
+    struct slice fields; /* MessagePack map of name -> text | uint | nil; of a put */
+};
+struct write_result {
+    enum status status;
+    uint8_t id[ID_SIZE];
+    uint64_t seq;
+    const char *error; /* static text for people when status is not OK */
+    char field[FIELD_NAME_MAX + 1]; /* that the error is about, "" if none */
+};
+/* May this node sign now?  OK, AGAIN (waits for the first hello), REFUSED with the reason and remedy. */
+enum status write_ready(struct node *node, const char **out_error, const char **out_remedy);
+/* Takes one change into the turn's batch; its result counts once the turn is committed. who is
+ * for the history ("uid 1000"). */
+enum status write_apply(struct node *node, const struct write_op *op, const char *who, struct write_result *out_result);
+/* HQ: puts a roster entry as a change. */
+enum status write_roster(struct node *node, const struct roster_entry *entry) MUST_CHECK;
+/* Signs what the batch holds, makes its events; called before each commit. */
+enum status write_seal(struct node *node) MUST_CHECK;
+/* A feed begins with an empty head, so that a chapter without members is seen to be current. */
+void write_begin_feed(struct node *node);
+void write_forget(struct node *node); /* after a failed turn */
+
+/* --- enrol.c (HQ) --- */
+bool enrol_open(const struct node *node); /* an unexpired invitation is open */
+void enrol_on_message(struct node *node, transport_link link, const uint8_t key[KEY_SIZE], struct slice message);
+struct invitation {
+    char code[CODE_SIZE];
+    char name[NAME_SIZE_MAX];
+    char country[3];
+    uint64_t expires;
+    bool used;
+    uint8_t sign_key[KEY_SIZE]; /* of who used it */
+    uint8_t curve_key[KEY_SIZE];
+};
+/* Makes and stores an invitation (in the turn's transaction) and its token. */
+enum status enrol_invite(struct node *node, const char *code, const char *name, const char *country, uint64_t ttl_s,
+                         char out_token[TOKEN_SIZE_MAX], uint64_t *out_expires, const char **out_error) MUST_CHECK;
+enum status enrol_load(struct node *node) MUST_CHECK; /* counts open invitations for the ZAP handler */
+
+/* --- control.c --- */
+void control_on_message(struct node *node, const struct transport_message *message);
+void control_timers(struct node *node); /* answers waiting requests that are due or can be answered */
+int64_t control_next_ms(const struct node *node);
+void control_drop_all(struct node *node);
+/* A turn was dropped: the requests that it held have no answer; their clients are told. */
+void control_fail_all(struct node *node, enum status status);
+
+/* --- jobs.c --- */
+/* Runs slices of background work; true if there is more to do at once. */
+bool jobs_turn(struct node *node);
+int64_t jobs_next_ms(const struct node *node);
+void jobs_drop_all(struct node *node);
+/* A deep or shallow check of every feed, in slices; done is called once with the differences. */
+struct verify_difference {
+    char origin[CODE_SIZE];
+    uint8_t expected[HASH_SIZE];
+    uint8_t actual[HASH_SIZE];
+};
+struct verify_result {
+    uint64_t origins;
+    uint64_t members;
+    size_t difference_count;
+    struct verify_difference differences[ORIGINS_MAX];
+};
+typedef void verify_done(struct node *node, void *context, const struct verify_result *result);
+enum status jobs_verify(struct node *node, bool deep, verify_done *done, void *context) MUST_CHECK;
+/* A recount of one feed's tiers, for the replica (INPUT_RECOUNTED). */
+enum status jobs_recount(struct node *node, uint32_t feed, unsigned tiers) MUST_CHECK;
+/* The daily job: members whose expires has passed.  Counts; lapses them if few enough or confirmed. */
+enum status jobs_lapse(struct node *node, bool confirmed, uint64_t *out_due, uint64_t *out_lapsed) MUST_CHECK;
+
+/* --- log.c --- */
+/* One line to stderr: level, event, then key=value pairs in format.  Never a name or an e-mail. */
+enum log_level { LOG_ERROR, LOG_WARNING, LOG_NOTICE, LOG_DEBUG };
+void log_event(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+enum log_form { LOG_AS_TEXT, LOG_AS_JSON };
+void log_set_form(enum log_form form);
+
+#endif

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* roster.c - who belongs, with which keys, and whom to dial: HQ's feed of chapter records. */
+#include "daemon/node_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int compare_nodes(const void *a, const void *b)
+{
+    const struct roster_node *const *left = a;
+    const struct roster_node *const *right = b;
+
+    return strcmp((*left)->entry.code, (*right)->entry.code);
+}
+
+static enum status roster_push(struct node *node, const struct roster_entry *entry, bool present)
+{
+    struct roster_node **grown;
+    struct roster_node *added;
+
+    if (node->roster_count >= ORIGINS_MAX)
+        return TOO_LARGE;
+    grown = realloc(node->roster, (node->roster_count + 1) * sizeof *grown);
+    if (grown == NULL)
+        return NO_MEMORY;
+    node->roster = grown;
+    if ((added = calloc(1, sizeof *added)) == NULL)
+        return NO_MEMORY;
+    added->entry = *entry;
+    added->present = present;
+    node->roster[node->roster_count++] = added;
+    return OK;
+}
+
+static void roster_clear(struct node *node)
+{
+    for (size_t i = 0; i < node->roster_count; i++)
+        free(node->roster[i]);
+    node->roster_count = 0;
+}
+
+/* What the token or init told: enough to reach HQ and to sign before HQ's feed is here. */
+static enum status add_known(struct node *node)
+{
+    struct roster_entry entry;
+    enum status status;
+
+    if (roster_find(node, "hq") == NULL) {
+        memset(&entry, 0, sizeof entry);
+        memcpy(entry.code, "hq", 3);
+        memcpy(entry.name, node->genesis.name, sizeof entry.name);
+        memcpy(entry.sign_key, node->genesis.sign_key, KEY_SIZE);
+        memcpy(entry.curve_key, node->hq_curve, KEY_SIZE);
+        memcpy(entry.address, node->hq_address, sizeof entry.address);
+        entry.epoch = 1;
+        entry.instance = 1;
+        if ((status = roster_push(node, &entry, false)) != OK)
+            return status;
+    }
+    if (roster_find(node, node->code) == NULL) {
+        memset(&entry, 0, sizeof entry);
+        memcpy(entry.code, node->code, CODE_SIZE);
+        memcpy(entry.name, node->code, CODE_SIZE);
+        memcpy(entry.sign_key, node->identity.sign.public_key, KEY_SIZE);
+        memcpy(entry.curve_key, node->identity.curve_public, KEY_SIZE);
+        entry.epoch = 1;
+        entry.instance = 1;
+        return roster_push(node, &entry, false);
+    }
+    return OK;
+}
+
+static enum status read_entries(struct node *node, struct store_txn *txn, uint32_t number)
+{
+    CLEANUP(store_cursor_close) struct store_cursor cursor = { 0 };
+    struct change change;
+    enum status status;
+
+    status = store_cursor_open(txn, number, TIERS_FEDERATION, 0, &cursor);
+    if (status != OK)
+        return status;
+    while ((status = store_cursor_next(&cursor, &change)) == OK) {
+        struct roster_entry entry;
+
+        if (change.type != RECORD_CHAPTER || value_is_removal(change.value[TIER_FEDERATION]))
+            continue;
+        if (roster_entry_read(change.value[TIER_FEDERATION], &entry) != OK) {
+            log_event(LOG_WARNING, "event=roster_entry_ignored seq=%llu",
+                      (unsigned long long)change.seq);
+            continue;
+        }
+        if ((status = roster_push(node, &entry, true)) != OK)
+            return status;
+    }
+    return status == NOT_FOUND ? OK : status;
+}
+
+/* HQ's feed holds organisations, too: its own roster is small and read only when it changed. */
+enum status roster_load(struct node *node)
+{
+    CLEANUP(store_abort) struct store_txn txn = { 0 };
+    const uint32_t hq = node_feed_index(node, "hq");
+    enum status status;
+
+    roster_clear(node);
+    ASSERT(hq != NO_PEER);
+    if (node->feeds[hq]->record.tier[TIER_FEDERATION].number != 0) {
+        if ((status = store_begin_read(node->store, &txn)) != OK)
+            return status;
+        status = read_entries(node, &txn,
+                              node->feeds[hq]->record.tier[TIER_FEDERATION].number);
+        if (status != OK)
+            return status;
+    }
+    if ((status = add_known(node)) != OK)
+        return status;
+    qsort(node->roster, node->roster_count, sizeof *node->roster, compare_nodes);
+    for (size_t i = 0; i < node->roster_count; i++) {
+        const uint32_t feed = node_feed_make(node, node->roster[i]->entry.code);
+
+        if (feed != NO_PEER)
+            node->feeds[feed]->replica.fetchable =
+                node->roster[i]->entry.state == CHAPTER_ENROLLED;
+    }
+    return OK;
+}
+
+const struct roster_node *roster_find(const struct node *node, const char *code)
+{
+    for (size_t i = 0; i < node->roster_count; i++)
+        if (strcmp(node->roster[i]->entry.code, code) == 0)
+            return node->roster[i];
+    return NULL;
+}
+
+const struct roster_node *roster_find_key(const struct node *node,
+                                          const uint8_t curve_key[KEY_SIZE])
+{
+    for (size_t i = 0; i < node->roster_count; i++)
+        if (memcmp(node->roster[i]->entry.curve_key, curve_key, KEY_SIZE) == 0)
+            return node->roster[i];
+    return NULL;
+}
+
+void roster_term_of(const struct node *node, const char *code, struct feed_term *out_term)
+{
+    const struct roster_node *found = roster_find(node, code);
+
+    out_term->epoch = found != NULL ? found->entry.epoch : 0;
+    out_term->instance = found != NULL ? found->entry.instance : 0;
+    out_term->closed_seq = found != NULL ? found->entry.closed_seq : 0;
+}
+
+const uint8_t *roster_sign_key(const struct node *node, const char *code)
+{
+    const struct roster_node *found;
+
+    if (strcmp(code, "hq") == 0)
+        return node->genesis.sign_key;
+    found = roster_find(node, code);
+    return found != NULL ? found->entry.sign_key : NULL;
+}
+
+bool roster_admit(void *context, enum transport_port port, const uint8_t key[KEY_SIZE])
+{
+    const struct node *node = context;
+    const struct roster_node *found = roster_find_key(node, key);
+
+    if (found != NULL)
+        return found->entry.state == CHAPTER_ENROLLED;
+    return port == PORT_ROUTER && node->is_hq && enrol_open(node);
+}
+
+/* --- dialling ------------------------------------------------------------------------------- */
+
+static struct link *dialled_link(struct node *node, const uint8_t key[KEY_SIZE],
+                                 const char *address)
+{
+    for (size_t i = 0; i < node->link_count; i++) {
+        struct link *link = &node->links[i];
+
+        if (link->dialled && memcmp(link->key, key, KEY_SIZE) == 0 &&
+            strcmp(link->address, address) == 0)
+            return link;
+    }
+    return NULL;
+}
+
+static void dial(struct node *node, const struct roster_entry *entry, const char *address)
+{
+    char host[ADDRESS_SIZE];
+    transport_link handle;
+    struct link *link;
+    uint16_t port;
+
+    if (dialled_link(node, entry->curve_key, address) != NULL)
+        return;
+    if (node->link_count == LINKS_MAX || address_parse(address, host, sizeof host, &port) != OK ||
+        transport_dial(node->transport, entry->curve_key, host, port, &handle) != OK) {
+        log_event(LOG_WARNING, "event=dial_failed peer=%s address=%s", entry->code, address);
+        return;
+    }
+    link = &node->links[node->link_count++];
+    memset(link, 0, sizeof *link);
+    link->handle = handle;
+    link->dialled = true;
+    memcpy(link->key, entry->curve_key, KEY_SIZE);
+    memcpy(link->address, address, strlen(address) + 1);
+    link->peer = node_peer_make(node, entry->code);
+}
+
+static const char *address_of(const struct node *node, const struct roster_entry *entry)
+{
+    if (strcmp(entry->code, "hq") == 0 && entry->address[0] == '\0')
+        return node->hq_address;
+    return entry->address;
+}
+
+static void hang_up_others(struct node *node, const struct roster_entry *const *wanted,
+                           size_t count)
+{
+    for (size_t i = 0; i < node->link_count;) {
+        struct link *link = &node->links[i];
+        bool keep = !link->dialled;
+
+        for (size_t k = 0; k < count && !keep; k++)
+            keep = memcmp(wanted[k]->curve_key, link->key, KEY_SIZE) == 0 &&
+                   strcmp(address_of(node, wanted[k]), link->address) == 0;
+        if (keep) {
+            i++;
+            continue;
+        }
+        transport_hang_up(node->transport, link->handle);
+        *link = node->links[--node->link_count];
+    }
+}
+
+void roster_dial(struct node *node)
+{
+    const struct roster_entry *entries[ORIGINS_MAX];
+    const struct roster_entry *wanted[PEERS_DIALLED_MAX];
+    size_t indices[PEERS_DIALLED_MAX];
+    size_t count;
+
+    for (size_t i = 0; i < node->roster_count; i++)
+        entries[i] = &node->roster[i]->entry;
+    count = peer_choose(node->code, entries, node->roster_count, indices);
+    for (size_t i = 0; i < count; i++)
+        wanted[i] = entries[indices[i]];
+    hang_up_others(node, wanted, count);
+    for (size_t i = 0; i < count; i++)
+        dial(node, wanted[i], address_of(node, wanted[i]));
+}

@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* sync.c - events as they come: judged, parked, applied, passed on; and proofs of fork. */
+#include "daemon/node_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* --- forks ---------------------------------------------------------------------------------- */
+
+static enum status find_head(struct node *node, const struct node_feed *feed,
+                             const uint8_t hash[HASH_SIZE], struct signed_head *out_head)
+{
+    struct signed_head heads[HEADS_KEPT];
+    struct store_txn *txn = node_reading(node);
+    size_t count = 0;
+    enum status status;
+
+    if (txn == NULL)
+        return node->turn_error;
+    status = store_list_heads(txn, feed->record.origin, heads, HEADS_KEPT, &count);
+    if (status != OK)
+        return status;
+    for (size_t i = 0; i < count; i++) {
+        struct head head;
+
+        if (head_read(signed_head_bytes(&heads[i]), &head) == OK &&
+            memcmp(head.hash, hash, HASH_SIZE) == 0) {
+            *out_head = heads[i];
+            return OK;
+        }
+    }
+    return NOT_FOUND;
+}
+
+static void flood_evidence(struct node *node, const char *origin, struct slice a, struct slice b)
+{
+    struct mp_writer *writer = node_writer(node);
+
+    wire_write_evidence(writer, a, b);
+    node_publish(node, origin, mp_writer_bytes(writer));
+    for (size_t i = 0; i < node->link_count; i++)
+        if (node->links[i].up || node->links[i].greeted)
+            node_send(node, node->links[i].handle, mp_writer_bytes(writer));
+}
+
+/* Two valid heads of one origin and epoch that conflict: keep both, tell all, take no more. */
+static void freeze(struct node *node, uint32_t index, struct slice a, struct slice b,
+                   uint64_t epoch)
+{
+    struct node_feed *feed = node->feeds[index];
+    enum status status;
+
+    if (node_writing(node) == NULL)
+        return;
+    status = store_put_evidence(&node->txn, feed->record.origin, a, b);
+    if (status == EXISTS)
+        status = OK;
+    if (status == OK && feed->replica.feed.freeze == FREEZE_NONE) {
+        feed->replica.feed.freeze = FREEZE_FORKED;
+        feed->replica.feed.freeze_epoch = epoch;
+        feed->record.hold = FEED_FORKED;
+        feed->record.hold_epoch = epoch;
+        status = store_put_feed(&node->txn, &feed->record);
+        node->counters.forks++;
+        log_event(LOG_ERROR,
+                  "event=fork feed=%s epoch=%llu remedy=\"two daemons run with the keys of %s:"
+                  " stop one, keep the other off, and ask HQ for a new epoch\"",
+                  feed->record.origin, (unsigned long long)epoch, feed->record.origin);
+        flood_evidence(node, feed->record.origin, a, b);
+    }
+    (void)node_turn_fails(node, status);
+}
+
+void sync_on_fork(struct node *node, uint32_t index, struct slice envelope,
+                  const struct feed_mark *other)
+{
+    struct signed_head mine;
+
+    if (find_head(node, node->feeds[index], other->hash, &mine) == OK)
+        freeze(node, index, signed_head_bytes(&mine), envelope, other->epoch);
+}
+
+/* A well-formed head of this federation, signed by its origin. */
+static bool head_proven(struct node *node, struct slice envelope, struct head *out_head,
+                        uint32_t *out_feed)
+{
+    const uint8_t *key;
+
+    if (head_read(envelope, out_head) != OK ||
+        memcmp(out_head->federation, node->federation, HASH_SIZE) != 0)
+        return false;
+    if ((key = roster_sign_key(node, out_head->origin)) == NULL ||
+        (*out_feed = node_feed_index(node, out_head->origin)) == NO_PEER)
+        return false;
+    node->counters.signatures_checked++;
+    return head_verify(envelope, key) == OK;
+}
+
+static void on_single_head(struct node *node, uint32_t peer, struct slice envelope,
+                           const struct head *head, uint32_t index)
+{
+    struct node_feed *feed = node->feeds[index];
+    const struct feed_mark *other;
+    struct feed_term term;
+
+    roster_term_of(node, head->origin, &term);
+    if (head->epoch != term.epoch)
+        return;
+    if ((other = feed_conflict(&feed->replica.feed, head)) != NULL)
+        sync_on_fork(node, index, envelope, other);
+    else if (feed->replica.own)
+        sync_own_head(node, head->epoch, head->seq);
+    else
+        node_step(node, &(struct replica_input){ .kind = INPUT_CLAIM,
+                                                 .peer = peer,
+                                                 .feed = index,
+                                                 .tiers = TIERS_FEDERATION,
+                                                 .epoch = head->epoch,
+                                                 .seq = head->seq });
+}
+
+void sync_on_evidence(struct node *node, uint32_t peer, struct slice message)
+{
+    struct wire_evidence evidence;
+    struct head heads[2];
+    uint32_t index;
+    uint32_t other;
+    struct feed_term term;
+
+    if (wire_read_evidence(message, &evidence) != OK) {
+        node->counters.messages_malformed++;
+        return;
+    }
+    if (!head_proven(node, evidence.head[0], &heads[0], &index))
+        return;
+    if (evidence.head[1].size == 0) {
+        on_single_head(node, peer, evidence.head[0], &heads[0], index);
+        return;
+    }
+    if (!head_proven(node, evidence.head[1], &heads[1], &other) || other != index ||
+        !heads_conflict(&heads[0], &heads[1]))
+        return;
+    roster_term_of(node, heads[0].origin, &term);
+    if (heads[0].epoch == term.epoch &&
+        node->feeds[index]->replica.feed.freeze == FREEZE_NONE)
+        freeze(node, index, evidence.head[0], evidence.head[1], heads[0].epoch);
+}
+
+/* Shows peer the head that I remember where it says it stands otherwise. */
+void sync_show_head(struct node *node, const struct link *link, uint32_t index,
+                    const struct feed_mark *mark)
+{
+    struct signed_head mine;
+    struct mp_writer *writer;
+
+    if (find_head(node, node->feeds[index], mark->hash, &mine) != OK)
+        return;
+    writer = node_writer(node);
+    wire_write_evidence(writer, signed_head_bytes(&mine), SLICE_NONE);
+    node_send(node, link->handle, mp_writer_bytes(writer));
+}
+
+/* Somebody proves that I signed a head which I do not have: this copy of me is from the past. */
+void sync_own_head(struct node *node, uint64_t epoch, uint64_t seq)
+{
+    const struct feed_mark *mine =
+        &node->feeds[node->own_feed]->replica.feed.tier[TIER_FEDERATION];
+
+    if (feed_compare(epoch, seq, mine->epoch, mine->seq) <= 0 || node->recovering)
+        return;
+    node->recovering = true;
+    node->recovering_seq = seq;
+    log_event(LOG_ERROR,
+              "event=recovering own_seq=%llu proven_seq=%llu remedy=\"this directory is an old"
+              " copy: bring back the newest one; nothing is signed until then\"",
+              (unsigned long long)mine->seq, (unsigned long long)seq);
+}
+
+/* --- events --------------------------------------------------------------------------------- */
+
+struct list_context {
+    struct wire_list first;
+    struct wire_list list;
+    unsigned tiers;
+};
+
+static bool list_next(void *context, struct change *out_change)
+{
+    struct list_context *list = context;
+
+    return wire_next_change(&list->list, list->tiers, out_change);
+}
+
+static void list_rewind(void *context)
+{
+    struct list_context *list = context;
+
+    list->list = list->first;
+}
+
+enum status sync_apply_wire(struct node *node, uint32_t index, unsigned apply_tiers,
+                            const struct head *head, struct slice envelope,
+                            const struct wire_list *changes, unsigned list_tiers,
+                            unsigned *out_applied)
+{
+    struct list_context context = { .first = *changes, .list = *changes, .tiers = list_tiers };
+    struct change_source source = { list_next, list_rewind, &context };
+
+    return apply_list(node, index, apply_tiers, head, envelope, &source, out_applied);
+}
+
+static void park(struct node *node, uint32_t index, uint32_t peer, struct slice message,
+                 const struct head *head)
+{
+    struct node_feed *feed = node->feeds[index];
+    struct parked_event **end = &feed->parked;
+    struct parked_event *parked;
+
+    for (; *end != NULL; end = &(*end)->next)
+        if ((*end)->size == message.size &&
+            memcmp((*end)->bytes, message.data, message.size) == 0)
+            return;
+    if (feed->parked_count < PARKED_EVENTS_MAX &&
+        feed->parked_bytes + message.size <= PARKED_BYTES_MAX &&
+        (parked = malloc(sizeof *parked + message.size)) != NULL) {
+        parked->next = NULL;
+        parked->peer = peer;
+        parked->size = message.size;
+        memcpy(parked->bytes, message.data, message.size);
+        *end = parked;
+        feed->parked_count++;
+        feed->parked_bytes += message.size;
+        node->counters.events_parked++;
+    }
+    node_step(node, &(struct replica_input){ .kind = INPUT_GAP,
+                                             .peer = peer,
+                                             .feed = index,
+                                             .tiers = TIERS_FEDERATION,
+                                             .epoch = head->epoch,
+                                             .seq = head->seq });
+}
+
+/* Passes an applied event on: as it came, or its federation tier alone. */
+static void pass_on(struct node *node, const char *origin, const struct wire_event *event,
+                    struct slice message)
+{
+    struct wire_list list = event->changes;
+    struct mp_writer *writer;
+    struct change change;
+
+    if (node->listen[0] == '\0')
+        return;
+    if (event->tiers == TIERS_FEDERATION) {
+        node_publish(node, origin, message);
+        return;
+    }
+    writer = node_writer(node);
+    wire_write_event_begin(writer, TIERS_FEDERATION, event->since, event->head, list.count);
+    while (wire_next_change(&list, event->tiers, &change))
+        change_write(writer, &change, TIERS_FEDERATION);
+    node_publish(node, origin, mp_writer_bytes(writer));
+}
+
+/* The tiers of an event that would advance this node; 0 if none, whatever the reason. */
+static unsigned event_tiers(struct node *node, uint32_t index, const struct wire_event *event,
+                            const struct head *head, bool *out_gap,
+                            const struct feed_mark **out_other)
+{
+    const struct node_feed *feed = node->feeds[index];
+    struct feed_term term;
+    unsigned tiers = 0;
+
+    roster_term_of(node, head->origin, &term);
+    for (int tier = 0; tier < TIERS_PUBLISHED; tier++) {
+        if (!(event->tiers & (1u << tier)) || !feed->replica.followed[tier])
+            continue;
+        switch (feed_judge(&feed->replica.feed, (enum tier)tier, &term, head, event->since,
+                           out_other)) {
+        case FEED_EXTENDS:
+            tiers |= 1u << tier;
+            break;
+        case FEED_GAP:
+        case FEED_SNAPSHOT:
+            *out_gap = true;
+            break;
+        default:
+            break;
+        }
+    }
+    return tiers;
+}
+
+static bool within_quota(struct node *node, struct node_feed *feed, const struct head *head)
+{
+    const struct roster_node *place = roster_find(node, head->origin);
+
+    feed->over_quota = place != NULL && place->entry.records_max != 0 &&
+                       head->count[TIER_FEDERATION] > place->entry.records_max;
+    return !feed->over_quota;
+}
+
+bool sync_within_quota(struct node *node, uint32_t index, const struct head *head)
+{
+    return within_quota(node, node->feeds[index], head);
+}
+
+/* Form, place in the roster, newness and signature; the cheap questions first. */
+static bool event_proven(struct node *node, const struct wire_event *event, struct head *out_head,
+                         uint32_t *out_index)
+{
+    const struct node_feed *feed;
+    bool newer = false;
+
+    if (head_read(event->head, out_head) != OK ||
+        memcmp(out_head->federation, node->federation, HASH_SIZE) != 0) {
+        node->counters.events_refused++;
+        return false;
+    }
+    if ((*out_index = node_feed_index(node, out_head->origin)) == NO_PEER) {
+        node->counters.events_refused++;
+        return false;
+    }
+    feed = node->feeds[*out_index];
+    for (int tier = 0; tier < TIERS_PUBLISHED; tier++) {
+        const struct feed_mark *mark = &feed->replica.feed.tier[tier];
+
+        if ((event->tiers & (1u << tier)) && feed->replica.followed[tier] &&
+            feed_compare(out_head->epoch, out_head->seq, mark->epoch, mark->seq) > 0)
+            newer = true;
+    }
+    if (!newer && feed_remembers(&feed->replica.feed, out_head)) {
+        node->counters.events_known++;
+        return false;
+    }
+    if (!head_proven(node, event->head, out_head, out_index)) {
+        node->counters.events_refused++;
+        node->feeds[*out_index]->refused++;
+        return false;
+    }
+    return true;
+}
+
+static void note_claim(struct node *node, uint32_t peer, uint32_t index, unsigned tiers,
+                       const struct head *head)
+{
+    struct replica_peer *holder = node->peers[peer];
+
+    /* Whoever hands an event over has it; that it is newer than mine is not known to matter yet. */
+    for (int tier = 0; tier < TIERS_PUBLISHED; tier++)
+        if ((tiers & (1u << tier)) && feed_compare(head->epoch, head->seq,
+                                                   holder->claim[index][tier].epoch,
+                                                   holder->claim[index][tier].seq) > 0)
+            holder->claim[index][tier] = (struct replica_claim){ head->epoch, head->seq };
+}
+
+void sync_on_event(struct node *node, uint32_t peer, struct slice message)
+{
+    struct wire_event event;
+    struct head head;
+    uint32_t index;
+    const struct feed_mark *other = NULL;
+    struct node_feed *feed;
+    unsigned applied = 0;
+    unsigned tiers;
+    bool gap = false;
+
+    if (wire_read_event(message, &event) != OK) {
+        node->counters.messages_malformed++;
+        return;
+    }
+    if (!event_proven(node, &event, &head, &index))
+        return;
+    feed = node->feeds[index];
+    tiers = event_tiers(node, index, &event, &head, &gap, &other);
+    if (other != NULL) {
+        sync_on_fork(node, index, event.head, other);
+        return;
+    }
+    if (feed->replica.own) {
+        sync_own_head(node, head.epoch, head.seq);
+        return;
+    }
+    if (!feed->replica.fetchable || !within_quota(node, feed, &head))
+        return;
+    note_claim(node, peer, index, event.tiers, &head);
+    if (feed->building || (tiers == 0 && gap)) {
+        park(node, index, peer, message, &head);
+        return;
+    }
+    if (tiers == 0)
+        return;
+    if (sync_apply_wire(node, index, tiers, &head, event.head, &event.changes, event.tiers,
+                        &applied) != OK)
+        return;
+    if (applied != tiers) {
+        node->counters.mismatches++;
+        feed->refused++;
+        node_step(node, &(struct replica_input){ .kind = INPUT_HEARD,
+                                                 .feed = index,
+                                                 .tiers = tiers & ~applied,
+                                                 .epoch = head.epoch,
+                                                 .seq = head.seq });
+        node_step(node, &(struct replica_input){ .kind = INPUT_MISMATCH,
+                                                 .peer = peer,
+                                                 .feed = index,
+                                                 .tiers = tiers & ~applied });
+    }
+    if (applied == 0)
+        return;
+    node->counters.events_applied++;
+    if (applied & TIERS_FEDERATION)
+        pass_on(node, head.origin, &event, message);
+    sync_unpark(node, index);
+}
+
+/* What was parked is handed in again: it is applied, or known by now, or parks once more. */
+void sync_unpark(struct node *node, uint32_t index)
+{
+    struct node_feed *feed = node->feeds[index];
+    struct parked_event *list = feed->parked;
+
+    if (list == NULL || feed->unparking)
+        return;
+    feed->unparking = true;
+    feed->parked = NULL;
+    feed->parked_count = 0;
+    feed->parked_bytes = 0;
+    while (list != NULL) {
+        struct parked_event *next = list->next;
+
+        sync_on_event(node, list->peer, slice_of(list->bytes, list->size));
+        free(list);
+        list = next;
+    }
+    feed->unparking = false;
+}

@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* write.c - the origin's own changes: merged, sequenced, put, and signed under one head a batch.
+ * The answers to the writers leave with the turn's commit; a turn that fails forgets the batch. */
+#include "daemon/write_internal.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Changes of the turn that no head covers yet. */
+struct own_batch {
+    bool open;
+    uint64_t prev_seq;
+    uint64_t seq;
+    size_t changes;
+    size_t bytes;
+    struct digest_sum sum[TIERS_PUBLISHED];
+    struct write_scratch scratch;
+};
+
+static struct node_feed *own_feed(struct node *node)
+{
+    return node->feeds[node->own_feed];
+}
+
+/* --- may we sign? --------------------------------------------------------------------------- */
+
+static bool has_others(const struct node *node)
+{
+    return node->roster_count > 1;
+}
+
+enum status write_ready(struct node *node, const char **out_error, const char **out_remedy)
+{
+    const struct node_feed *own = own_feed(node);
+    const struct roster_node *place = roster_find(node, node->code);
+
+    if (own->replica.feed.freeze != FREEZE_NONE) {
+        *out_error = "this chapter's feed is forked: two daemons signed with its keys";
+        *out_remedy = "stop the other daemon and ask HQ for a new epoch for this chapter";
+        return REFUSED;
+    }
+    if (node->recovering) {
+        *out_error = "this directory is an older copy: other nodes hold newer changes of ours";
+        *out_remedy = "stop the daemon and bring the newest directory back; nothing is lost while"
+                      " nothing is signed";
+        return REFUSED;
+    }
+    if (place != NULL && place->entry.state != CHAPTER_ENROLLED) {
+        *out_error = "HQ has suspended or revoked this chapter";
+        *out_remedy = "ask HQ; the members of this chapter stay readable here";
+        return REFUSED;
+    }
+    if (!node->hello_done && has_others(node) &&
+        node_now(node) < node->started_ms + SIGN_WAIT_MS) {
+        *out_error = "waiting for the first peer to say what it knows of this chapter";
+        *out_remedy = "try again in three seconds";
+        return AGAIN;
+    }
+    return OK;
+}
+
+/* --- the batch -------------------------------------------------------------------------------- */
+
+void write_forget(struct node *node)
+{
+    if (node->batch != NULL)
+        node->batch->open = false;
+}
+
+static enum status batch_open(struct node *node)
+{
+    struct node_feed *own = own_feed(node);
+    struct own_batch *batch = node->batch;
+    uint32_t number;
+    enum status status;
+
+    if (batch == NULL) {
+        if ((batch = calloc(1, sizeof *batch)) == NULL)
+            return NO_MEMORY;
+        node->batch = batch;
+    }
+    if (node_writing(node) == NULL)
+        return node->turn_error;
+    if (batch->open)
+        return OK;
+    if (own->record.tier[TIER_FEDERATION].number == 0) {
+        if ((status = store_new_number(&node->txn, &number)) != OK)
+            return status;
+        own->record.tier[TIER_FEDERATION].number = number;
+        own->record.tier[TIER_HQ].number = number;
+    }
+    for (int tier = 0; tier < TIERS_PUBLISHED; tier++) {
+        status = store_get_sum(&node->txn, own->record.tier[tier].number, (enum tier)tier,
+                               &batch->sum[tier]);
+        if (status != OK)
+            return status;
+    }
+    batch->prev_seq = own->replica.feed.tier[TIER_FEDERATION].seq;
+    batch->seq = batch->prev_seq;
+    batch->changes = 0;
+    batch->bytes = 0;
+    batch->open = true;
+    return OK;
+}
+
+static void fill_head(struct node *node, const struct own_batch *batch, struct head *out_head)
+{
+    const struct feed_mark *mine = &own_feed(node)->replica.feed.tier[TIER_FEDERATION];
+    const uint32_t hq = node_feed_index(node, "hq");
+    const struct feed_mark *roster = &node->feeds[hq]->replica.feed.tier[TIER_FEDERATION];
+    struct feed_term term;
+
+    roster_term_of(node, node->code, &term);
+    memset(out_head, 0, sizeof *out_head);
+    memcpy(out_head->federation, node->federation, HASH_SIZE);
+    memcpy(out_head->origin, node->code, CODE_SIZE);
+    out_head->epoch = term.epoch;
+    out_head->instance = term.instance;
+    out_head->seq = batch->seq;
+    out_head->prev_seq = batch->prev_seq;
+    memcpy(out_head->prev_hash, mine->hash, HASH_SIZE);
+    for (int tier = 0; tier < TIERS_PUBLISHED; tier++) {
+        digest_of(&batch->sum[tier], (enum tier)tier, out_head->digest[tier]);
+        out_head->count[tier] = batch->sum[tier].count;
+    }
+    out_head->horizon = mine->horizon;
+    out_head->roster_epoch = roster->epoch;
+    out_head->roster_seq = roster->seq;
+}
+
+/* Writes an event of the rows after since, in the given tiers. */
+static enum status write_event(struct node *node, struct mp_writer *writer, unsigned tiers,
+                               uint64_t since, size_t count, struct slice envelope)
+{
+    CLEANUP(store_cursor_close) struct store_cursor cursor = { 0 };
+    struct change change;
+    enum status status;
+
+    status = store_cursor_open(&node->txn, own_feed(node)->record.tier[0].number, TIERS_BOTH, since,
+                               &cursor);
+    if (status != OK)
+        return status;
+    wire_write_event_begin(writer, tiers, since, envelope, count);
+    while ((status = store_cursor_next(&cursor, &change)) == OK)
+        change_write(writer, &change, tiers);
+    return status == NOT_FOUND ? writer->status : status;
+}
+
+static bool link_is_hq(const struct node *node, const struct link *link)
+{
+    return link->peer != NO_PEER && strcmp(node->peers[link->peer]->code, "hq") == 0;
+}
+
+/* Publishes the federation tier, and announces up every link that I dialled: HQ gets both tiers. */
+static enum status send_events(struct node *node, uint64_t since, struct slice envelope)
+{
+    uint64_t count = 0;
+    struct mp_writer *writer;
+    enum status status;
+
+    status = store_count_rows(&node->txn, own_feed(node)->record.tier[0].number, since,
+                              UINT64_MAX, &count);
+    if (status != OK)
+        return status;
+    writer = node_writer(node);
+    status = write_event(node, writer, TIERS_FEDERATION, since, (size_t)count, envelope);
+    if (status != OK)
+        return status;
+    node_publish(node, node->code, mp_writer_bytes(writer));
+    for (size_t i = 0; i < node->link_count; i++)
+        if (node->links[i].dialled && node->links[i].up && !link_is_hq(node, &node->links[i]))
+            node_send(node, node->links[i].handle, mp_writer_bytes(writer));
+    for (size_t i = 0; i < node->link_count; i++) {
+        if (!node->links[i].dialled || !node->links[i].up || !link_is_hq(node, &node->links[i]))
+            continue;
+        writer = node_writer(node);
+        status = write_event(node, writer, TIERS_BOTH, since, (size_t)count, envelope);
+        if (status != OK)
+            return status;
+        node_send(node, node->links[i].handle, mp_writer_bytes(writer));
+    }
+    return OK;
+}
+
+static enum status sign_batch(struct node *node)
+{
+    struct own_batch *batch = node->batch;
+    struct node_feed *own = own_feed(node);
+    struct signed_head envelope;
+    struct head head;
+    enum status status;
+
+    fill_head(node, batch, &head);
+    head_sign(&head, &node->identity.sign, &envelope);
+    for (int tier = 0; tier < TIERS_PUBLISHED; tier++) {
+        status = store_put_sum(&node->txn, own->record.tier[tier].number, (enum tier)tier,
+                               &batch->sum[tier]);
+        if (status != OK)
+            return status;
+    }
+    batch->open = false;
+    status = apply_advance(node, node->own_feed, TIERS_BOTH, &head, signed_head_bytes(&envelope));
+    if (status != OK)
+        return status;
+    node->counters.heads_signed++;
+    node->counters.changes_written += batch->changes;
+    return send_events(node, head.prev_seq, signed_head_bytes(&envelope));
+}
+
+enum status write_seal(struct node *node)
+{
+    if (node->batch == NULL || !node->batch->open || node->batch->changes == 0)
+        return OK;
+    return sign_batch(node);
+}
+
+void write_begin_feed(struct node *node)
+{
+    const char *error;
+    const char *remedy;
+    enum status status;
+
+    if (own_feed(node)->replica.feed.tier[TIER_FEDERATION].seq != 0 ||
+        write_ready(node, &error, &remedy) != OK)
+        return;
+    if ((status = batch_open(node)) == OK && node->batch->changes == 0) {
+        node->batch->seq++;
+        status = sign_batch(node);
+    }
+    (void)node_turn_fails(node, status);
+}
+
+/* --- one change -------------------------------------------------------------------------------- */
+
+static void digest_change(struct own_batch *batch, const char *origin,
+                          const struct write_scratch *scratch, const struct change *change)
+{
+    struct change old = { .type = change->type, .tiers = TIERS_BOTH, .seq = scratch->old_seq };
+
+    if (scratch->exists) {
+        memcpy(old.id, change->id, ID_SIZE);
+        memcpy(old.salt, scratch->old_salt, SALT_SIZE);
+        old.value[TIER_FEDERATION] = scratch->old[TIER_FEDERATION];
+        old.value[TIER_HQ] = scratch->old[TIER_HQ];
+    }
+    for (int tier = 0; tier < TIERS_PUBLISHED; tier++) {
+        if (scratch->exists)
+            digest_subtract(&batch->sum[tier], origin, (enum tier)tier, &old);
+        digest_add(&batch->sum[tier], origin, (enum tier)tier, change);
+    }
+}
+
+/* Gives the change the next seq and puts it everywhere; values are not of the map. */
+static enum status put_own(struct node *node, struct change *change)
+{
+    struct own_batch *batch = node->batch;
+    struct node_feed *own = own_feed(node);
+    const uint32_t number = own->record.tier[TIER_FEDERATION].number;
+    struct census_delta deltas[CENSUS_DELTAS_MAX];
+    size_t count = 0;
+    enum status status;
+
+    change->seq = ++batch->seq;
+    change->tiers = TIERS_BOTH;
+    randombytes_buf(change->salt, SALT_SIZE);
+    digest_change(batch, node->code, &batch->scratch, change);
+    if (change->type == RECORD_MEMBER)
+        count = census_deltas(batch->scratch.exists ? batch->scratch.old[TIER_FEDERATION]
+                                                    : SLICE_NONE,
+                              change->value[TIER_FEDERATION], deltas);
+    if ((status = store_put_row(&node->txn, number, change)) != OK)
+        return status;
+    for (size_t i = 0; i < count; i++)
+        if ((status = node_census_add(node, number, &deltas[i])) != OK ||
+            (status = node_census_add(node, 0, &deltas[i])) != OK)
+            return status;
+    if (node->is_hq && (status = apply_person(node, node->own_feed, change->id)) != OK)
+        return status;
+    batch->changes++;
+    batch->bytes += change->value[0].size + change->value[1].size + 64;
+    if (batch->changes >= TURN_WRITES_MAX || batch->bytes >= EVENT_FILL_SIZE)
+        return sign_batch(node);
+    return OK;
+}
+
+static enum status load_old(struct node *node, const uint8_t id[ID_SIZE])
+{
+    struct write_scratch *scratch = &node->batch->scratch;
+    struct store_row row;
+    struct slice map;
+    enum status status;
+
+    scratch_clear(scratch);
+    status = store_get_row(&node->txn, own_feed(node)->record.tier[0].number, id, &row);
+    if (status == OK && row.tiers == TIERS_BOTH) {
+        scratch->exists = true;
+        scratch->type = row.type;
+        scratch->old_seq = row.seq[TIER_FEDERATION];
+        memcpy(scratch->old_salt, row.salt, SALT_SIZE);
+        scratch_keep(scratch, TIER_FEDERATION, row.value[TIER_FEDERATION]);
+        scratch_keep(scratch, TIER_HQ, row.value[TIER_HQ]);
+        scratch->removed = value_is_removal(row.value[TIER_FEDERATION]);
+    } else if (status != NOT_FOUND) {
+        return status == OK ? STORE_DAMAGED : status;
+    }
+    status = store_get_private(&node->txn, id, &map);
+    if (status == OK)
+        scratch_keep(scratch, TIER_CHAPTER, map);
+    return status == NOT_FOUND ? OK : status;
+}
+
+/* Another chapter's record is that chapter's to change. */
+static bool belongs_elsewhere(struct node *node, const uint8_t id[ID_SIZE])
+{
+    for (size_t i = 0; i < node->replica.feed_count; i++) {
+        const uint32_t number = node->feeds[i]->record.tier[TIER_FEDERATION].number;
+        struct store_row row;
+
+        if (i != node->own_feed && number != 0 &&
+            store_get_row(&node->txn, number, id, &row) == OK &&
+            !value_is_removal(row.value[TIER_FEDERATION]))
+            return true;
+    }
+    return false;
+}
+
+static enum status append_history(struct node *node, const uint8_t id[ID_SIZE], const char *op,
+                                  const char *who, uint64_t seq)
+{
+    CLEANUP(mp_writer_done) struct mp_writer writer = { 0 };
+    const struct write_scratch *scratch = &node->batch->scratch;
+
+    mp_writer_init_heap(&writer, 4 * RECORD_SIZE_MAX);
+    mp_write_array(&writer, 7);
+    mp_write_text(&writer, who);
+    mp_write_text(&writer, op);
+    mp_write_bin(&writer, id, ID_SIZE);
+    mp_write_uint(&writer, seq);
+    for (int tier = 0; tier < 3; tier++)
+        if (scratch->old[tier].size != 0)
+            mp_write_raw(&writer, scratch->old[tier]);
+        else
+            mp_write_nil(&writer);
+    if (writer.status != OK)
+        return writer.status;
+    return store_append_history(&node->txn, (uint64_t)(clock_wall_ms() / 1000),
+                                mp_writer_bytes(&writer));
+}
+
+static enum status result_error(struct write_result *result, enum status status,
+                                const char *error)
+{
+    result->status = status;
+    result->error = error;
+    return OK;
+}
+
+static enum status apply_removal(struct node *node, const struct write_op *op, const char *who,
+                                 struct write_result *out_result)
+{
+    static const uint8_t nil[] = { 0xc0 };
+    const struct write_scratch *scratch = &node->batch->scratch;
+    struct change change = { .type = scratch->type };
+    enum status status;
+
+    if (!scratch->exists || scratch->removed)
+        return result_error(out_result, NOT_FOUND, "no member of this chapter has that id");
+    if (scratch->type != op->type)
+        return result_error(out_result, REFUSED, "that id is not a member's");
+    memcpy(change.id, op->id, ID_SIZE);
+    change.value[TIER_FEDERATION] = slice_of(nil, sizeof nil);
+    change.value[TIER_HQ] = slice_of(nil, sizeof nil);
+    if ((status = append_history(node, op->id, "remove", who, node->batch->seq + 1)) != OK ||
+        (status = store_put_private(&node->txn, op->id, SLICE_NONE)) != OK ||
+        (status = put_own(node, &change)) != OK)
+        return status;
+    out_result->seq = change.seq;
+    return OK;
+}
+
+static enum status apply_put(struct node *node, const uint8_t id[ID_SIZE],
+                             const struct write_op *op, const char *who,
+                             struct write_result *out_result)
+{
+    struct write_scratch *scratch = &node->batch->scratch;
+    struct change change = { .type = op->type };
+    bool published = false;
+    bool any = false;
+    enum status status;
+
+    if (scratch->exists && scratch->type != op->type)
+        return result_error(out_result, REFUSED, "that id is not a member's");
+    if (!scratch_merge(scratch, op->fields, out_result))
+        return OK;
+    if (!scratch_pack(scratch, (uint64_t)(clock_wall_ms() / 1000), &published, &any, out_result))
+        return OK;
+    out_result->seq = scratch->old_seq;
+    if (!any)
+        return OK;
+    status = append_history(node, id, scratch->exists && !scratch->removed ? "edit" : "add", who,
+                            published ? node->batch->seq + 1 : scratch->old_seq);
+    if (status != OK)
+        return status;
+    if ((status = store_put_private(&node->txn, id, scratch_value(scratch, TIER_CHAPTER))) != OK)
+        return status;
+    if (!published)
+        return OK;
+    memcpy(change.id, id, ID_SIZE);
+    change.value[TIER_FEDERATION] = scratch_value(scratch, TIER_FEDERATION);
+    change.value[TIER_HQ] = scratch_value(scratch, TIER_HQ);
+    if ((status = put_own(node, &change)) != OK)
+        return status;
+    out_result->seq = change.seq;
+    return OK;
+}
+
+enum status write_apply(struct node *node, const struct write_op *op, const char *who,
+                        struct write_result *out_result)
+{
+    enum status status;
+
+    memset(out_result, 0, sizeof *out_result);
+    if ((status = batch_open(node)) != OK)
+        return node_turn_fails(node, status);
+    if (op->has_id) {
+        memcpy(out_result->id, op->id, ID_SIZE);
+    } else {
+        uint8_t random[10];
+
+        if (op->remove)
+            return result_error(out_result, USAGE, "a removal needs an id");
+        randombytes_buf(random, sizeof random);
+        uuid_make_v7((uint64_t)clock_wall_ms(), random, out_result->id);
+    }
+    if ((status = load_old(node, out_result->id)) != OK)
+        return node_turn_fails(node, status);
+    if (op->has_id && !node->batch->scratch.exists && belongs_elsewhere(node, op->id))
+        return result_error(out_result, REFUSED, "that id belongs to another chapter's member");
+    status = op->remove ? apply_removal(node, op, who, out_result)
+                        : apply_put(node, out_result->id, op, who, out_result);
+    return node_turn_fails(node, status);
+}
+
+enum status write_roster(struct node *node, const struct roster_entry *entry)
+{
+    static const uint8_t empty_map[] = { 0x80 };
+    CLEANUP(mp_writer_done) struct mp_writer writer = { 0 };
+    struct change change = { .type = RECORD_CHAPTER };
+    enum status status;
+
+    ASSERT(node->is_hq);
+    if ((status = batch_open(node)) != OK)
+        return node_turn_fails(node, status);
+    roster_id_of(node->federation, entry->code, change.id);
+    if ((status = load_old(node, change.id)) != OK)
+        return node_turn_fails(node, status);
+    mp_writer_init_heap(&writer, RECORD_SIZE_MAX);
+    roster_entry_write(&writer, entry);
+    if (writer.status != OK)
+        return writer.status;
+    change.value[TIER_FEDERATION] = mp_writer_bytes(&writer);
+    change.value[TIER_HQ] = slice_of(empty_map, sizeof empty_map);
+    if ((status = append_history(node, change.id, "roster", "hq", node->batch->seq + 1)) != OK)
+        return node_turn_fails(node, status);
+    return node_turn_fails(node, put_own(node, &change));
+}
