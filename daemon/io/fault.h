@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* fault.h - named points at which a test may let the world fail; a seam of the simulator.
+ *
+ * fault.c says no everywhere.  It is an object of its own in the library: a program that defines
+ * fault_at itself is linked with its own, and the library's stays out. */
+#ifndef CHAPTERD_FAULT_H
+#define CHAPTERD_FAULT_H
+
+#include <stdbool.h>
+
+/* True: fail here as the world would.  Points:
+ * "store.commit.before"  the transaction is dropped, and IO returned
+ * "store.commit.after"   IO is returned, although the transaction is durable */
+bool fault_at(const char *point);
+
+#endif

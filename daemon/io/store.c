@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* store.c - the environment and its transactions, and a map of everything that is in it.
+ *
+ * All numbers are big-endian.  An origin is its code, padded with NULs to 16 bytes.  The worked
+ * hex of each format stands beside the code that writes it; store_format_test holds them to it.
+ *
+ * table      key                          value                                    in
+ * meta       name                         the caller's; numbers as 8 bytes         store_meta.c
+ * feeds      origin                       both tiers' number, horizon and head;    store_feed.c
+ *                                         hold; beat
+ * records    number 4, seq 8              one row: the tiers that are at this seq  store_row.c
+ * by_id      number 4, id 16              which tiers are held, and their seq      store_index.c
+ * removals   number 4, seq 8              tiers that are nil, id 16                store_row.c
+ * sums       number 4, tier 1             lanes 2048, count 8                      store_scan.c
+ * census     number 4, counter 6          count 8                                  store_census.c
+ * persons    hash 16, or one NUL          memberships 8                            store_person.c
+ * person_of  origin 16, id 16             form 1, hash 16 if there is one          store_person.c
+ * heads      origin 16, epoch 8, seq 8    envelope                                 store_head.c
+ * evidence   origin 16, number 1          size 2, envelope, size 2, envelope       store_head.c
+ * private    id 16                        a MessagePack map                        store_origin.c
+ * history    number 8                     time 8, the caller's                     store_origin.c
+ * invites    hash 32                      the caller's                             store_origin.c
+ * builds     origin 16, tiers 1           progress of a transfer                   store_build.c
+ * discards   number 4                     tiers 1, origin 16, reached 8            store_build.c
+ *
+ * Rows are appended: both keys of a feed's newest row are the highest of its number, so a change
+ * touches the last pages, wherever its record was before. */
+#include "daemon/io/store_internal.h"
+
+#include "daemon/io/fault.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define RESERVE_PAGES_MIN 32
+#define RESERVE_SIZE_MAX (1024ull * 1024 * 1024)
+
+/* --- opening --------------------------------------------------------------------------------- */
+
+enum status store_open_tables(MDB_txn *txn, unsigned flags, MDB_dbi tables[TABLE_COUNT])
+{
+#define STORE_TABLE_NAME(name, text) text,
+    static const char *const names[TABLE_COUNT] = { STORE_TABLES(STORE_TABLE_NAME) };
+#undef STORE_TABLE_NAME
+
+    for (int i = 0; i < TABLE_COUNT; i++) {
+        const int code = mdb_dbi_open(txn, names[i], flags, &tables[i]);
+
+        if (code == MDB_NOTFOUND)
+            return STORE_DAMAGED;
+        if (code != 0)
+            return store_status_of(code);
+    }
+    return OK;
+}
+
+/* The format stands in meta, which every version must be able to find. */
+static enum status read_format(MDB_txn *txn, uint64_t *out_format)
+{
+    MDB_val key = { strlen(STORE_META_FORMAT), (void *)(uintptr_t)STORE_META_FORMAT };
+    MDB_val value;
+    MDB_dbi meta;
+    struct unpacker unpacker;
+    uint64_t format;
+    int code = mdb_dbi_open(txn, "meta", 0, &meta);
+
+    if (code == 0)
+        code = mdb_get(txn, meta, &key, &value);
+    if (code == MDB_NOTFOUND)
+        return STORE_DAMAGED;
+    if (code != 0)
+        return store_status_of(code);
+    unpacker = unpacker_of((struct slice){ value.mv_data, value.mv_size });
+    format = unpack_u64(&unpacker);
+    if (!unpacked_all(&unpacker) || format == 0)
+        return STORE_DAMAGED;
+    *out_format = format;
+    return OK;
+}
+
+/* migrations[n] leads from format n to n + 1, within the transaction that opens the store. */
+typedef enum status store_migration(MDB_txn *txn);
+static store_migration *const migrations[STORE_FORMAT] = {
+    NULL, /* there was no format 0 */
+};
+
+static enum status migrate(struct store *store, MDB_txn *txn, uint64_t format)
+{
+    const uint64_t newest = STORE_FORMAT;
+    struct store_txn own = { store, txn, true };
+    enum status status;
+
+    for (uint64_t at = format; at < newest; at++) {
+        if (migrations[at] == NULL)
+            return STORE_DAMAGED;
+        if ((status = migrations[at](txn)) != OK)
+            return status;
+    }
+    if ((status = store_open_tables(txn, 0, store->tables)) != OK || format == newest)
+        return status;
+    return store_put_own_uint(&own, STORE_META_FORMAT, newest);
+}
+
+static enum status open_format(struct store *store)
+{
+    MDB_txn *txn = NULL;
+    uint64_t format = 0;
+    enum status status = store_status_of(mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn));
+
+    if (status != OK)
+        return status;
+    status = read_format(txn, &format);
+    mdb_txn_abort(txn);
+    if (status != OK)
+        return status;
+    if (format > STORE_FORMAT)
+        return STORE_NEWER;
+    status = store_status_of(
+        mdb_txn_begin(store->env, NULL, format < STORE_FORMAT ? 0 : MDB_RDONLY, &txn));
+    if (status != OK)
+        return status;
+    if ((status = migrate(store, txn, format)) != OK) {
+        mdb_txn_abort(txn);
+        return status;
+    }
+    memset(&store->writer, 0, sizeof store->writer);
+    return store_status_of(mdb_txn_commit(txn));
+}
+
+/* A map the size of the file system's free space is of no use without pages for removals, by which
+ * an operator makes room again. */
+static void measure(struct store *store)
+{
+    MDB_envinfo info = { 0 };
+    MDB_stat stat = { 0 };
+    uint64_t reserve_max;
+
+    (void)mdb_env_info(store->env, &info);
+    (void)mdb_env_stat(store->env, &stat);
+    store->page_size = stat.ms_psize;
+    store->map_pages = info.me_mapsize / store->page_size;
+    store->reserve_pages = store->map_pages / 8;
+    reserve_max = RESERVE_SIZE_MAX / store->page_size;
+    if (store->reserve_pages > reserve_max)
+        store->reserve_pages = reserve_max;
+    if (store->reserve_pages < RESERVE_PAGES_MIN)
+        store->reserve_pages = RESERVE_PAGES_MIN;
+}
+
+/* LMDB would make a new environment of a directory without data, and of an empty file. */
+static enum status check_files(const char *dir, char path[PATH_MAX])
+{
+    struct stat data;
+    int size = snprintf(path, PATH_MAX, "%s/db/data.mdb", dir);
+
+    if (size < 0 || size >= PATH_MAX)
+        return TOO_LARGE;
+    if (stat(path, &data) != 0) {
+        const enum status status = store_status_of(errno);
+
+        path[size - (int)strlen("/data.mdb")] = '\0';
+        return status == NOT_FOUND && stat(path, &data) == 0 ? STORE_DAMAGED : status;
+    }
+    path[size - (int)strlen("/data.mdb")] = '\0';
+    return S_ISREG(data.st_mode) && data.st_size > 0 ? OK : STORE_DAMAGED;
+}
+
+enum status store_open(const char *dir, uint64_t map_size, struct store **out_store)
+{
+    CLEANUP(store_close) struct store *store = NULL;
+    char path[PATH_MAX];
+    int dead = 0;
+    enum status status;
+
+    if ((status = check_files(dir, path)) != OK)
+        return status;
+    if ((store = calloc(1, sizeof *store)) == NULL)
+        return NO_MEMORY;
+    if ((status = store_env_open(path, map_size, &store->env)) != OK ||
+        (status = store_status_of(mdb_reader_check(store->env, &dead))) != OK ||
+        (status = open_format(store)) != OK)
+        return status;
+    measure(store);
+    *out_store = store;
+    store = NULL;
+    return OK;
+}
+
+void store_close(struct store **store)
+{
+    if (*store == NULL)
+        return;
+    ASSERT(!(*store)->writer.open);
+    store_env_close(&(*store)->env);
+    free(*store);
+    *store = NULL;
+}
+
+/* --- room ------------------------------------------------------------------------------------ */
+
+/* Pages that LMDB's own list has as free: its values begin with how many they name. */
+static enum status count_free_pages(struct store *store, uint64_t *out_count)
+{
+    MDB_cursor *cursor = NULL;
+    MDB_txn *txn = NULL;
+    MDB_val key;
+    MDB_val value;
+    uint64_t count = 0;
+    int code = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn);
+
+    if (code != 0)
+        return store_status_of(code);
+    if ((code = mdb_cursor_open(txn, 0, &cursor)) == 0) {
+        while ((code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
+            size_t pages = 0;
+
+            if (value.mv_size >= sizeof pages)
+                memcpy(&pages, value.mv_data, sizeof pages);
+            count += pages;
+        }
+        mdb_cursor_close(cursor);
+    }
+    mdb_txn_abort(txn);
+    if (code != MDB_NOTFOUND)
+        return store_status_of(code);
+    *out_count = count;
+    return OK;
+}
+
+static uint64_t pages_in_file(struct store *store)
+{
+    MDB_envinfo info = { 0 };
+
+    (void)mdb_env_info(store->env, &info);
+    return info.me_last_pgno + 1;
+}
+
+uint64_t store_used_bytes(struct store *store)
+{
+    const uint64_t pages = pages_in_file(store);
+    uint64_t unused = 0;
+
+    if (count_free_pages(store, &unused) != OK || unused > pages)
+        unused = 0;
+    return (pages - unused) * store->page_size;
+}
+
+/* Does less than the reserve remain?  The list of free pages is read only near the end. */
+static enum status judge_room(struct store *store, bool *out_tight)
+{
+    const uint64_t used = pages_in_file(store);
+    uint64_t left = store->map_pages > used ? store->map_pages - used : 0;
+    uint64_t unused = 0;
+    enum status status;
+
+    if (left < store->reserve_pages) {
+        if ((status = count_free_pages(store, &unused)) != OK)
+            return status;
+        left += unused;
+    }
+    *out_tight = left < store->reserve_pages;
+    return OK;
+}
+
+/* --- transactions ---------------------------------------------------------------------------- */
+
+enum status store_begin_read(struct store *store, struct store_txn *out_txn)
+{
+    MDB_txn *handle = NULL;
+    const int code = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &handle);
+
+    if (code == 0)
+        *out_txn = (struct store_txn){ store, handle, false };
+    return store_status_of(code);
+}
+
+static void forget_writer(struct store *store)
+{
+    store->writer.open = false;
+    store->writer.tight = false;
+    store->writer.status = OK;
+    memset(store->writer.cursors, 0, sizeof store->writer.cursors);
+    store->writer.tail = NULL;
+}
+
+enum status store_begin_write(struct store *store, struct store_txn *out_txn)
+{
+    MDB_txn *handle = NULL;
+    bool tight = false;
+    enum status status;
+
+    ASSERT(!store->writer.open); /* LMDB would wait for ever */
+    if (store->failed)
+        return IO;
+    if ((status = judge_room(store, &tight)) != OK ||
+        (status = store_status_of(mdb_txn_begin(store->env, NULL, 0, &handle))) != OK)
+        return status;
+    forget_writer(store);
+    store->writer.open = true;
+    store->writer.tight = tight;
+    *out_txn = (struct store_txn){ store, handle, true };
+    return OK;
+}
+
+/* LMDB frees the cursors of a write transaction when it ends. */
+static MDB_txn *end(struct store_txn *txn)
+{
+    MDB_txn *handle = txn->handle;
+
+    if (txn->writing)
+        forget_writer(txn->store);
+    txn->handle = NULL;
+    return handle;
+}
+
+enum status store_commit_turn(struct store_txn *txn)
+{
+    struct store *store = txn->store;
+    enum status status;
+
+    ASSERT(txn->handle != NULL && txn->writing);
+    status = store->writer.status;
+    if (status == OK && fault_at("store.commit.before"))
+        status = IO;
+    if (status != OK) {
+        store_abort(txn);
+    } else {
+        status = store_status_of(mdb_txn_commit(end(txn)));
+        if (status == OK && fault_at("store.commit.after"))
+            status = IO;
+    }
+    store->failed = store->failed || status == IO;
+    return status;
+}
+
+enum status store_checkpoint(struct store *store)
+{
+    return store->failed ? IO : OK;
+}
+
+void store_abort(struct store_txn *txn)
+{
+    if (txn->handle != NULL)
+        mdb_txn_abort(end(txn));
+}

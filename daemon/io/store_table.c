@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* store_table.c - reading and writing one table within a transaction; LMDB's calls end here.
+ * In a write transaction one cursor for each table stays where it was last used. */
+#include "daemon/io/store_internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum status store_status_of(int code)
+{
+    switch (code) {
+    case MDB_SUCCESS:
+        return OK;
+    case MDB_NOTFOUND:
+    case ENOENT:
+    case ENOTDIR:
+        return NOT_FOUND;
+    case MDB_KEYEXIST:
+    case EEXIST:
+    case ENOTEMPTY:
+        return EXISTS;
+    case MDB_MAP_FULL:
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+        return NO_SPACE;
+    case EACCES:
+    case EPERM:
+    case EROFS:
+        return DENIED;
+    case ENOMEM:
+        return NO_MEMORY;
+    case EAGAIN:
+    case EBUSY:
+    case MDB_READERS_FULL:
+        return LOCKED;
+    case MDB_TXN_FULL:
+    case ENAMETOOLONG:
+        return TOO_LARGE;
+    case MDB_PAGE_NOTFOUND:
+    case MDB_CORRUPTED:
+    case MDB_INVALID:
+    case MDB_INCOMPATIBLE:
+        return STORE_DAMAGED;
+    case MDB_VERSION_MISMATCH:
+        return UNSUPPORTED;
+    default: /* EIO, and MDB_PANIC after one */
+        return IO;
+    }
+}
+
+/* A failed write leaves LMDB's transaction dead, and its next answer hides why. */
+static enum status result(struct store_txn *txn, int code)
+{
+    const enum status status = store_status_of(code);
+
+    if (status == OK || status == NOT_FOUND || status == EXISTS || !txn->writing)
+        return status;
+    if (txn->store->writer.status == OK)
+        txn->store->writer.status = status;
+    return txn->store->writer.status;
+}
+
+static MDB_val val_of(struct slice slice)
+{
+    return (MDB_val){ slice.size, (void *)(uintptr_t)slice.data };
+}
+
+static struct slice slice_of_val(const MDB_val *val)
+{
+    return (struct slice){ val->mv_data, val->mv_size };
+}
+
+static int keep_cursor(struct store_txn *txn, enum table table, MDB_cursor **slot)
+{
+    ASSERT(txn->handle != NULL && txn->writing);
+    if (*slot != NULL)
+        return 0;
+    return mdb_cursor_open(txn->handle, txn->store->tables[table], slot);
+}
+
+enum status table_get(struct store_txn *txn, enum table table, struct slice key,
+                      struct slice *out_value)
+{
+    MDB_val k = val_of(key);
+    MDB_val v;
+    int code;
+
+    ASSERT(txn->handle != NULL);
+    if (txn->writing) {
+        MDB_cursor **cursor = &txn->store->writer.cursors[table];
+
+        if ((code = keep_cursor(txn, table, cursor)) == 0)
+            code = mdb_cursor_get(*cursor, &k, &v, MDB_SET_KEY);
+    } else {
+        code = mdb_get(txn->handle, txn->store->tables[table], &k, &v);
+    }
+    if (code == 0)
+        *out_value = slice_of_val(&v);
+    return result(txn, code);
+}
+
+enum status table_seek(struct store_txn *txn, enum table table, struct slice key,
+                       struct slice *out_key, struct slice *out_value)
+{
+    CLEANUP(table_scan_close) struct table_scan scan = { 0 };
+    const enum status status = table_scan_open(txn, table, key, &scan);
+
+    return status != OK ? status : table_scan_next(&scan, out_key, out_value);
+}
+
+static enum status put(struct store_txn *txn, enum table table, struct slice key,
+                       struct slice value, unsigned flags)
+{
+    MDB_cursor **cursor = table == TABLE_RECORDS ? &txn->store->writer.tail
+                                                 : &txn->store->writer.cursors[table];
+    MDB_val k = val_of(key);
+    MDB_val v = val_of(value);
+    int code = keep_cursor(txn, table, cursor);
+
+    if (code == 0)
+        code = mdb_cursor_put(*cursor, &k, &v, flags);
+    return result(txn, code);
+}
+
+enum status table_put(struct store_txn *txn, enum table table, struct slice key,
+                      struct slice value)
+{
+    return put(txn, table, key, value, 0);
+}
+
+enum status table_insert(struct store_txn *txn, enum table table, struct slice key,
+                         struct slice value)
+{
+    return put(txn, table, key, value, MDB_NOOVERWRITE);
+}
+
+enum status table_delete(struct store_txn *txn, enum table table, struct slice key)
+{
+    MDB_cursor **cursor = &txn->store->writer.cursors[table];
+    MDB_val k = val_of(key);
+    MDB_val v;
+    int code = keep_cursor(txn, table, cursor);
+
+    if (code == 0)
+        code = mdb_cursor_get(*cursor, &k, &v, MDB_SET_KEY);
+    if (code == 0)
+        code = mdb_cursor_del(*cursor, 0);
+    return code == MDB_NOTFOUND ? OK : result(txn, code);
+}
+
+enum status table_count(struct store_txn *txn, enum table table, uint64_t *out_count)
+{
+    MDB_stat stat;
+    const int code = mdb_stat(txn->handle, txn->store->tables[table], &stat);
+
+    if (code == 0)
+        *out_count = stat.ms_entries;
+    return result(txn, code);
+}
+
+enum status table_scan_open(struct store_txn *txn, enum table table, struct slice from,
+                            struct table_scan *out_scan)
+{
+    MDB_cursor *cursor = NULL;
+    int code;
+
+    ASSERT(txn->handle != NULL);
+    code = mdb_cursor_open(txn->handle, txn->store->tables[table], &cursor);
+    if (code == 0)
+        *out_scan = (struct table_scan){ cursor, from, false };
+    return result(txn, code);
+}
+
+enum status table_scan_next(struct table_scan *scan, struct slice *out_key,
+                            struct slice *out_value)
+{
+    MDB_val k = val_of(scan->from);
+    MDB_val v;
+    MDB_cursor_op op = MDB_NEXT;
+    int code;
+
+    if (!scan->started)
+        op = scan->from.size == 0 ? MDB_FIRST : MDB_SET_RANGE;
+    scan->started = true;
+    if ((code = mdb_cursor_get(scan->cursor, &k, &v, op)) != 0)
+        return store_status_of(code);
+    *out_key = slice_of_val(&k);
+    *out_value = slice_of_val(&v);
+    return OK;
+}
+
+void table_scan_close(struct table_scan *scan)
+{
+    if (scan->cursor != NULL)
+        mdb_cursor_close(scan->cursor);
+    scan->cursor = NULL;
+}
+
+bool slice_begins(struct slice slice, struct slice prefix)
+{
+    return slice.size >= prefix.size &&
+           (prefix.size == 0 || memcmp(slice.data, prefix.data, prefix.size) == 0);
+}

@@ -1,0 +1,561 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* transport.c - opens the transport, polls its sockets, and takes and hands over messages.
+ *
+ * Sockets are libzmq's own here, under a context for each transport: czmq's zsock always lives
+ * in one context of the process, in which two transports would share one ZAP handler, and its
+ * frames resolve a foreign socket with two system calls each time.  No zsock also means that
+ * czmq never takes the signals, which are the daemon's. */
+#include "daemon/io/transport_internal.h"
+
+#include <czmq.h>
+#include <errno.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SOCKETS_MAX 16384 /* six of libzmq's for each dialled link */
+#define FIXED_SOURCES 4
+#define SOURCES_PER_DIALLED 4
+
+/* --- sockets --------------------------------------------------------------------------------- */
+
+enum status status_of_zmq(int error)
+{
+    switch (error) {
+    case EADDRINUSE:
+        return ADDRESS_IN_USE;
+    case EACCES:
+    case EPERM:
+        return DENIED;
+    case EINVAL:
+        return INVALID;
+    case ENAMETOOLONG:
+        return TOO_LARGE;
+    case ENOENT:
+    case ENOTDIR:
+        return NOT_FOUND;
+    case EADDRNOTAVAIL: /* no address of this machine */
+    case ENODEV:
+    case ENETDOWN:
+        return UNREACHABLE;
+    case ENOMEM:
+    case EMFILE:
+    case ENFILE:
+        return NO_MEMORY;
+    case ENOSPC:
+        return NO_SPACE;
+    case EAFNOSUPPORT:
+    case EPROTONOSUPPORT:
+        return UNSUPPORTED;
+    default:
+        return IO;
+    }
+}
+
+void *socket_open(struct transport *transport, int type, const struct socket_option *options,
+                  size_t count)
+{
+    void *socket = zmq_socket(transport->context, type);
+
+    for (size_t i = 0; i < count && socket != NULL; i++)
+        if (zmq_setsockopt(socket, options[i].name, &options[i].value,
+                           sizeof options[i].value) != 0)
+            socket_close(&socket, 0);
+    return socket;
+}
+
+void socket_close(void **socket, int linger_ms)
+{
+    const int error = errno; /* of what made the caller give up */
+
+    if (*socket == NULL)
+        return;
+    zmq_setsockopt(*socket, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
+    zmq_close(*socket);
+    *socket = NULL;
+    errno = error;
+}
+
+bool socket_limit(void *socket, int64_t size_max)
+{
+    return zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &size_max, sizeof size_max) == 0;
+}
+
+void endpoint_format(char out[ENDPOINT_SIZE], const char *host, uint16_t port)
+{
+    const bool v6 = strchr(host, ':') != NULL;
+    const int length = snprintf(out, ENDPOINT_SIZE, "tcp://%s%s%s:%u", v6 ? "[" : "", host,
+                                v6 ? "]" : "", (unsigned)port);
+
+    ASSERT(length > 0 && length < ENDPOINT_SIZE);
+}
+
+/* --- opening and closing --------------------------------------------------------------------- */
+
+static enum status set_up(struct transport *transport, const struct transport_config *config)
+{
+    enum status status;
+
+    transport->admit = config->admit;
+    transport->admit_context = config->context;
+    memcpy(transport->curve_public, config->curve_public, KEY_SIZE);
+    memcpy(transport->curve_secret, config->curve_secret, KEY_SIZE);
+    transport->peers.kind = LINK_PEER;
+    transport->clients.kind = LINK_CLIENT;
+    transport->sources_old = true;
+    if (zmq_has("curve") == 0)
+        return UNSUPPORTED;
+    if ((transport->context = zmq_ctx_new()) == NULL)
+        return NO_MEMORY;
+    if (zmq_ctx_set(transport->context, ZMQ_IO_THREADS, 1) != 0 ||
+        zmq_ctx_set(transport->context, ZMQ_MAX_SOCKETS, SOCKETS_MAX) != 0)
+        return UNSUPPORTED;
+    if ((status = zap_open(transport)) != OK)
+        return status;
+    if (config->listen_host != NULL) {
+        if (strlen(config->listen_host) >= ADDRESS_SIZE || config->listen_port == 0 ||
+            config->listen_port == UINT16_MAX)
+            return INVALID;
+        if ((transport->listen_host = strdup(config->listen_host)) == NULL)
+            return NO_MEMORY;
+        transport->listen_port = config->listen_port;
+        if ((status = listen_open(transport)) != OK)
+            return status;
+    }
+    return config->control_path != NULL ? control_open(transport, config->control_path) : OK;
+}
+
+enum status transport_open(const struct transport_config *config, struct transport **out)
+{
+    struct transport *transport = calloc(1, sizeof *transport);
+    enum status status;
+
+    if (transport == NULL)
+        return NO_MEMORY;
+    zmq_msg_init(&transport->held);
+    if ((status = set_up(transport, config)) != OK) {
+        transport_close(&transport);
+        return status;
+    }
+    *out = transport;
+    return OK;
+}
+
+void transport_close(struct transport **transport_pointer)
+{
+    struct transport *transport = *transport_pointer;
+
+    if (transport == NULL)
+        return;
+    while (transport->dialled_count > 0)
+        dialled_close(transport, transport->dialled[0], LINGER_MS);
+    listen_close(transport, LINGER_MS);
+    socket_close(&transport->control, LINGER_MS);
+    socket_close(&transport->zap, 0);
+    zmq_msg_close(&transport->held);
+    if (transport->context != NULL)
+        while (zmq_ctx_term(transport->context) != 0 && errno == EINTR)
+            continue;
+    free(transport->item);
+    free(transport->source);
+    free(transport->listen_host);
+    sodium_memzero(transport->curve_secret, sizeof transport->curve_secret);
+    free(transport);
+    *transport_pointer = NULL;
+}
+
+void transport_counters(const struct transport *transport, struct transport_counters *out)
+{
+    *out = transport->counters;
+}
+
+/* --- polling --------------------------------------------------------------------------------- */
+
+static void add_source(struct transport *transport, void *socket, struct source source)
+{
+    if (socket == NULL)
+        return;
+    ASSERT(transport->source_count < transport->source_capacity);
+    transport->item[transport->source_count] =
+        (zmq_pollitem_t){ .socket = socket, .events = ZMQ_POLLIN };
+    transport->source[transport->source_count++] = source;
+}
+
+static void add_dial(struct transport *transport, struct dialled *dialled, struct dial *dial,
+                     enum source_kind kind)
+{
+    add_source(transport, dial->socket, (struct source){ kind, dialled, dial });
+    add_source(transport, dial->monitor, (struct source){ SOURCE_MONITOR, dialled, dial });
+}
+
+static enum status grow_sources(struct transport *transport, size_t needed)
+{
+    zmq_pollitem_t *item;
+    struct source *source;
+
+    if (needed <= transport->source_capacity)
+        return OK;
+    if ((item = realloc(transport->item, needed * sizeof *item)) == NULL)
+        return NO_MEMORY;
+    transport->item = item;
+    if ((source = realloc(transport->source, needed * sizeof *source)) == NULL)
+        return NO_MEMORY;
+    transport->source = source;
+    transport->source_capacity = needed;
+    return OK;
+}
+
+static enum status list_sources(struct transport *transport)
+{
+    enum status status;
+
+    if (!transport->sources_old)
+        return OK;
+    status =
+        grow_sources(transport, FIXED_SOURCES + transport->dialled_count * SOURCES_PER_DIALLED);
+    if (status != OK)
+        return status;
+    transport->source_count = 0;
+    add_source(transport, transport->zap, (struct source){ .kind = SOURCE_ZAP });
+    add_source(transport, transport->router, (struct source){ .kind = SOURCE_ROUTER });
+    add_source(transport, transport->xpub, (struct source){ .kind = SOURCE_XPUB });
+    add_source(transport, transport->control, (struct source){ .kind = SOURCE_CONTROL });
+    for (size_t i = 0; i < transport->dialled_count; i++) {
+        struct dialled *dialled = transport->dialled[i];
+
+        add_dial(transport, dialled, &dialled->dealer, SOURCE_DEALER);
+        add_dial(transport, dialled, &dialled->sub, SOURCE_SUB);
+    }
+    transport->sources_old = false;
+    return OK;
+}
+
+/* Who subscribes to what is XPUB's business; left unread it would pile up. */
+static void drop_subscriptions(void *xpub)
+{
+    zmq_msg_t frame;
+
+    zmq_msg_init(&frame);
+    while (zmq_msg_recv(&frame, xpub, ZMQ_DONTWAIT) >= 0)
+        continue;
+    zmq_msg_close(&frame);
+}
+
+static void serve_inner(struct transport *transport)
+{
+    for (size_t i = 0; i < transport->source_count && transport->source_count > 0; i++) {
+        const struct source *source = &transport->source[i];
+
+        if (source->kind < SOURCE_INNER || transport->item[i].revents == 0)
+            continue;
+        transport->item[i].revents = 0;
+        if (source->kind == SOURCE_ZAP)
+            zap_answer(transport);
+        else if (source->kind == SOURCE_XPUB)
+            drop_subscriptions(transport->item[i].socket);
+        else
+            dialled_watch(transport, source->dialled, source->dial);
+    }
+}
+
+static bool has_messages(const struct transport *transport)
+{
+    for (size_t i = 0; i < transport->source_count; i++)
+        if (transport->source[i].kind < SOURCE_INNER && transport->item[i].revents != 0)
+            return true;
+    return dialled_has_news(transport);
+}
+
+/* Opens again what could not be bound when everybody was cut off. */
+static int64_t listen_timer(struct transport *transport, int64_t now_ms)
+{
+    if (transport->listen_again_ms == 0)
+        return INT64_MAX;
+    if (now_ms >= transport->listen_again_ms)
+        transport->listen_again_ms = listen_open(transport) == OK ? 0 : now_ms + BIND_RETRY_MS;
+    return transport->listen_again_ms != 0 ? transport->listen_again_ms : INT64_MAX;
+}
+
+/* One round: timers, poll, answers.  Waits until deadline_ms at most. */
+static enum status poll_once(struct transport *transport, int64_t deadline_ms)
+{
+    const int64_t now_ms = zclock_mono();
+    const int64_t dialled_ms = dialled_timers(transport, now_ms);
+    const int64_t listen_ms = listen_timer(transport, now_ms);
+    int64_t until_ms = deadline_ms;
+    enum status status;
+
+    if (dialled_ms < until_ms)
+        until_ms = dialled_ms;
+    if (listen_ms < until_ms)
+        until_ms = listen_ms;
+    if ((status = list_sources(transport)) != OK)
+        return status;
+    if (dialled_has_news(transport) || until_ms < now_ms)
+        until_ms = now_ms;
+    if (zmq_poll(transport->item, (int)transport->source_count,
+                 until_ms == INT64_MAX ? -1 : (long)(until_ms - now_ms)) < 0)
+        return zmq_errno() == EINTR ? AGAIN : status_of_zmq(zmq_errno());
+    serve_inner(transport);
+    return OK;
+}
+
+enum status transport_wait(struct transport *transport, int64_t timeout_ms)
+{
+    const int64_t deadline_ms = timeout_ms < 0 ? INT64_MAX : zclock_mono() + timeout_ms;
+    enum status status;
+
+    for (;;) {
+        if ((status = poll_once(transport, deadline_ms)) != OK)
+            return status;
+        if (has_messages(transport))
+            return OK;
+        if (zclock_mono() >= deadline_ms)
+            return TIMEOUT;
+    }
+}
+
+/* --- receiving ------------------------------------------------------------------------------- */
+
+enum taken { TAKEN, TAKEN_NOTHING, TAKEN_RUBBISH };
+
+static enum taken receive_frame(void *socket, zmq_msg_t *frame)
+{
+    return zmq_msg_recv(frame, socket, ZMQ_DONTWAIT) < 0 ? TAKEN_NOTHING : TAKEN;
+}
+
+/* More frames than there should be: all go. */
+static enum taken finish(struct transport *transport, void *socket, bool well_formed)
+{
+    while (zmq_msg_more(&transport->held) != 0) {
+        well_formed = false;
+        if (receive_frame(socket, &transport->held) != TAKEN)
+            break;
+    }
+    return well_formed ? TAKEN : TAKEN_RUBBISH;
+}
+
+/* What the handshake proved.  On a message's first frame it can be missing. */
+static bool proven_key(zmq_msg_t *frame, uint8_t out_key[KEY_SIZE])
+{
+    const char *user = zmq_msg_gets(frame, "User-Id");
+
+    return user != NULL && strlen(user) == 40 && zmq_z85_decode(out_key, user) != NULL;
+}
+
+/* "...:uid:gid:pid", from the kernel. */
+static int64_t uid_of(zmq_msg_t *frame)
+{
+    const char *address = zmq_msg_gets(frame, "Peer-Address");
+    const char *at = address != NULL ? address + strlen(address) : NULL;
+    int64_t uid = 0;
+
+    for (int colons = 0; at != NULL && colons < 3; colons += *at == ':')
+        if (at-- == address)
+            return -1;
+    if (at == NULL || at[1] < '0' || at[1] > '9')
+        return -1;
+    for (at++; *at >= '0' && *at <= '9' && uid <= UINT32_MAX; at++)
+        uid = uid * 10 + (*at - '0');
+    return *at == ':' && uid <= UINT32_MAX ? uid : -1;
+}
+
+static enum taken take_routed(struct transport *transport, void *socket, struct peers *peers,
+                              struct transport_message *out)
+{
+    const bool local = peers == &transport->clients;
+    enum taken taken;
+    zmq_msg_t routing_id;
+
+    zmq_msg_init(&routing_id);
+    if ((taken = receive_frame(socket, &routing_id)) == TAKEN) {
+        taken = TAKEN_RUBBISH;
+        if (zmq_msg_more(&routing_id) != 0 && receive_frame(socket, &transport->held) == TAKEN)
+            taken = finish(transport, socket, true);
+    }
+    if (taken == TAKEN && !local && !proven_key(&transport->held, out->key))
+        taken = TAKEN_RUBBISH;
+    if (taken == TAKEN) {
+        const struct slice id = slice_of(zmq_msg_data(&routing_id), zmq_msg_size(&routing_id));
+
+        out->link = peers_meet(peers, id, out->key, &transport->serial)->link;
+        out->kind = local ? TRANSPORT_CONTROL : TRANSPORT_PEER;
+        out->uid = local ? uid_of(&transport->held) : -1;
+    }
+    zmq_msg_close(&routing_id);
+    return taken;
+}
+
+static enum taken take_dialled(struct transport *transport, const struct source *source,
+                               struct transport_message *out)
+{
+    void *socket = source->dial->socket;
+    bool well_formed = true;
+
+    if (receive_frame(socket, &transport->held) != TAKEN)
+        return TAKEN_NOTHING;
+    if (source->kind == SOURCE_SUB) /* the first frame is the topic */
+        well_formed = zmq_msg_more(&transport->held) != 0 &&
+                      receive_frame(socket, &transport->held) == TAKEN;
+    out->kind = source->kind == SOURCE_SUB ? TRANSPORT_PUBLISHED : TRANSPORT_PEER;
+    out->link = source->dialled->link;
+    out->dialled = true;
+    memcpy(out->key, source->dialled->key, KEY_SIZE);
+    return finish(transport, socket, well_formed);
+}
+
+static enum taken take(struct transport *transport, const struct source *source,
+                       struct transport_message *out)
+{
+    enum taken taken;
+
+    memset(out, 0, sizeof *out);
+    out->uid = -1;
+    if (source->kind == SOURCE_ROUTER)
+        taken = take_routed(transport, transport->router, &transport->peers, out);
+    else if (source->kind == SOURCE_CONTROL)
+        taken = take_routed(transport, transport->control, &transport->clients, out);
+    else
+        taken = take_dialled(transport, source, out);
+    if (taken == TAKEN) {
+        out->data = slice_of(zmq_msg_data(&transport->held), zmq_msg_size(&transport->held));
+        transport->counters.received_messages++;
+        transport->counters.received_bytes += out->data.size;
+    }
+    return taken;
+}
+
+/* From the next socket in turn of those that are known to have something. */
+static bool take_next(struct transport *transport, struct transport_message *out)
+{
+    for (size_t empty = 0; empty < transport->source_count; empty++) {
+        size_t i;
+        enum taken taken;
+
+        if (transport->cursor >= transport->source_count)
+            transport->cursor = 0;
+        i = transport->cursor++;
+        if (transport->source[i].kind >= SOURCE_INNER || transport->item[i].revents == 0)
+            continue;
+        while ((taken = take(transport, &transport->source[i], out)) == TAKEN_RUBBISH)
+            continue;
+        if (taken == TAKEN)
+            return true;
+        transport->item[i].revents = 0;
+    }
+    return false;
+}
+
+enum status transport_receive(struct transport *transport, struct transport_message *out)
+{
+    struct transport_message message = { .uid = -1, .dialled = true };
+    enum status status;
+
+    zmq_msg_close(&transport->held);
+    zmq_msg_init(&transport->held);
+    if (!dialled_tell(transport, &message) &&
+        (transport->sources_old || !take_next(transport, &message))) {
+        if ((status = poll_once(transport, 0)) != OK)
+            return status;
+        message = (struct transport_message){ .uid = -1, .dialled = true };
+        if (!dialled_tell(transport, &message) &&
+            (list_sources(transport) != OK || !take_next(transport, &message)))
+            return AGAIN;
+    }
+    *out = message;
+    return OK;
+}
+
+/* --- sending --------------------------------------------------------------------------------- */
+
+static int send_routed(void *socket, const struct peer *peer, struct slice data)
+{
+    if (zmq_send(socket, peer->routing_id, peer->routing_id_size, ZMQ_DONTWAIT | ZMQ_SNDMORE) <
+        0)
+        return zmq_errno();
+    return zmq_send(socket, data.data, data.size, ZMQ_DONTWAIT) < 0 ? zmq_errno() : 0;
+}
+
+/* 0, or why nothing was sent; EHOSTUNREACH if the link is gone. */
+static int send_to(struct transport *transport, transport_link link, struct slice data)
+{
+    const enum link_kind kind = link_kind_of(link);
+    const bool local = kind == LINK_CLIENT;
+    struct peers *peers = local ? &transport->clients : &transport->peers;
+    struct dialled *dialled;
+    struct peer *peer;
+    int error;
+
+    if (kind == LINK_DIALLED) {
+        dialled = dialled_find(transport, link);
+        if (dialled == NULL || !dialled->dealer.up)
+            return EHOSTUNREACH;
+        return zmq_send(dialled->dealer.socket, data.data, data.size, ZMQ_DONTWAIT) < 0
+                   ? zmq_errno()
+                   : 0;
+    }
+    if ((peer = peers_find(peers, link)) == NULL)
+        return EHOSTUNREACH;
+    error = send_routed(local ? transport->control : transport->router, peer, data);
+    if (error == EHOSTUNREACH)
+        peers_forget(peers, peer);
+    return error;
+}
+
+enum status transport_send(struct transport *transport, transport_link link, struct slice data)
+{
+    const bool local = link_kind_of(link) == LINK_CLIENT;
+    int error;
+
+    if (data.size > (local ? CONTROL_SIZE_MAX : MESSAGE_SIZE_MAX)) {
+        transport->counters.dropped_messages++;
+        return TOO_LARGE;
+    }
+    if ((error = send_to(transport, link, data)) != 0) {
+        transport->counters.dropped_messages++;
+        return error == EAGAIN ? AGAIN : OK;
+    }
+    transport->counters.sent_messages++;
+    transport->counters.sent_bytes += data.size;
+    return OK;
+}
+
+enum status transport_publish(struct transport *transport, const char *topic, struct slice data)
+{
+    if (transport->xpub == NULL)
+        return OK;
+    if (data.size > MESSAGE_SIZE_MAX || strlen(topic) >= CODE_SIZE) {
+        transport->counters.dropped_messages++;
+        return TOO_LARGE;
+    }
+    /* The topic goes with its NUL, so that whoever subscribes to "f" does not get "fr". */
+    if (zmq_send(transport->xpub, topic, strlen(topic) + 1, ZMQ_DONTWAIT | ZMQ_SNDMORE) < 0 ||
+        zmq_send(transport->xpub, data.data, data.size, ZMQ_DONTWAIT) < 0) {
+        transport->counters.dropped_messages++;
+        return zmq_errno() == EAGAIN ? AGAIN : status_of_zmq(zmq_errno());
+    }
+    transport->counters.sent_messages++;
+    transport->counters.sent_bytes += data.size;
+    return OK;
+}
+
+/* --- links ----------------------------------------------------------------------------------- */
+
+enum status transport_dial(struct transport *transport, const uint8_t key[KEY_SIZE],
+                           const char *host, uint16_t port, transport_link *out_link)
+{
+    return dialled_open(transport, key, host, port, out_link);
+}
+
+void transport_hang_up(struct transport *transport, transport_link link)
+{
+    struct dialled *dialled = dialled_find(transport, link);
+    struct peers *peers =
+        link_kind_of(link) == LINK_CLIENT ? &transport->clients : &transport->peers;
+    struct peer *peer;
+
+    if (dialled != NULL)
+        dialled_close(transport, dialled, LINGER_MS);
+    else if ((peer = peers_find(peers, link)) != NULL)
+        peers_forget(peers, peer);
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* field.c - the fields of a member: their tiers, and what a text of each may be. */
+#include <string.h>
+
+#include "proto/country.h"
+#include "proto/record.h"
+
+/* name, default tier, the same for organizations, form, bytes at most */
+static const struct field_rule rules[] = {
+    { "city", TIER_CHAPTER, TIER_CHAPTER, FIELD_TEXT, 128 },
+    { "country", TIER_FEDERATION, TIER_FEDERATION, FIELD_COUNTRY, 2 },
+    { "email", TIER_HQ, TIER_HQ, FIELD_EMAIL, 254 },
+    { "expires", TIER_FEDERATION, TIER_FEDERATION, FIELD_DATE, 10 },
+    { "external_id", TIER_CHAPTER, TIER_CHAPTER, FIELD_TEXT, 128 },
+    { "joined", TIER_FEDERATION, TIER_FEDERATION, FIELD_DATE, 10 },
+    { "kind", TIER_FEDERATION, TIER_FEDERATION, FIELD_KIND, 16 },
+    { "language", TIER_HQ, TIER_HQ, FIELD_LANGUAGE, 35 },
+    { "name", TIER_HQ, TIER_FEDERATION, FIELD_TEXT, 256 },
+    { "notes", TIER_CHAPTER, TIER_CHAPTER, FIELD_TEXT, 8192 },
+    { "phone", TIER_CHAPTER, TIER_CHAPTER, FIELD_TEXT, 64 },
+    { "status", TIER_FEDERATION, TIER_FEDERATION, FIELD_STATUS, 16 },
+    { "updated", TIER_FEDERATION, TIER_FEDERATION, FIELD_TIME, 20 },
+};
+
+const struct field_rule *field_rules(size_t *out_count)
+{
+    *out_count = sizeof rules / sizeof rules[0];
+    return rules;
+}
+
+const struct field_rule *field_rule_of(struct slice name)
+{
+    for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++)
+        if (slice_is_text(name, rules[i].name))
+            return &rules[i];
+    return NULL;
+}
+
+static bool has_control(struct slice text, bool lines_allowed)
+{
+    for (size_t i = 0; i < text.size; i++) {
+        const uint8_t byte = text.data[i];
+
+        if ((byte < 0x20 && !(lines_allowed && (byte == '\n' || byte == '\t'))) || byte == 0x7f)
+            return true;
+    }
+    return false;
+}
+
+static bool email_plausible(struct slice text)
+{
+    const uint8_t *at = text.size == 0 ? NULL : memchr(text.data, '@', text.size);
+
+    if (at == NULL || at == text.data || at == text.data + text.size - 1)
+        return false;
+    return memchr(at + 1, '@', (size_t)(text.data + text.size - at - 1)) == NULL &&
+           memchr(text.data, ' ', text.size) == NULL;
+}
+
+static bool language_plausible(struct slice text)
+{
+    if (text.size < 2)
+        return false;
+    for (size_t i = 0; i < text.size; i++) {
+        const uint8_t byte = text.data[i];
+
+        if (!((byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
+              (byte >= '0' && byte <= '9') || byte == '-'))
+            return false;
+    }
+    return true;
+}
+
+static const char *form_objection(const struct field_rule *rule, struct slice text)
+{
+    int32_t days;
+
+    switch (rule->form) {
+    case FIELD_COUNTRY:
+        return country_valid(text) ? NULL : "is not an ISO 3166 country code of two letters";
+    case FIELD_DATE:
+        return date_parse(text, &days) ? NULL : "is not a real date written YYYY-MM-DD";
+    case FIELD_KIND:
+        return member_kind_of(text) != KIND_NONE
+                   ? NULL
+                   : "is not individual, organization or affiliate";
+    case FIELD_STATUS:
+        return member_status_of(text) != MEMBER_NONE
+                   ? NULL
+                   : "is not active, pending, lapsed, suspended or left";
+    case FIELD_LANGUAGE:
+        return language_plausible(text) ? NULL : "is not a language tag such as fr or pt-BR";
+    case FIELD_EMAIL:
+        return email_plausible(text) ? NULL : "is not an e-mail address";
+    case FIELD_TIME:
+        return "is set by the daemon itself";
+    case FIELD_TEXT:
+        break;
+    }
+    return NULL;
+}
+
+enum status field_check(const struct field_rule *rule, struct slice text, const char **out_reason)
+{
+    const bool notes = strcmp(rule->name, "notes") == 0;
+    const char *objection = NULL;
+
+    if (text.size > rule->size_max)
+        objection = "is longer than its limit";
+    else if (has_control(text, notes))
+        objection = "holds a control character";
+    else
+        objection = form_objection(rule, text);
+    if (objection == NULL)
+        return OK;
+    *out_reason = objection;
+    return INVALID;
+}

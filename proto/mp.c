@@ -1,0 +1,471 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* mp.c - the reading cursor: one permitted encoding of every value, nothing allocated. */
+#include "proto/mp.h"
+
+#include <string.h>
+#include <unistr.h>
+
+#include "chapterd/limits.h"
+
+struct slice slice_of(const void *data, size_t size)
+{
+    return (struct slice){ data, size };
+}
+
+struct slice slice_of_text(const char *text)
+{
+    return slice_of(text, strlen(text));
+}
+
+bool slice_equal(struct slice a, struct slice b)
+{
+    return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
+}
+
+bool slice_is_text(struct slice slice, const char *text)
+{
+    return slice_equal(slice, slice_of_text(text));
+}
+
+bool slice_copy_text(struct slice slice, char *out, size_t out_size)
+{
+    if (slice.size >= out_size) {
+        if (out_size > 0)
+            out[0] = '\0';
+        return false;
+    }
+    if (slice.size > 0)
+        memcpy(out, slice.data, slice.size);
+    out[slice.size] = '\0';
+    return true;
+}
+
+/* --- one value's first bytes ------------------------------------------------------------------ */
+
+/* What stands at the cursor: its type, the size of its lead, and its number, length or count. */
+struct lead {
+    enum mp_type type;
+    size_t size;
+    uint64_t number; /* of integers: two's complement */
+};
+
+static uint64_t big_endian(const uint8_t *at, size_t size)
+{
+    uint64_t number = 0;
+
+    for (size_t i = 0; i < size; i++)
+        number = number << 8 | at[i];
+    return number;
+}
+
+/* A lead byte followed by `wide` bytes; the number must not fit the next shorter form. */
+static struct lead long_lead(const struct mp_reader *reader, enum mp_type type, size_t wide,
+                             uint64_t least)
+{
+    struct lead lead = { MP_BAD, 0, 0 };
+
+    if ((size_t)(reader->end - reader->at) < 1 + wide)
+        return lead;
+    lead.number = big_endian(reader->at + 1, wide);
+    if (lead.number < least)
+        return lead; /* a longer form than needed */
+    lead.type = type;
+    lead.size = 1 + wide;
+    return lead;
+}
+
+static struct lead negative_lead(const struct mp_reader *reader, size_t wide, int64_t most)
+{
+    struct lead lead = { MP_BAD, 0, 0 };
+    const unsigned shift = (unsigned)(64 - 8 * wide);
+    int64_t number;
+
+    if ((size_t)(reader->end - reader->at) < 1 + wide)
+        return lead;
+    number = (int64_t)(big_endian(reader->at + 1, wide) << shift) >> shift;
+    if (number > most)
+        return lead;
+    lead.type = MP_INT;
+    lead.size = 1 + wide;
+    lead.number = (uint64_t)number;
+    return lead;
+}
+
+static struct lead read_lead(const struct mp_reader *reader)
+{
+    const uint8_t byte = *reader->at;
+
+    if (byte <= 0x7f)
+        return (struct lead){ MP_UINT, 1, byte };
+    if (byte <= 0x8f)
+        return (struct lead){ MP_MAP, 1, byte & 0x0fu };
+    if (byte <= 0x9f)
+        return (struct lead){ MP_ARRAY, 1, byte & 0x0fu };
+    if (byte <= 0xbf)
+        return (struct lead){ MP_STR, 1, byte & 0x1fu };
+    if (byte >= 0xe0)
+        return (struct lead){ MP_INT, 1, (uint64_t)(int64_t)(int8_t)byte };
+    switch (byte) {
+    case 0xc0:
+        return (struct lead){ MP_NIL, 1, 0 };
+    case 0xc2:
+    case 0xc3:
+        return (struct lead){ MP_BOOL, 1, byte & 1u };
+    case 0xc4:
+        return long_lead(reader, MP_BIN, 1, 0);
+    case 0xc5:
+        return long_lead(reader, MP_BIN, 2, 0x100);
+    case 0xc6:
+        return long_lead(reader, MP_BIN, 4, 0x10000);
+    case 0xcc:
+        return long_lead(reader, MP_UINT, 1, 0x80);
+    case 0xcd:
+        return long_lead(reader, MP_UINT, 2, 0x100);
+    case 0xce:
+        return long_lead(reader, MP_UINT, 4, 0x10000);
+    case 0xcf:
+        return long_lead(reader, MP_UINT, 8, 0x100000000ull);
+    case 0xd0:
+        return negative_lead(reader, 1, -33);
+    case 0xd1:
+        return negative_lead(reader, 2, INT8_MIN - 1);
+    case 0xd2:
+        return negative_lead(reader, 4, INT16_MIN - 1);
+    case 0xd3:
+        return negative_lead(reader, 8, (int64_t)INT32_MIN - 1);
+    case 0xd9:
+        return long_lead(reader, MP_STR, 1, 0x20);
+    case 0xda:
+        return long_lead(reader, MP_STR, 2, 0x100);
+    case 0xdb:
+        return long_lead(reader, MP_STR, 4, 0x10000);
+    case 0xdc:
+        return long_lead(reader, MP_ARRAY, 2, 0x10);
+    case 0xdd:
+        return long_lead(reader, MP_ARRAY, 4, 0x10000);
+    case 0xde:
+        return long_lead(reader, MP_MAP, 2, 0x10);
+    case 0xdf:
+        return long_lead(reader, MP_MAP, 4, 0x10000);
+    default:
+        return (struct lead){ MP_BAD, 0, 0 }; /* floats, extensions, 0xc1 */
+    }
+}
+
+/* --- the cursor -------------------------------------------------------------------------------- */
+
+void mp_reader_init(struct mp_reader *reader, struct slice bytes)
+{
+    reader->at = bytes.data;
+    reader->end = bytes.data == NULL ? NULL : bytes.data + bytes.size;
+    reader->status = OK;
+}
+
+void mp_fail(struct mp_reader *reader, enum status status)
+{
+    if (reader->status == OK)
+        reader->status = status;
+    reader->at = reader->end;
+}
+
+enum mp_type mp_peek(const struct mp_reader *reader)
+{
+    if (reader->status != OK)
+        return MP_BAD;
+    if (reader->at == reader->end)
+        return MP_END;
+    return read_lead(reader).type;
+}
+
+/* The lead of the next value if it is of that type; consumed. */
+static bool take(struct mp_reader *reader, enum mp_type type, struct lead *out_lead)
+{
+    if (reader->status == OK && reader->at < reader->end) {
+        *out_lead = read_lead(reader);
+        if (out_lead->type == type) {
+            reader->at += out_lead->size;
+            return true;
+        }
+    }
+    mp_fail(reader, INVALID);
+    return false;
+}
+
+void mp_read_nil(struct mp_reader *reader)
+{
+    struct lead lead;
+
+    (void)take(reader, MP_NIL, &lead);
+}
+
+bool mp_take_nil(struct mp_reader *reader)
+{
+    if (mp_peek(reader) != MP_NIL)
+        return false;
+    reader->at++;
+    return true;
+}
+
+bool mp_read_bool(struct mp_reader *reader)
+{
+    struct lead lead;
+
+    return take(reader, MP_BOOL, &lead) && lead.number == 1;
+}
+
+uint64_t mp_read_uint(struct mp_reader *reader, uint64_t max)
+{
+    struct lead lead;
+
+    if (!take(reader, MP_UINT, &lead))
+        return 0;
+    if (lead.number > max) {
+        mp_fail(reader, TOO_LARGE);
+        return 0;
+    }
+    return lead.number;
+}
+
+int64_t mp_read_int(struct mp_reader *reader)
+{
+    struct lead lead;
+
+    if (mp_peek(reader) == MP_UINT)
+        return (int64_t)mp_read_uint(reader, INT64_MAX);
+    return take(reader, MP_INT, &lead) ? (int64_t)lead.number : 0;
+}
+
+static struct slice take_bytes(struct mp_reader *reader, enum mp_type type, size_t size_max)
+{
+    struct slice bytes;
+    struct lead lead;
+
+    if (!take(reader, type, &lead))
+        return SLICE_NONE;
+    if (lead.number > (uint64_t)(reader->end - reader->at)) {
+        mp_fail(reader, INVALID);
+        return SLICE_NONE;
+    }
+    if (lead.number > size_max) {
+        mp_fail(reader, TOO_LARGE);
+        return SLICE_NONE;
+    }
+    bytes = slice_of(reader->at, (size_t)lead.number);
+    reader->at += bytes.size;
+    return bytes;
+}
+
+struct slice mp_read_str(struct mp_reader *reader, size_t size_max)
+{
+    const struct slice text = take_bytes(reader, MP_STR, size_max);
+
+    if (reader->status == OK && text.size > 0 &&
+        (memchr(text.data, 0, text.size) != NULL || u8_check(text.data, text.size) != NULL)) {
+        mp_fail(reader, INVALID);
+        return SLICE_NONE;
+    }
+    return text;
+}
+
+struct slice mp_read_bin(struct mp_reader *reader, size_t size_max)
+{
+    return take_bytes(reader, MP_BIN, size_max);
+}
+
+void mp_read_bin_exact(struct mp_reader *reader, void *out, size_t size)
+{
+    const struct slice bytes = mp_read_bin(reader, size);
+
+    if (reader->status == OK && bytes.size != size)
+        mp_fail(reader, INVALID);
+    if (reader->status == OK)
+        memcpy(out, bytes.data, size);
+    else
+        memset(out, 0, size);
+}
+
+void mp_read_text(struct mp_reader *reader, char *out, size_t out_size)
+{
+    const struct slice text = mp_read_str(reader, out_size - 1);
+
+    (void)slice_copy_text(text, out, out_size);
+}
+
+/* A count is never above the bytes left: every element takes at least one. */
+static size_t take_count(struct mp_reader *reader, enum mp_type type, size_t count_max,
+                         size_t bytes_each)
+{
+    struct lead lead;
+
+    if (!take(reader, type, &lead))
+        return 0;
+    if (lead.number > (uint64_t)(reader->end - reader->at) / bytes_each) {
+        mp_fail(reader, INVALID);
+        return 0;
+    }
+    if (lead.number > count_max) {
+        mp_fail(reader, TOO_LARGE);
+        return 0;
+    }
+    return (size_t)lead.number;
+}
+
+size_t mp_read_array(struct mp_reader *reader, size_t count_max)
+{
+    return take_count(reader, MP_ARRAY, count_max, 1);
+}
+
+void mp_read_array_exact(struct mp_reader *reader, size_t count)
+{
+    if (mp_read_array(reader, count) != count)
+        mp_fail(reader, INVALID);
+}
+
+size_t mp_read_map(struct mp_reader *reader, size_t count_max)
+{
+    return take_count(reader, MP_MAP, count_max, 2);
+}
+
+static int compare_keys(struct slice a, struct slice b)
+{
+    const size_t size = a.size < b.size ? a.size : b.size;
+    const int order = size == 0 ? 0 : memcmp(a.data, b.data, size);
+
+    if (order != 0)
+        return order;
+    return a.size < b.size ? -1 : a.size > b.size;
+}
+
+struct slice mp_read_key(struct mp_reader *reader, struct slice *last)
+{
+    const struct slice key = mp_read_str(reader, SIZE_MAX);
+
+    if (reader->status != OK)
+        return SLICE_NONE;
+    if (last->data != NULL && compare_keys(*last, key) >= 0) {
+        mp_fail(reader, INVALID);
+        return SLICE_NONE;
+    }
+    *last = key;
+    return key;
+}
+
+static void skip(struct mp_reader *reader, unsigned depth)
+{
+    struct slice last = SLICE_NONE;
+    size_t count;
+
+    switch (mp_peek(reader)) {
+    case MP_NIL:
+    case MP_BOOL:
+    case MP_UINT:
+    case MP_INT:
+        reader->at += read_lead(reader).size;
+        return;
+    case MP_STR:
+        (void)mp_read_str(reader, SIZE_MAX);
+        return;
+    case MP_BIN:
+        (void)mp_read_bin(reader, SIZE_MAX);
+        return;
+    case MP_ARRAY:
+    case MP_MAP:
+        break;
+    default:
+        mp_fail(reader, INVALID);
+        return;
+    }
+    if (depth == DEPTH_MAX) {
+        mp_fail(reader, TOO_LARGE);
+        return;
+    }
+    if (mp_peek(reader) == MP_ARRAY) {
+        count = mp_read_array(reader, SIZE_MAX);
+        for (size_t i = 0; i < count && reader->status == OK; i++)
+            skip(reader, depth + 1);
+        return;
+    }
+    count = mp_read_map(reader, SIZE_MAX);
+    for (size_t i = 0; i < count && reader->status == OK; i++) {
+        (void)mp_read_key(reader, &last);
+        skip(reader, depth + 1);
+    }
+}
+
+struct slice mp_read_raw(struct mp_reader *reader, size_t size_max)
+{
+    const uint8_t *start = reader->at;
+
+    skip(reader, 0);
+    if (reader->status != OK)
+        return SLICE_NONE;
+    if ((size_t)(reader->at - start) > size_max) {
+        mp_fail(reader, TOO_LARGE);
+        return SLICE_NONE;
+    }
+    return slice_of(start, (size_t)(reader->at - start));
+}
+
+enum status mp_reader_finish(const struct mp_reader *reader)
+{
+    if (reader->status != OK)
+        return reader->status;
+    return reader->at == reader->end ? OK : INVALID;
+}
+
+bool mp_valid(struct slice bytes)
+{
+    struct mp_reader reader;
+
+    mp_reader_init(&reader, bytes);
+    (void)mp_read_raw(&reader, SIZE_MAX);
+    return mp_reader_finish(&reader) == OK;
+}
+
+struct slice mp_map_get(struct slice map, const char *key)
+{
+    struct slice last = SLICE_NONE;
+    struct mp_reader reader;
+    size_t count;
+
+    mp_reader_init(&reader, map);
+    if (mp_peek(&reader) != MP_MAP)
+        return SLICE_NONE;
+    count = mp_read_map(&reader, SIZE_MAX);
+    for (size_t i = 0; i < count; i++) {
+        const struct slice name = mp_read_key(&reader, &last);
+        const struct slice value = mp_read_raw(&reader, SIZE_MAX);
+
+        if (reader.status != OK)
+            return SLICE_NONE;
+        if (slice_is_text(name, key))
+            return value;
+    }
+    return SLICE_NONE;
+}
+
+bool mp_map_get_text(struct slice map, const char *key, struct slice *out_text)
+{
+    struct mp_reader reader;
+    struct slice text;
+
+    mp_reader_init(&reader, mp_map_get(map, key));
+    text = mp_read_str(&reader, SIZE_MAX);
+    if (mp_reader_finish(&reader) != OK)
+        return false;
+    *out_text = text;
+    return true;
+}
+
+bool mp_map_get_uint(struct slice map, const char *key, uint64_t *out_number)
+{
+    struct mp_reader reader;
+    uint64_t number;
+
+    mp_reader_init(&reader, mp_map_get(map, key));
+    number = mp_read_uint(&reader, UINT64_MAX);
+    if (mp_reader_finish(&reader) != OK)
+        return false;
+    *out_number = number;
+    return true;
+}

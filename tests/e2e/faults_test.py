@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: MPL-2.0
+"""What goes wrong: kill -9, absence, HQ away, late joining, clones."""
+
+import random
+import shutil
+import threading
+import time
+
+from federation import Failed, Federation, Node, check, main, wait_until
+
+
+class Writer(threading.Thread):
+    """Writes to a node until told to stop; remembers what was acknowledged."""
+
+    def __init__(self, node):
+        super().__init__(daemon=True)
+        self.node = node
+        self.acknowledged = {}
+        self.ending = False
+
+    def run(self):
+        n = 0
+        while not self.ending:
+            n += 1
+            name = "%s %d" % (self.node.code, n)
+            try:
+                for result in self.node.apply([{"op": "put", "fields": {"name": name}}]):
+                    if result.get("ok"):
+                        self.acknowledged[result["id"]] = name
+            except (Failed, OSError, ValueError):
+                pass
+            time.sleep(0.005)
+
+
+def all_ids(node, chapter):
+    return {m["id"] for m in node.json("members", "list", "--chapter", chapter)}
+
+
+def test_kill_any_node_under_load():
+    random.seed(7)
+    with Federation() as f:
+        nodes = [f.hq, f.join("fr"), f.join("lu", listen=False), f.join("qc")]
+        f.agree()
+        writers = [Writer(n) for n in nodes]
+        for w in writers:
+            w.start()
+        for turn in range(12):
+            time.sleep(random.uniform(0.05, 0.6))
+            victim = nodes[turn % len(nodes)]
+            victim.kill()
+            time.sleep(random.uniform(0, 0.3))
+            victim.start(wait=False)
+        time.sleep(4)
+        for w in writers:
+            w.ending = True
+        for w in writers:
+            w.join(30)
+        for n in nodes:
+            wait_until(n.answers, 15, n.code + " answers")
+        f.agree(60)
+        for w in writers:
+            check(len(w.acknowledged) > 10, "%s wrote only %d" % (w.node.code, len(w.acknowledged)))
+            for n in nodes:
+                lost = set(w.acknowledged) - all_ids(n, w.node.code)
+                check(not lost, "%d acknowledged at %s are not at %s" % (len(lost), w.node.code,
+                                                                         n.code))
+        f.verify_all()
+
+
+def put_many(node, count, label):
+    done = 0
+    while done < count:
+        batch = [{"op": "put", "fields": {"name": "%s %d" % (label, done + i), "country": "FR"}}
+                 for i in range(min(2000, count - done))]
+        results = node.apply(batch)
+        check(all(r["ok"] for r in results) and len(results) == len(batch), results[:1])
+        done += len(batch)
+
+
+def test_absent_chapter_catches_up_cheaply():
+    with Federation() as f:
+        fr, lu = f.join("fr"), f.join("lu", listen=False)
+        put_many(fr, 3000, "before")
+        f.agree()
+        lu.stop()
+        put_many(fr, 10000, "while away")
+        lu.start()
+        f.agree(60)
+        got = {x["chapter"]: x["fetched_bytes"] for x in lu.status()["feeds"]}["fr"]
+        # one change as it stands in a chunk: its federation value, id, seq and lengths
+        record = 10000 * 95
+        check(0 < got <= 1.5 * record + 65536, "fetched %d bytes for about %d" % (got, record))
+        lu.ctl("verify", "--deep")
+
+
+def test_long_absence_takes_more_than_one_transaction():
+    with Federation() as f:
+        fr, lu = f.join("fr"), f.join("lu", listen=False)
+        put_many(fr, 500, "before")
+        f.agree()
+        lu.stop()
+        put_many(fr, 20000, "while away")
+        lu.start()
+        f.agree(90)
+        f.verify_all()
+        late = f.join("qc")
+        f.agree(90)
+        late.ctl("verify", "--deep")
+
+
+def test_hq_away():
+    with Federation() as f:
+        fr, lu, qc = f.join("fr"), f.join("lu", listen=False), f.join("qc")
+        token = f.invite("be")
+        f.agree()
+        f.hq.stop()
+        check(lu.add(name="lu without hq")["ok"], "lu writes")
+        check(fr.add(name="fr without hq")["ok"], "fr writes")
+        f.agree(40, [fr, lu, qc])
+        f.hq.start()
+        f.agree(40)
+        be = f.join("be", token=token)
+        check(be.add(name="late")["ok"], "be writes")
+        f.agree(40)
+        f.verify_all()
+
+
+def test_clone_is_seen_and_frozen():
+    with Federation() as f:
+        fr, lu, qc = f.join("fr"), f.join("lu", listen=False), f.join("qc", listen=False)
+        fr.add(name="one")
+        f.agree()
+        qc.stop()
+        clone = Node(f, "qc-copy")
+        shutil.copytree(qc.dir, clone.dir)
+        f.nodes["qc-copy"] = clone
+        # both sign on the same head while neither hears of the other
+        f.hq.stop()
+        fr.stop()
+        clone.start()
+        time.sleep(3.2)
+        check(clone.add(name="from the copy")["ok"], "the copy writes")
+        clone.stop()
+        qc.start()
+        time.sleep(3.2)
+        check(qc.add(name="from the original")["ok"], "the original writes")
+        f.hq.start()
+        fr.start()
+        clone.start()
+
+        def frozen(node):
+            return any(x["chapter"] == "qc" and x["state"] == "forked"
+                       for x in node.status()["feeds"])
+
+        for node in (f.hq, fr, lu):
+            wait_until(lambda: frozen(node), 30, "%s sees the fork" % node.code)
+            check(node.status()["alarms"], "an alarm at " + node.code)
+        check(fr.add(name="others go on")["ok"], "fr writes on")
+        f.agree(30, [f.hq, fr, lu])
+        code, _, err = qc.ctl("members", "add", "name=X", check=False)
+        wait_until(lambda: qc.ctl("members", "add", "name=X", check=False)[0] == 1, 20,
+                   "qc refuses to write")
+        lu.ctl("verify", "--deep")
+
+
+if __name__ == "__main__":
+    main(test_kill_any_node_under_load, test_absent_chapter_catches_up_cheaply,
+         test_long_absence_takes_more_than_one_transaction, test_hq_away,
+         test_clone_is_seen_and_frozen)
