@@ -37,17 +37,28 @@ const struct options *session_options(const struct session *session);
  * under --json) and the code is returned: EXIT_FAILED, EXIT_UNREACHABLE, ... */
 enum exit_code session_request(struct session *session, const char *command, json_t *args, json_t **out_result) MUST_CHECK;
 
-/* Pipelined: up to window requests are under way, replies come back in the order of sending. */
+/* Pipelined: at most SESSION_WINDOW requests are under way, replies come back in the order of
+ * sending.  After EXIT_UNREACHABLE nothing is under way any more. */
+#define SESSION_WINDOW 64
 enum exit_code session_send(struct session *session, const char *command, json_t *args) MUST_CHECK;
 enum exit_code session_receive(struct session *session, json_t **out_result) MUST_CHECK;
+
+/* Seconds that the next replies may take beyond -t, for commands that work long; 0 ends it. */
+void session_extend_timeout(struct session *session, double seconds);
+/* The text of the error that was reported last; "" if there was none. */
+const char *session_last_error(const struct session *session);
 
 /* Prints "chapterctl: what happened" and "  try: remedy" to stderr, or {"error","remedy"}. */
 void report_error(const struct options *options, const char *remedy, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* Writes text with control, C1 and bidi characters made visible; what all output goes through. */
+/* Writes text with control, C1 and bidi characters made visible, as \uXXXX like JSON; what all
+ * output goes through. */
 void print_escaped(FILE *stream, const char *text);
 /* The same into a heap string of the caller. NULL only without memory. */
 char *escape_text(const char *text);
+
+/* One JSON value on a line of its own; the characters that are never shown raw, as \u escapes. */
+void print_json(FILE *stream, const json_t *value);
 
 /* JSON <-> the strict MessagePack of the protocol (sorted keys).  Binary values have no JSON form
  * and do not occur in control messages.  NULL / false without memory or on a forbidden value. */

@@ -18,7 +18,7 @@ void row_version_of(const struct store_row *row, struct row_version *out_version
     memcpy(out_version->value, row->value, sizeof out_version->value);
 }
 
-/* --- the set of ids of one list ------------------------------------------------------------ */
+/* --- the set of ids of one list ----------------------------------------------------------- */
 
 static void ids_clear(struct node *node)
 {
@@ -34,7 +34,8 @@ static size_t id_slot(struct node *node, const uint8_t id[ID_SIZE])
     /* Ids of UUIDv7 begin alike: the random end tells them apart. */
     memcpy(&hash, id + 8, sizeof hash);
     for (i = (hash * 0x9e3779b97f4a7c15ull >> 40) % ID_SLOTS;
-         memcmp(node->id_set[i], none, ID_SIZE) != 0 && memcmp(node->id_set[i], id, ID_SIZE) != 0;
+         memcmp(node->id_set[i], none, ID_SIZE) != 0 &&
+         memcmp(node->id_set[i], id, ID_SIZE) != 0;
          i = (i + 1) % ID_SLOTS)
         ;
     return i;
@@ -55,7 +56,7 @@ static bool ids_add(struct node *node, const uint8_t id[ID_SIZE])
     return true;
 }
 
-/* --- persons (HQ) --------------------------------------------------------------------------- */
+/* --- persons (HQ) ------------------------------------------------------------------------- */
 
 /* NFC, trimmed, lower-cased; hashed, so that the table holds no address. */
 static bool email_hash(struct slice email, uint8_t out_hash[PERSON_HASH_SIZE])
@@ -122,10 +123,10 @@ enum status apply_person(struct node *node, uint32_t index, const uint8_t id[ID_
     return store_set_person(&node->txn, feed->replica.feed.origin, id, form, hash);
 }
 
-/* --- judging -------------------------------------------------------------------------------- */
+/* --- judging ------------------------------------------------------------------------------ */
 
-static enum status get_version(struct store_txn *txn, uint32_t number, const uint8_t id[ID_SIZE],
-                               struct row_version *out_version)
+static enum status get_version(struct store_txn *txn, uint32_t number,
+                               const uint8_t id[ID_SIZE], struct row_version *out_version)
 {
     struct store_row row;
     enum status status;
@@ -167,8 +168,8 @@ static enum status get_versions(struct node *node, const struct node_feed *feed,
 }
 
 /* Removals that the head's horizon passes go, unless the list has a newer version of the id. */
-static enum status judge_horizon(struct node *node, const struct node_feed *feed, unsigned tiers,
-                                 const struct head *head, struct judge *judge)
+static enum status judge_horizon(struct node *node, const struct node_feed *feed,
+                                 unsigned tiers, const struct head *head, struct judge *judge)
 {
     for (int tier = 0; tier < TIERS_PUBLISHED; tier++) {
         uint8_t ids[HORIZON_REMOVALS_MAX + 1][ID_SIZE];
@@ -227,7 +228,7 @@ static enum status judge_list(struct node *node, const struct node_feed *feed, u
     return judge_horizon(node, feed, tiers, head, judge);
 }
 
-/* --- putting -------------------------------------------------------------------------------- */
+/* --- putting ------------------------------------------------------------------------------ */
 
 /* The tiers of change that are newer than what is held. */
 static unsigned news_of(const struct judge *judge, unsigned tiers, const struct change *change,
@@ -387,17 +388,17 @@ enum status apply_advance(struct node *node, uint32_t index, unsigned tiers,
     if ((status = store_put_feed(&node->txn, &feed->record)) != OK ||
         (status = store_put_head(&node->txn, head, envelope)) != OK)
         return status;
-    node_step(node, &(struct replica_input){
-                        .kind = INPUT_ADVANCED, .feed = index, .tiers = tiers });
+    node_step(node,
+              &(struct replica_input){ .kind = INPUT_ADVANCED, .feed = index, .tiers = tiers });
     if (strcmp(feed->replica.feed.origin, "hq") == 0)
         node->roster_changed = true;
     sync_feed_advanced(node, index);
     return OK;
 }
 
-enum status apply_list(struct node *node, uint32_t index, unsigned tiers, const struct head *head,
-                       struct slice envelope, struct change_source *source,
-                       unsigned *out_applied)
+enum status apply_list(struct node *node, uint32_t index, unsigned tiers,
+                       const struct head *head, struct slice envelope,
+                       struct change_source *source, unsigned *out_applied)
 {
     struct node_feed *feed = node->feeds[index];
     uint64_t from[TIERS_PUBLISHED];
@@ -422,7 +423,7 @@ enum status apply_list(struct node *node, uint32_t index, unsigned tiers, const 
     return OK;
 }
 
-/* --- flipping ------------------------------------------------------------------------------- */
+/* --- flipping ----------------------------------------------------------------------------- */
 
 enum status apply_flip(struct node *node, uint32_t index, unsigned tiers, uint32_t number,
                        const struct head *head, struct slice envelope)

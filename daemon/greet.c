@@ -5,11 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define IN_LINK_SILENT_MS 35000 /* a peer that dialled us says something every VECTOR_INTERVAL_MS */
+#define IN_LINK_SILENT_MS                                                                      \
+    35000 /* a peer that dialled us says something every VECTOR_INTERVAL_MS */
 #define ANSWER_HQ_AFTER_MS 5000 /* an own beat at most so often because HQ's was heard */
 #define OWN_BEAT_SPACING_MS 1000
 
-/* --- links ---------------------------------------------------------------------------------- */
+/* --- links -------------------------------------------------------------------------------- */
 
 static struct link *link_by_handle(struct node *node, transport_link handle)
 {
@@ -110,7 +111,7 @@ static void expire_in_links(struct node *node, int64_t now)
     }
 }
 
-/* --- the vector ----------------------------------------------------------------------------- */
+/* --- the vector --------------------------------------------------------------------------- */
 
 static int compare_origins(const void *a, const void *b, void *context)
 {
@@ -216,8 +217,7 @@ static void on_vector(struct node *node, struct link *link, struct slice message
     memcpy(link->vector, vector.hash, HASH_SIZE);
     if (memcmp(vector.hash, vector_hash(node), HASH_SIZE) == 0) {
         for (size_t i = 0; i < node->replica.feed_count; i++) {
-            const struct feed_mark *mark =
-                &node->feeds[i]->replica.feed.tier[TIER_FEDERATION];
+            const struct feed_mark *mark = &node->feeds[i]->replica.feed.tier[TIER_FEDERATION];
 
             node->peers[link->peer]->claim[i][TIER_FEDERATION] =
                 (struct replica_claim){ mark->epoch, mark->seq };
@@ -230,7 +230,7 @@ static void on_vector(struct node *node, struct link *link, struct slice message
     }
 }
 
-/* --- hello ---------------------------------------------------------------------------------- */
+/* --- hello -------------------------------------------------------------------------------- */
 
 static void on_own_entry(struct node *node, const struct link *link,
                          const struct wire_hello_entry *entry)
@@ -307,7 +307,7 @@ static void on_hello(struct node *node, struct link *link, struct slice message)
         sync_beat_soon(node, OWN_BEAT_SPACING_MS);
 }
 
-/* --- beats ---------------------------------------------------------------------------------- */
+/* --- beats -------------------------------------------------------------------------------- */
 
 void sync_beat_soon(struct node *node, int64_t spacing_ms)
 {
@@ -388,9 +388,9 @@ void sync_note_beat(struct node *node, const struct beat *beat, struct slice env
     feed = node->feeds[index];
     if (!feed->replica.own && !beat_is_newer(beat, &feed->replica.beat))
         return;
-    if (feed->replica.own && feed_compare(beat->epoch, beat->seq,
-                                          feed->replica.feed.tier[0].epoch,
-                                          feed->replica.feed.tier[0].seq) <= 0)
+    if (feed->replica.own &&
+        feed_compare(beat->epoch, beat->seq, feed->replica.feed.tier[0].epoch,
+                     feed->replica.feed.tier[0].seq) <= 0)
         return;
     node->counters.signatures_checked++;
     if (beat_verify(envelope, key) != OK) {
@@ -427,14 +427,15 @@ static void on_beat(struct node *node, const struct link *link, struct slice mes
         return;
     }
     sync_note_beat(node, &beat, wire.beat);
-    /* It names another head where I stand: show mine, so that who holds the other sees the fork. */
+    /* It names another head where I stand: show mine, so that who holds the other sees the
+     * fork. */
     index = node_feed_index(node, beat.origin);
     if (index != NO_PEER &&
         (other = feed_beat_conflict(&node->feeds[index]->replica.feed, &beat)) != NULL)
         sync_show_head(node, link, index, other);
 }
 
-/* --- what comes in --------------------------------------------------------------------------- */
+/* --- what comes in ------------------------------------------------------------------------ */
 
 static void on_message(struct node *node, struct link *link, struct slice message)
 {
@@ -519,7 +520,7 @@ void sync_on_published(struct node *node, const struct transport_message *messag
     }
 }
 
-/* --- timers --------------------------------------------------------------------------------- */
+/* --- timers ------------------------------------------------------------------------------- */
 
 void sync_feed_advanced(struct node *node, uint32_t index)
 {

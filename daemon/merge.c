@@ -98,7 +98,8 @@ static bool take_new(struct write_scratch *scratch, struct slice name, struct sl
         return fail(result, INVALID, name, "a field's name has 1 to 64 characters");
     if (rule != NULL && rule->form == FIELD_TIME)
         return fail(result, INVALID, name, "is set by the daemon itself");
-    if (slice_is_text(name, "id") || slice_is_text(name, "chapter") || slice_is_text(name, "seq"))
+    if (slice_is_text(name, "id") || slice_is_text(name, "chapter") ||
+        slice_is_text(name, "seq"))
         return fail(result, INVALID, name, "is not a field that can be changed");
     if (raw.size == 1 && raw.data[0] == 0xc0) {
         if (field != NULL)
@@ -148,8 +149,8 @@ static void give_tiers(struct write_scratch *scratch)
     struct slice kind = SLICE_NONE;
     bool organization;
 
-    organization = field_is(scratch, "kind", &kind) &&
-                   member_kind_of(kind) == KIND_ORGANIZATION;
+    organization =
+        field_is(scratch, "kind", &kind) && member_kind_of(kind) == KIND_ORGANIZATION;
     for (size_t i = 0; i < scratch->field_count; i++) {
         const struct field_rule *rule = field_rule_of(scratch->fields[i].name);
 
@@ -161,7 +162,9 @@ static void give_tiers(struct write_scratch *scratch)
 bool scratch_merge(struct write_scratch *scratch, struct slice fields,
                    struct write_result *out_result)
 {
-    static const uint8_t individual[] = { 0xaa, 'i', 'n', 'd', 'i', 'v', 'i', 'd', 'u', 'a', 'l' };
+    static const uint8_t individual[] = {
+        0xaa, 'i', 'n', 'd', 'i', 'v', 'i', 'd', 'u', 'a', 'l'
+    };
     static const uint8_t active[] = { 0xa6, 'a', 'c', 't', 'i', 'v', 'e' };
     struct slice last = SLICE_NONE;
     struct slice name;

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OUT_BYTES_MAX (32u * 1024 * 1024) /* unsent bytes at which a turn stops taking more in */
+#define OUT_BYTES_MAX                                                                          \
+    (32u * 1024 * 1024) /* unsent bytes at which a turn stops taking more in */
 #define ID_SLOTS (2 * EVENT_CHANGES_MAX)
 #define FULL_PAUSE_MS 1000 /* after a commit that found no room */
 
@@ -211,7 +212,8 @@ enum status node_census_flush(struct node *node)
     return status;
 }
 
-enum status node_census_add(struct node *node, uint32_t number, const struct census_delta *delta)
+enum status node_census_add(struct node *node, uint32_t number,
+                            const struct census_delta *delta)
 {
     uint32_t hash = number * 2654435761u;
     enum status status;
@@ -237,7 +239,7 @@ enum status node_census_add(struct node *node, uint32_t number, const struct cen
     }
 }
 
-/* --- effects of the replica ---------------------------------------------------------------- */
+/* --- effects of the replica --------------------------------------------------------------- */
 
 void node_step(struct node *node, const struct replica_input *input)
 {
@@ -274,7 +276,7 @@ static void plan_if_due(struct node *node)
     node_step(node, &(struct replica_input){ .kind = INPUT_TICK });
 }
 
-/* --- loading -------------------------------------------------------------------------------- */
+/* --- loading ------------------------------------------------------------------------------ */
 
 static void drop_parked(struct node_feed *feed)
 {
@@ -379,9 +381,10 @@ enum status node_load(struct node *node)
     return roster_load(node);
 }
 
-/* --- opening -------------------------------------------------------------------------------- */
+/* --- opening ------------------------------------------------------------------------------ */
 
-static enum status read_meta_text(struct store_txn *txn, const char *name, char *out, size_t size)
+static enum status read_meta_text(struct store_txn *txn, const char *name, char *out,
+                                  size_t size)
 {
     struct slice value;
     enum status status = store_get_meta(txn, name, &value);
@@ -426,7 +429,8 @@ static enum status load_identity_of_federation(struct node *node)
     return status == NOT_FOUND ? OK : status;
 }
 
-/* A start is counted durably before anything is said: (boot, counter) of beats never repeats. */
+/* A start is counted durably before anything is said: (boot, counter) of beats never repeats.
+ * */
 static enum status count_boot(struct node *node)
 {
     CLEANUP(store_abort) struct store_txn txn = { 0 };
@@ -476,14 +480,15 @@ static enum status open_transport(struct node *node)
     enum status status;
 
     if (node->listen[0] != '\0') {
-        if ((status = address_parse(node->listen, host, sizeof host, &config.listen_port)) != OK)
+        if ((status = address_parse(node->listen, host, sizeof host, &config.listen_port)) !=
+            OK)
             return status;
         config.listen_host = host;
     }
     config.control_path = node->config.control_path;
     if (config.control_path == NULL) {
-        const int length = snprintf(control_path, sizeof control_path, "%s%s", node->dir,
-                                    CONTROL_PATH_SUFFIX);
+        const int length =
+            snprintf(control_path, sizeof control_path, "%s%s", node->dir, CONTROL_PATH_SUFFIX);
 
         ASSERT(length > 0 && (size_t)length < sizeof control_path);
         config.control_path = control_path;
@@ -521,10 +526,9 @@ static enum status open_parts(struct node *node)
     }
     if ((status = identity_load(node->dir, &node->identity)) != OK)
         return status;
-    status = store_open(node->dir,
-                        node->config.store_size != 0 ? node->config.store_size
-                                                     : STORE_SIZE_DEFAULT,
-                        &node->store);
+    status = store_open(
+        node->dir, node->config.store_size != 0 ? node->config.store_size : STORE_SIZE_DEFAULT,
+        &node->store);
     if (status != OK)
         return status;
     if ((status = load_identity_of_federation(node)) != OK)
@@ -608,7 +612,7 @@ void node_close(struct node **node_pointer)
     *node_pointer = NULL;
 }
 
-/* --- the turn ------------------------------------------------------------------------------- */
+/* --- the turn ----------------------------------------------------------------------------- */
 
 static void dispatch(struct node *node, const struct transport_message *message)
 {
@@ -637,7 +641,8 @@ static void drain(struct node *node)
     struct transport_message message;
 
     for (int i = 0; i < TURN_MESSAGES_MAX && !node->turn_failed; i++) {
-        if (node->out_bytes > OUT_BYTES_MAX || transport_receive(node->transport, &message) != OK)
+        if (node->out_bytes > OUT_BYTES_MAX ||
+            transport_receive(node->transport, &message) != OK)
             return;
         dispatch(node, &message);
     }
@@ -656,7 +661,8 @@ static enum status turn_dropped(struct node *node, enum status status)
     node->counters.commits_failed++;
     if (status == NO_SPACE) {
         if (node->full_since_ms == 0)
-            log_event(LOG_ERROR, "event=store_full used=%llu remedy=\"free space on the disk of"
+            log_event(LOG_ERROR,
+                      "event=store_full used=%llu remedy=\"free space on the disk of"
                       " %s, or raise store_size\"",
                       (unsigned long long)store_used_bytes(node->store), node->dir);
         node->full_since_ms = node_now(node);
@@ -734,8 +740,7 @@ enum status node_turn(struct node *node, int64_t timeout_ms)
         control_timers(node);
         plan_if_due(node);
         node->more = false;
-        if (node->full_since_ms == 0 ||
-            node_now(node) >= node->full_since_ms + FULL_PAUSE_MS) {
+        if (node->full_since_ms == 0 || node_now(node) >= node->full_since_ms + FULL_PAUSE_MS) {
             node->more |= pull_merge_slice(node);
             node->more |= persons_slice(node);
             node->more |= jobs_turn(node);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* node.h - one chapterd: its store, its links, and the turns it takes.
  *
- * One turn = drain at most TURN_MESSAGES_MAX messages -> judge -> ONE commit -> publish and answer.
+ * One turn = drain at most TURN_MESSAGES_MAX messages -> judge -> ONE commit -> publish and
+ * answer.
  * Nothing is sent or acknowledged before the commit.  An error inside the turn's puts drops the
  * turn and runs the start-up path again, so that each start exercises recovery. */
 #ifndef CHAPTERD_NODE_H

@@ -5,9 +5,10 @@
  * roster.c   who belongs, whom to dial                pull.c     want and changes, as the asker
  * sync.c     events, proofs of fork                  greet.c    links, hello, vectors, beats
  *                                                    serve.c    want and changes, as the server
- * write.c, merge.c   the origin's own changes         enrol.c    invitations and enrolment at HQ
- * control.c, control_*.c   what local programs ask    jobs.c     recount, sweep, lapse, prune
- * persons.c  distinct persons after a flip (HQ)       log.c      the one place that logs */
+ * write.c, merge.c   the origin's own changes         enrol.c    invitations and enrolment at
+ * HQ control.c, control_*.c   what local programs ask    jobs.c     recount, sweep, lapse,
+ * prune persons.c  distinct persons after a flip (HQ)       log.c      the one place that logs
+ * */
 #ifndef CHAPTERD_NODE_INTERNAL_H
 #define CHAPTERD_NODE_INTERNAL_H
 
@@ -34,29 +35,30 @@
 #define META_ADVERTISE "advertise"   /* text HOST:PORT as others dial it */
 #define META_BOOT "boot"             /* number of starts */
 #define META_LAPSE_DAY "lapse_day"   /* last day (since 1970) the lapse job finished */
-#define META_FLOOR_EPOCH "floor_epoch" /* roster of the token: an older one is not HQ's newest */
+#define META_FLOOR_EPOCH                                                                       \
+    "floor_epoch" /* roster of the token: an older one is not HQ's newest */
 #define META_FLOOR_SEQ "floor_seq"
 
 /* X(name, what it counts): `status` shows them. */
-#define COUNTER_TABLE(X)                                                                        \
-    X(turns, "turns that committed")                                                            \
-    X(commits_failed, "turns that could not be committed")                                      \
-    X(events_applied, "events applied")                                                         \
-    X(events_known, "events that were known already")                                           \
-    X(events_parked, "events that arrived ahead of a gap")                                      \
-    X(events_refused, "events refused: form, signature, digest or epoch")                       \
-    X(heads_signed, "heads signed")                                                             \
-    X(changes_written, "changes written here")                                                  \
-    X(changes_applied, "changes applied from others")                                           \
-    X(wants_sent, "requests for missing changes")                                               \
-    X(wants_served, "requests answered")                                                        \
-    X(chunks_received, "chunks of answers received")                                            \
-    X(snapshots_applied, "whole feeds taken over")                                              \
-    X(mismatches, "lists that did not lead to their head")                                      \
-    X(forks, "proofs of fork")                                                                  \
-    X(peers_refused, "messages of peers without a place in the roster")                         \
-    X(messages_malformed, "messages whose form was wrong")                                      \
-    X(hellos, "hellos received")                                                                \
+#define COUNTER_TABLE(X)                                                                       \
+    X(turns, "turns that committed")                                                           \
+    X(commits_failed, "turns that could not be committed")                                     \
+    X(events_applied, "events applied")                                                        \
+    X(events_known, "events that were known already")                                          \
+    X(events_parked, "events that arrived ahead of a gap")                                     \
+    X(events_refused, "events refused: form, signature, digest or epoch")                      \
+    X(heads_signed, "heads signed")                                                            \
+    X(changes_written, "changes written here")                                                 \
+    X(changes_applied, "changes applied from others")                                          \
+    X(wants_sent, "requests for missing changes")                                              \
+    X(wants_served, "requests answered")                                                       \
+    X(chunks_received, "chunks of answers received")                                           \
+    X(snapshots_applied, "whole feeds taken over")                                             \
+    X(mismatches, "lists that did not lead to their head")                                     \
+    X(forks, "proofs of fork")                                                                 \
+    X(peers_refused, "messages of peers without a place in the roster")                        \
+    X(messages_malformed, "messages whose form was wrong")                                     \
+    X(hellos, "hellos received")                                                               \
     X(signatures_checked, "signatures checked")
 
 #define COUNTER_FIELD(name, text) uint64_t name;
@@ -80,13 +82,13 @@ struct node_feed {
     struct parked_event *parked;
     size_t parked_count;
     size_t parked_bytes;
-    bool building;               /* a long delta is being merged: nothing else is applied */
+    bool building; /* a long delta is being merged: nothing else is applied */
     bool unparking;
-    bool over_quota;             /* a head beyond the roster's limits was seen */
-    uint64_t fetched_bytes;      /* by want, since the start */
-    uint64_t refused;            /* events and lists of it refused, since the start */
-    bool persons_due;            /* HQ: a flip replaced its rows, persons are to be stated anew */
-    uint64_t persons_reached;    /* seq up to which that is done */
+    bool over_quota;          /* a head beyond the roster's limits was seen */
+    uint64_t fetched_bytes;   /* by want, since the start */
+    uint64_t refused;         /* events and lists of it refused, since the start */
+    bool persons_due;         /* HQ: a flip replaced its rows, persons are to be stated anew */
+    uint64_t persons_reached; /* seq up to which that is done */
 };
 
 struct roster_node {
@@ -99,15 +101,15 @@ struct roster_node {
 struct link {
     transport_link handle;
     bool dialled;
-    bool up;              /* a dialled one: handshake done */
-    bool denied;          /* the other side refused our key */
-    bool greeted;         /* a hello came on it */
+    bool up;      /* a dialled one: handshake done */
+    bool denied;  /* the other side refused our key */
+    bool greeted; /* a hello came on it */
     uint8_t key[KEY_SIZE];
     uint32_t peer;        /* index into replica.peers, NO_PEER before it is known */
     int64_t last_seen_ms; /* 0: never */
     int64_t hello_due_ms; /* 0: none planned */
     int64_t hello_sent_ms;
-    uint8_t vector[HASH_SIZE]; /* the newest it told */
+    uint8_t vector[HASH_SIZE];  /* the newest it told */
     char address[ADDRESS_SIZE]; /* dialled */
 };
 
@@ -121,10 +123,10 @@ struct outgoing {
     uint8_t *bytes;
 };
 
-struct walk; /* serve.c */
-struct own_batch; /* write.c */
+struct walk;         /* serve.c */
+struct own_batch;    /* write.c */
 struct control_wait; /* control.c: a request that waits for something */
-struct recount; /* jobs.c */
+struct recount;      /* jobs.c */
 
 struct census_slot {
     uint32_t number;
@@ -157,14 +159,14 @@ struct node {
 
     /* the turn */
     struct store_txn txn;
-    bool turn_failed;      /* an error inside the puts: drop the turn, reload */
+    bool turn_failed; /* an error inside the puts: drop the turn, reload */
     enum status turn_error;
-    bool more;             /* background work goes on at once */
-    bool roster_changed;   /* HQ's feed advanced: reload the roster after the commit */
+    bool more;           /* background work goes on at once */
+    bool roster_changed; /* HQ's feed advanced: reload the roster after the commit */
     struct outgoing *out;
     size_t out_count, out_capacity;
     size_t out_bytes;
-    struct mp_writer writer; /* scratch for one message */
+    struct mp_writer writer;    /* scratch for one message */
     uint8_t (*id_set)[ID_SIZE]; /* scratch: ids of one list, open addressing */
     struct census_slot census[CENSUS_SLOTS];
     size_t census_used;
@@ -186,16 +188,16 @@ struct node {
 
     /* beats and vectors */
     uint64_t beat_counter;
-    int64_t beat_at_ms;        /* next own beat */
+    int64_t beat_at_ms; /* next own beat */
     int64_t last_beat_ms;
-    int64_t vector_at_ms;      /* next vector */
-    bool vector_known;         /* vector_hash is of the present state */
+    int64_t vector_at_ms; /* next vector */
+    bool vector_known;    /* vector_hash is of the present state */
     uint8_t vector_hash[HASH_SIZE];
     uint64_t hq_seen_boot, hq_seen_counter; /* newest beat of HQ heard: echoed */
 
     /* signing */
-    bool hello_done;     /* a hello was completed since the start */
-    bool recovering;     /* somebody holds a newer head of mine than I do */
+    bool hello_done;         /* a hello was completed since the start */
+    bool recovering;         /* somebody holds a newer head of mine than I do */
     uint64_t recovering_seq; /* that head's */
     struct own_batch *batch;
 
@@ -214,8 +216,8 @@ struct node {
 };
 
 /* --- node.c: transactions of the turn and outgoing messages --- */
-/* The turn's transaction: a read one, or the write one if there is one.  NULL if it can't be had
- * (the turn has failed then). */
+/* The turn's transaction: a read one, or the write one if there is one.  NULL if it can't be
+ * had (the turn has failed then). */
 struct store_txn *node_reading(struct node *node);
 /* Turns it into a write transaction.  Slices that were read before are dead. */
 struct store_txn *node_writing(struct node *node);
@@ -234,9 +236,11 @@ uint32_t node_feed_index(const struct node *node, const char *origin);
 uint32_t node_feed_make(struct node *node, const char *origin);
 uint32_t node_peer_index(const struct node *node, const char *code);
 uint32_t node_peer_make(struct node *node, const char *code);
-/* The link to send to a peer on: a dialled one that is up, else the newest other; NULL if none. */
+/* The link to send to a peer on: a dialled one that is up, else the newest other; NULL if none.
+ * */
 struct link *node_link_of_peer(struct node *node, uint32_t peer);
-enum status node_census_add(struct node *node, uint32_t number, const struct census_delta *delta) MUST_CHECK;
+enum status node_census_add(struct node *node, uint32_t number,
+                            const struct census_delta *delta) MUST_CHECK;
 enum status node_census_flush(struct node *node) MUST_CHECK;
 /* Loads everything from the store: at the start, and after a turn that failed. */
 enum status node_load(struct node *node) MUST_CHECK;
@@ -245,7 +249,8 @@ enum status node_load(struct node *node) MUST_CHECK;
 enum status roster_load(struct node *node) MUST_CHECK;
 /* NULL if unknown. */
 const struct roster_node *roster_find(const struct node *node, const char *code);
-const struct roster_node *roster_find_key(const struct node *node, const uint8_t curve_key[KEY_SIZE]);
+const struct roster_node *roster_find_key(const struct node *node,
+                                          const uint8_t curve_key[KEY_SIZE]);
 void roster_term_of(const struct node *node, const char *code, struct feed_term *out_term);
 /* The signing key in force for an origin; HQ's is the genesis's.  NULL if unknown. */
 const uint8_t *roster_sign_key(const struct node *node, const char *code);
@@ -257,10 +262,12 @@ bool roster_admit(void *node, enum transport_port port, const uint8_t key[KEY_SI
 void sync_on_event(struct node *node, uint32_t peer, struct slice message);
 void sync_on_evidence(struct node *node, uint32_t peer, struct slice message);
 /* apply_list over a list of a message, which has the tiers of list_tiers. */
-enum status sync_apply_wire(struct node *node, uint32_t feed, unsigned apply_tiers, const struct head *head,
-                            struct slice envelope, const struct wire_list *changes, unsigned list_tiers,
+enum status sync_apply_wire(struct node *node, uint32_t feed, unsigned apply_tiers,
+                            const struct head *head, struct slice envelope,
+                            const struct wire_list *changes, unsigned list_tiers,
                             unsigned *out_applied) MUST_CHECK;
-void sync_show_head(struct node *node, const struct link *link, uint32_t feed, const struct feed_mark *mark);
+void sync_show_head(struct node *node, const struct link *link, uint32_t feed,
+                    const struct feed_mark *mark);
 /* A proven head or beat of my own feed: am I behind myself? */
 void sync_own_head(struct node *node, uint64_t epoch, uint64_t seq);
 /* Within the roster's limits for that feed?  Notes it for status if not. */
@@ -278,7 +285,8 @@ void sync_greet(struct node *node, struct link *link);
 /* Plans beat and vector after the own or another feed advanced. */
 void sync_feed_advanced(struct node *node, uint32_t feed);
 /* A head that conflicts with an accepted one: kept, flooded, frozen.  other is its mark. */
-void sync_on_fork(struct node *node, uint32_t feed, struct slice envelope, const struct feed_mark *other);
+void sync_on_fork(struct node *node, uint32_t feed, struct slice envelope,
+                  const struct feed_mark *other);
 /* Applies parked events that follow on now. */
 void sync_unpark(struct node *node, uint32_t feed);
 void sync_note_beat(struct node *node, const struct beat *beat, struct slice envelope);
@@ -293,21 +301,24 @@ struct change_source {
 /* Judges the list against my rows in the given tiers and puts it where it leads to the head.
  * *out_applied: the tiers that advanced; the others did not match.  An error is one inside the
  * puts: the turn has failed. */
-enum status apply_list(struct node *node, uint32_t feed, unsigned tiers, const struct head *head,
-                       struct slice envelope, struct change_source *source, unsigned *out_applied) MUST_CHECK;
+enum status apply_list(struct node *node, uint32_t feed, unsigned tiers,
+                       const struct head *head, struct slice envelope,
+                       struct change_source *source, unsigned *out_applied) MUST_CHECK;
 /* Points the feed's tiers to a finished number: census, sums, head; the old number goes. */
 enum status apply_flip(struct node *node, uint32_t feed, unsigned tiers, uint32_t number,
                        const struct head *head, struct slice envelope) MUST_CHECK;
 /* After tiers stand at head: record, memory of heads, replica, roster, timers. */
-enum status apply_advance(struct node *node, uint32_t feed, unsigned tiers, const struct head *head,
-                          struct slice envelope) MUST_CHECK;
+enum status apply_advance(struct node *node, uint32_t feed, unsigned tiers,
+                          const struct head *head, struct slice envelope) MUST_CHECK;
 void row_version_of(const struct store_row *row, struct row_version *out_version);
 /* At HQ: states anew what a membership counts as. */
-enum status apply_person(struct node *node, uint32_t feed, const uint8_t id[ID_SIZE]) MUST_CHECK;
+enum status apply_person(struct node *node, uint32_t feed,
+                         const uint8_t id[ID_SIZE]) MUST_CHECK;
 
 /* --- persons.c (HQ) --- */
 /* The feed's persons are to be stated anew from seq reached_plus_one on; 0: all are. */
-enum status persons_mark(struct node *node, uint32_t feed, uint64_t reached_plus_one) MUST_CHECK;
+enum status persons_mark(struct node *node, uint32_t feed,
+                         uint64_t reached_plus_one) MUST_CHECK;
 enum status persons_load(struct node *node, struct store_txn *txn) MUST_CHECK;
 bool persons_slice(struct node *node); /* true if there is more */
 
@@ -317,7 +328,8 @@ void pull_dropped(struct node *node, const struct replica_effect *effect);
 void pull_on_changes(struct node *node, uint32_t peer, struct link *link, struct slice message);
 void pull_on_refusal(struct node *node, uint32_t peer, struct slice message);
 /* Puts a chunk into the build of its answer; the last one ends it. */
-void pull_stage(struct node *node, uint32_t peer, uint32_t feed, const struct wire_changes *answer, bool first);
+void pull_stage(struct node *node, uint32_t peer, uint32_t feed,
+                const struct wire_changes *answer, bool first);
 /* A slice of merging long deltas; true if there is more. */
 bool pull_merge_slice(struct node *node);
 
@@ -339,14 +351,16 @@ struct write_result {
     enum status status;
     uint8_t id[ID_SIZE];
     uint64_t seq;
-    const char *error; /* static text for people when status is not OK */
+    const char *error;              /* static text for people when status is not OK */
     char field[FIELD_NAME_MAX + 1]; /* that the error is about, "" if none */
 };
-/* May this node sign now?  OK, AGAIN (waits for the first hello), REFUSED with the reason and remedy. */
+/* May this node sign now?  OK, AGAIN (waits for the first hello), REFUSED with the reason and
+ * remedy. */
 enum status write_ready(struct node *node, const char **out_error, const char **out_remedy);
 /* Takes one change into the turn's batch; its result counts once the turn is committed. who is
  * for the history ("uid 1000"). */
-enum status write_apply(struct node *node, const struct write_op *op, const char *who, struct write_result *out_result);
+enum status write_apply(struct node *node, const struct write_op *op, const char *who,
+                        struct write_result *out_result);
 /* HQ: puts a roster entry as a change. */
 enum status write_roster(struct node *node, const struct roster_entry *entry) MUST_CHECK;
 /* Signs what the batch holds, makes its events; called before each commit. */
@@ -357,7 +371,8 @@ void write_forget(struct node *node); /* after a failed turn */
 
 /* --- enrol.c (HQ) --- */
 bool enrol_open(const struct node *node); /* an unexpired invitation is open */
-void enrol_on_message(struct node *node, transport_link link, const uint8_t key[KEY_SIZE], struct slice message);
+void enrol_on_message(struct node *node, transport_link link, const uint8_t key[KEY_SIZE],
+                      struct slice message);
 struct invitation {
     char code[CODE_SIZE];
     char name[NAME_SIZE_MAX];
@@ -368,13 +383,16 @@ struct invitation {
     uint8_t curve_key[KEY_SIZE];
 };
 /* Makes and stores an invitation (in the turn's transaction) and its token. */
-enum status enrol_invite(struct node *node, const char *code, const char *name, const char *country, uint64_t ttl_s,
-                         char out_token[TOKEN_SIZE_MAX], uint64_t *out_expires, const char **out_error) MUST_CHECK;
-enum status enrol_load(struct node *node) MUST_CHECK; /* counts open invitations for the ZAP handler */
+enum status enrol_invite(struct node *node, const char *code, const char *name,
+                         const char *country, uint64_t ttl_s, char out_token[TOKEN_SIZE_MAX],
+                         uint64_t *out_expires, const char **out_error) MUST_CHECK;
+enum status enrol_load(struct node *node)
+    MUST_CHECK; /* counts open invitations for the ZAP handler */
 
 /* --- control.c --- */
 void control_on_message(struct node *node, const struct transport_message *message);
-void control_timers(struct node *node); /* answers waiting requests that are due or can be answered */
+void control_timers(
+    struct node *node); /* answers waiting requests that are due or can be answered */
 int64_t control_next_ms(const struct node *node);
 void control_drop_all(struct node *node);
 /* A turn was dropped: the requests that it held have no answer; their clients are told. */
@@ -385,7 +403,8 @@ void control_fail_all(struct node *node, enum status status);
 bool jobs_turn(struct node *node);
 int64_t jobs_next_ms(const struct node *node);
 void jobs_drop_all(struct node *node);
-/* A deep or shallow check of every feed, in slices; done is called once with the differences. */
+/* A deep or shallow check of every feed, in slices; done is called once with the differences.
+ * */
 struct verify_difference {
     char origin[CODE_SIZE];
     uint8_t expected[HASH_SIZE];
@@ -398,16 +417,21 @@ struct verify_result {
     struct verify_difference differences[ORIGINS_MAX];
 };
 typedef void verify_done(struct node *node, void *context, const struct verify_result *result);
-enum status jobs_verify(struct node *node, bool deep, verify_done *done, void *context) MUST_CHECK;
+enum status jobs_verify(struct node *node, bool deep, verify_done *done,
+                        void *context) MUST_CHECK;
 /* A recount of one feed's tiers, for the replica (INPUT_RECOUNTED). */
 enum status jobs_recount(struct node *node, uint32_t feed, unsigned tiers) MUST_CHECK;
-/* The daily job: members whose expires has passed.  Counts; lapses them if few enough or confirmed. */
-enum status jobs_lapse(struct node *node, bool confirmed, uint64_t *out_due, uint64_t *out_lapsed) MUST_CHECK;
+/* The daily job: members whose expires has passed.  Counts; lapses them if few enough or
+ * confirmed. */
+enum status jobs_lapse(struct node *node, bool confirmed, uint64_t *out_due,
+                       uint64_t *out_lapsed) MUST_CHECK;
 
 /* --- log.c --- */
-/* One line to stderr: level, event, then key=value pairs in format.  Never a name or an e-mail. */
+/* One line to stderr: level, event, then key=value pairs in format.  Never a name or an e-mail.
+ * */
 enum log_level { LOG_ERROR, LOG_WARNING, LOG_NOTICE, LOG_DEBUG };
-void log_event(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void log_event(enum log_level level, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 enum log_form { LOG_AS_TEXT, LOG_AS_JSON };
 void log_set_form(enum log_form form);
 

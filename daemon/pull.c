@@ -2,9 +2,9 @@
 /* pull.c - fetching what is missing: one want, its chunks, and what they lead to.
  *
  * A single chunk is judged and applied like an event.  Longer answers are *built* under a fresh
- * number, durably, chunk by chunk, and resumed after a crash; at the end they are judged against my
- * rows (a delta), or flipped to (a snapshot, or a delta too long for one transaction, after my own
- * unchanged rows were copied in). */
+ * number, durably, chunk by chunk, and resumed after a crash; at the end they are judged
+ * against my rows (a delta), or flipped to (a snapshot, or a delta too long for one
+ * transaction, after my own unchanged rows were copied in). */
 #include "daemon/node_internal.h"
 
 #include <stdlib.h>
@@ -15,7 +15,7 @@ static int leading_tier(unsigned tiers)
     return tiers & TIERS_FEDERATION ? TIER_FEDERATION : TIER_HQ;
 }
 
-/* --- asking --------------------------------------------------------------------------------- */
+/* --- asking ------------------------------------------------------------------------------- */
 
 static bool build_goes_on(struct node *node, const struct store_build *build,
                           const struct replica_effect *effect, const struct link *link)
@@ -63,8 +63,8 @@ void pull_want(struct node *node, const struct replica_effect *effect)
     struct store_build build;
 
     if (link == NULL || feed->building || (txn = node_reading(node)) == NULL) {
-        node_step(node, &(struct replica_input){ .kind = INPUT_FAILED,
-                                                 .request = effect->request });
+        node_step(node,
+                  &(struct replica_input){ .kind = INPUT_FAILED, .request = effect->request });
         return;
     }
     memcpy(want.origin, feed->replica.feed.origin, CODE_SIZE);
@@ -87,7 +87,8 @@ void pull_want(struct node *node, const struct replica_effect *effect)
 
 void pull_dropped(struct node *node, const struct replica_effect *effect)
 {
-    /* What was built stays: the next want to the same peer, or after one to HQ, goes on from it. */
+    /* What was built stays: the next want to the same peer, or after one to HQ, goes on from
+     * it. */
     (void)node;
     (void)effect;
 }
@@ -112,14 +113,15 @@ void pull_on_refusal(struct node *node, uint32_t peer, struct slice message)
             if (pull->tiers & (1u << tier))
                 node->peers[peer]->claim[index][tier] = (struct replica_claim){ 0, 0 };
     if (refusal.reason != REFUSAL_BUSY && (txn = node_reading(node)) != NULL &&
-        store_get_build(txn, node->feeds[index]->replica.feed.origin, pull->tiers, &build) == OK &&
+        store_get_build(txn, node->feeds[index]->replica.feed.origin, pull->tiers, &build) ==
+            OK &&
         build.head.size == 0)
         (void)drop_build(node, &build);
     node_step(node,
               &(struct replica_input){ .kind = INPUT_FAILED, .request = refusal.request });
 }
 
-/* --- the end of a list ----------------------------------------------------------------------- */
+/* --- the end of a list -------------------------------------------------------------------- */
 
 static void pull_ends(struct node *node, uint64_t request)
 {
@@ -139,10 +141,11 @@ static void mismatched(struct node *node, uint32_t peer, uint32_t index, unsigne
                         .kind = INPUT_MISMATCH, .peer = peer, .feed = index, .tiers = tiers });
 }
 
-/* The final head of an answer: form, federation, origin, signature, epoch, freeze, limits.  *out_tiers are those
- * that it advances (or, where my rows are damaged, mends). */
-static bool final_head_good(struct node *node, uint32_t index, const struct wire_changes *answer,
-                            struct head *out_head, unsigned *out_tiers)
+/* The final head of an answer: form, federation, origin, signature, epoch, freeze, limits. 
+ * *out_tiers are those that it advances (or, where my rows are damaged, mends). */
+static bool final_head_good(struct node *node, uint32_t index,
+                            const struct wire_changes *answer, struct head *out_head,
+                            unsigned *out_tiers)
 {
     const struct node_feed *feed = node->feeds[index];
     const uint8_t *key = roster_sign_key(node, feed->replica.feed.origin);
@@ -164,8 +167,8 @@ static bool final_head_good(struct node *node, uint32_t index, const struct wire
 
         if (!(answer->tiers & (1u << tier)))
             continue;
-        verdict = feed_judge(&feed->replica.feed, (enum tier)tier, &term, out_head, answer->since,
-                             &other);
+        verdict = feed_judge(&feed->replica.feed, (enum tier)tier, &term, out_head,
+                             answer->since, &other);
         if (verdict == FEED_FORK) {
             sync_on_fork(node, index, answer->head, other);
             return true;
@@ -186,7 +189,8 @@ static void after_advance(struct node *node, uint32_t index, unsigned applied,
 
     if ((applied & TIERS_FEDERATION) && answer->index == 0 && node->listen[0] != '\0') {
         writer = node_writer(node);
-        wire_write_event_begin(writer, TIERS_FEDERATION, answer->since, answer->head, list.count);
+        wire_write_event_begin(writer, TIERS_FEDERATION, answer->since, answer->head,
+                               list.count);
         while (wire_next_change(&list, answer->tiers, &change))
             change_write(writer, &change, TIERS_FEDERATION);
         node_publish(node, node->feeds[index]->replica.feed.origin, mp_writer_bytes(writer));
@@ -226,7 +230,7 @@ static void prove_divergence(struct node *node, uint32_t index, unsigned tiers,
               feed->record.origin, (unsigned long long)head->seq);
 }
 
-/* --- a single chunk --------------------------------------------------------------------------- */
+/* --- a single chunk ----------------------------------------------------------------------- */
 
 static void finish_direct(struct node *node, uint32_t peer, uint32_t index,
                           const struct wire_changes *answer)
@@ -253,8 +257,8 @@ static void finish_direct(struct node *node, uint32_t peer, uint32_t index,
     pull_ends(node, answer->request);
     if (tiers == 0)
         return;
-    if (sync_apply_wire(node, index, tiers, &head, answer->head, &answer->changes, answer->tiers,
-                        &applied) != OK)
+    if (sync_apply_wire(node, index, tiers, &head, answer->head, &answer->changes,
+                        answer->tiers, &applied) != OK)
         return;
     if (applied != tiers)
         mismatched(node, peer, index, tiers & ~applied);
@@ -262,11 +266,11 @@ static void finish_direct(struct node *node, uint32_t peer, uint32_t index,
         after_advance(node, index, applied, answer);
 }
 
-/* --- builds ----------------------------------------------------------------------------------- */
+/* --- builds ------------------------------------------------------------------------------- */
 
 static enum status stage_one(struct node *node, struct store_build *build, const char *origin,
-                             struct digest_sum sums[TIERS_PUBLISHED], const struct change *change,
-                             bool count_census)
+                             struct digest_sum sums[TIERS_PUBLISHED],
+                             const struct change *change, bool count_census)
 {
     struct census_delta deltas[CENSUS_DELTAS_MAX];
     struct row_version old = { 0 };
@@ -329,12 +333,11 @@ static enum status save_sums(struct node *node, const struct store_build *build,
     return status;
 }
 
-static enum status open_build(struct node *node, uint32_t peer, const struct wire_changes *answer,
-                              struct store_build *out_build)
+static enum status open_build(struct node *node, uint32_t peer,
+                              const struct wire_changes *answer, struct store_build *out_build)
 {
     const struct link *link = node_link_of_peer(node, peer);
-    enum status status =
-        store_get_build(&node->txn, answer->origin, answer->tiers, out_build);
+    enum status status = store_get_build(&node->txn, answer->origin, answer->tiers, out_build);
 
     if (status != NOT_FOUND || link == NULL)
         return status;
@@ -348,8 +351,8 @@ static enum status open_build(struct node *node, uint32_t peer, const struct wir
     return store_new_number(&node->txn, &out_build->number);
 }
 
-static enum status stage_chunk(struct node *node, uint32_t peer, const struct wire_changes *answer,
-                               struct store_build *out_build)
+static enum status stage_chunk(struct node *node, uint32_t peer,
+                               const struct wire_changes *answer, struct store_build *out_build)
 {
     struct digest_sum sums[TIERS_PUBLISHED];
     struct wire_list list = answer->changes;
@@ -374,7 +377,7 @@ static enum status stage_chunk(struct node *node, uint32_t peer, const struct wi
     return store_put_build(&node->txn, out_build);
 }
 
-/* --- a build as a source of changes ----------------------------------------------------------- */
+/* --- a build as a source of changes ------------------------------------------------------- */
 
 #define BUILD_BATCH 64
 struct build_source {
@@ -476,14 +479,15 @@ static unsigned build_verdict(struct node *node, const struct store_build *build
     return judge_verdict(&judge, head);
 }
 
-/* --- the end of a build ----------------------------------------------------------------------- */
+/* --- the end of a build ------------------------------------------------------------------- */
 
 static void flip(struct node *node, uint32_t index, unsigned tiers,
                  const struct store_build *build, const struct head *head)
 {
     const unsigned rest = build->tiers & ~tiers;
 
-    if (apply_flip(node, index, tiers, build->number, head, signed_head_bytes(&build->head)) != OK)
+    if (apply_flip(node, index, tiers, build->number, head, signed_head_bytes(&build->head)) !=
+        OK)
         return;
     if (rest != 0)
         (void)node_turn_fails(node,
@@ -535,7 +539,8 @@ static void finish_build(struct node *node, uint32_t peer, uint32_t index,
         (void)drop_build(node, build);
         return;
     }
-    if (build->rows > DELTA_ONE_TURN_MAX && build->since != 0 && can_merge(feed, build, tiers)) {
+    if (build->rows > DELTA_ONE_TURN_MAX && build->since != 0 &&
+        can_merge(feed, build, tiers)) {
         feed->building = true; /* pull_merge_slice goes on */
         return;
     }
@@ -589,8 +594,7 @@ void pull_on_changes(struct node *node, uint32_t peer, struct link *link, struct
         return;
     node->counters.chunks_received++;
     node->feeds[index]->fetched_bytes += message.size;
-    node_step(node,
-              &(struct replica_input){ .kind = INPUT_CHUNK, .request = answer.request });
+    node_step(node, &(struct replica_input){ .kind = INPUT_CHUNK, .request = answer.request });
     if ((txn = node_reading(node)) == NULL)
         return;
     resumed = store_get_build(txn, answer.origin, answer.tiers, &build) == OK;
@@ -608,14 +612,13 @@ void pull_on_changes(struct node *node, uint32_t peer, struct link *link, struct
     }
 }
 
-/* --- long deltas: my unchanged rows are copied under the build's number ------------------------ */
+/* --- long deltas: my unchanged rows are copied under the build's number ------------------- */
 
 static enum status copy_slice(struct node *node, const struct node_feed *feed,
                               struct store_build *build, uint64_t horizon, bool *out_done)
 {
     struct digest_sum sums[TIERS_PUBLISHED];
-    struct store_build own = { .number =
-                                   feed->record.tier[leading_tier(build->tiers)].number,
+    struct store_build own = { .number = feed->record.tier[leading_tier(build->tiers)].number,
                                .tiers = build->tiers };
     struct build_source *source = calloc(1, sizeof *source);
     struct change change;

@@ -13,7 +13,8 @@ static int compare_nodes(const void *a, const void *b)
     return strcmp((*left)->entry.code, (*right)->entry.code);
 }
 
-static enum status roster_push(struct node *node, const struct roster_entry *entry, bool present)
+static enum status roster_push(struct node *node, const struct roster_entry *entry,
+                               bool present)
 {
     struct roster_node **grown;
     struct roster_node *added;
@@ -107,8 +108,7 @@ enum status roster_load(struct node *node)
     if (node->feeds[hq]->record.tier[TIER_FEDERATION].number != 0) {
         if ((status = store_begin_read(node->store, &txn)) != OK)
             return status;
-        status = read_entries(node, &txn,
-                              node->feeds[hq]->record.tier[TIER_FEDERATION].number);
+        status = read_entries(node, &txn, node->feeds[hq]->record.tier[TIER_FEDERATION].number);
         if (status != OK)
             return status;
     }
@@ -171,7 +171,7 @@ bool roster_admit(void *context, enum transport_port port, const uint8_t key[KEY
     return port == PORT_ROUTER && node->is_hq && enrol_open(node);
 }
 
-/* --- dialling ------------------------------------------------------------------------------- */
+/* --- dialling ----------------------------------------------------------------------------- */
 
 static struct link *dialled_link(struct node *node, const uint8_t key[KEY_SIZE],
                                  const char *address)
@@ -195,7 +195,8 @@ static void dial(struct node *node, const struct roster_entry *entry, const char
 
     if (dialled_link(node, entry->curve_key, address) != NULL)
         return;
-    if (node->link_count == LINKS_MAX || address_parse(address, host, sizeof host, &port) != OK ||
+    if (node->link_count == LINKS_MAX ||
+        address_parse(address, host, sizeof host, &port) != OK ||
         transport_dial(node->transport, entry->curve_key, host, port, &handle) != OK) {
         log_event(LOG_WARNING, "event=dial_failed peer=%s address=%s", entry->code, address);
         return;

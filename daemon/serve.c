@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* serve.c - answers to `want`: a walk over a feed's rows upward by seq, in chunks, each re-sought,
- * ending with the head that the feed has in that very turn. */
+/* serve.c - answers to `want`: a walk over a feed's rows upward by seq, in chunks, each
+ * re-sought, ending with the head that the feed has in that very turn. */
 #include "daemon/node_internal.h"
 
 #include <stdlib.h>
@@ -58,9 +58,9 @@ static bool holds(const struct node_feed *feed, unsigned tiers)
         if ((tiers & (1u << tier)) &&
             (feed->record.tier[tier].number == 0 || marks[tier].seq == 0))
             return false;
-    return tiers != TIERS_BOTH ||
-           (marks[0].seq == marks[1].seq && memcmp(marks[0].hash, marks[1].hash, HASH_SIZE) == 0 &&
-            feed->record.tier[0].number == feed->record.tier[1].number);
+    return tiers != TIERS_BOTH || (marks[0].seq == marks[1].seq &&
+                                   memcmp(marks[0].hash, marks[1].hash, HASH_SIZE) == 0 &&
+                                   feed->record.tier[0].number == feed->record.tier[1].number);
 }
 
 /* Tier hq goes to HQ and to its own origin alone. */
@@ -178,12 +178,13 @@ void serve_on_credit(struct node *node, struct link *link, struct slice message)
     }
 }
 
-/* --- chunks --------------------------------------------------------------------------------- */
+/* --- chunks ------------------------------------------------------------------------------- */
 
-/* Writes rows after walk->reached into writer until it is full; the count must stand before them
- * in the message, so rows are packed apart first.  *out_more: the rows did not end. */
-static enum status fill_chunk(struct node *node, const struct walk *walk, struct mp_writer *rows,
-                              size_t *out_count, uint64_t *out_reached, bool *out_more)
+/* Writes rows after walk->reached into writer until it is full; the count must stand before
+ * them in the message, so rows are packed apart first.  *out_more: the rows did not end. */
+static enum status fill_chunk(struct node *node, const struct walk *walk,
+                              struct mp_writer *rows, size_t *out_count, uint64_t *out_reached,
+                              bool *out_more)
 {
     CLEANUP(store_cursor_close) struct store_cursor cursor = { 0 };
     struct store_txn *txn = node_reading(node);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- forks ---------------------------------------------------------------------------------- */
+/* --- forks -------------------------------------------------------------------------------- */
 
 static enum status find_head(struct node *node, const struct node_feed *feed,
                              const uint8_t hash[HASH_SIZE], struct signed_head *out_head)
@@ -32,7 +32,8 @@ static enum status find_head(struct node *node, const struct node_feed *feed,
     return NOT_FOUND;
 }
 
-static void flood_evidence(struct node *node, const char *origin, struct slice a, struct slice b)
+static void flood_evidence(struct node *node, const char *origin, struct slice a,
+                           struct slice b)
 {
     struct mp_writer *writer = node_writer(node);
 
@@ -141,8 +142,7 @@ void sync_on_evidence(struct node *node, uint32_t peer, struct slice message)
         !heads_conflict(&heads[0], &heads[1]))
         return;
     roster_term_of(node, heads[0].origin, &term);
-    if (heads[0].epoch == term.epoch &&
-        node->feeds[index]->replica.feed.freeze == FREEZE_NONE)
+    if (heads[0].epoch == term.epoch && node->feeds[index]->replica.feed.freeze == FREEZE_NONE)
         freeze(node, index, evidence.head[0], evidence.head[1], heads[0].epoch);
 }
 
@@ -160,7 +160,8 @@ void sync_show_head(struct node *node, const struct link *link, uint32_t index,
     node_send(node, link->handle, mp_writer_bytes(writer));
 }
 
-/* Somebody proves that I signed a head which I do not have: this copy of me is from the past. */
+/* Somebody proves that I signed a head which I do not have: this copy of me is from the past.
+ * */
 void sync_own_head(struct node *node, uint64_t epoch, uint64_t seq)
 {
     const struct feed_mark *mine =
@@ -176,7 +177,7 @@ void sync_own_head(struct node *node, uint64_t epoch, uint64_t seq)
               (unsigned long long)mine->seq, (unsigned long long)seq);
 }
 
-/* --- events --------------------------------------------------------------------------------- */
+/* --- events ------------------------------------------------------------------------------- */
 
 struct list_context {
     struct wire_list first;
@@ -305,8 +306,8 @@ bool sync_within_quota(struct node *node, uint32_t index, const struct head *hea
 }
 
 /* Form, place in the roster, newness and signature; the cheap questions first. */
-static bool event_proven(struct node *node, const struct wire_event *event, struct head *out_head,
-                         uint32_t *out_index)
+static bool event_proven(struct node *node, const struct wire_event *event,
+                         struct head *out_head, uint32_t *out_index)
 {
     const struct node_feed *feed;
     bool newer = false;
@@ -345,11 +346,12 @@ static void note_claim(struct node *node, uint32_t peer, uint32_t index, unsigne
 {
     struct replica_peer *holder = node->peers[peer];
 
-    /* Whoever hands an event over has it; that it is newer than mine is not known to matter yet. */
+    /* Whoever hands an event over has it; that it is newer than mine is not known to matter
+     * yet. */
     for (int tier = 0; tier < TIERS_PUBLISHED; tier++)
-        if ((tiers & (1u << tier)) && feed_compare(head->epoch, head->seq,
-                                                   holder->claim[index][tier].epoch,
-                                                   holder->claim[index][tier].seq) > 0)
+        if ((tiers & (1u << tier)) &&
+            feed_compare(head->epoch, head->seq, holder->claim[index][tier].epoch,
+                         holder->claim[index][tier].seq) > 0)
             holder->claim[index][tier] = (struct replica_claim){ head->epoch, head->seq };
 }
 

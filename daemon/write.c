@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* write.c - the origin's own changes: merged, sequenced, put, and signed under one head a batch.
- * The answers to the writers leave with the turn's commit; a turn that fails forgets the batch. */
+/* write.c - the origin's own changes: merged, sequenced, put, and signed under one head a
+ * batch.
+ * The answers to the writers leave with the turn's commit; a turn that fails forgets the batch.
+ * */
 #include "daemon/write_internal.h"
 
 #include <sodium.h>
@@ -23,7 +25,7 @@ static struct node_feed *own_feed(struct node *node)
     return node->feeds[node->own_feed];
 }
 
-/* --- may we sign? --------------------------------------------------------------------------- */
+/* --- may we sign? ------------------------------------------------------------------------- */
 
 static bool has_others(const struct node *node)
 {
@@ -42,8 +44,9 @@ enum status write_ready(struct node *node, const char **out_error, const char **
     }
     if (node->recovering) {
         *out_error = "this directory is an older copy: other nodes hold newer changes of ours";
-        *out_remedy = "stop the daemon and bring the newest directory back; nothing is lost while"
-                      " nothing is signed";
+        *out_remedy =
+            "stop the daemon and bring the newest directory back; nothing is lost while"
+            " nothing is signed";
         return REFUSED;
     }
     if (place != NULL && place->entry.state != CHAPTER_ENROLLED) {
@@ -60,7 +63,7 @@ enum status write_ready(struct node *node, const char **out_error, const char **
     return OK;
 }
 
-/* --- the batch -------------------------------------------------------------------------------- */
+/* --- the batch ---------------------------------------------------------------------------- */
 
 void write_forget(struct node *node)
 {
@@ -137,8 +140,8 @@ static enum status write_event(struct node *node, struct mp_writer *writer, unsi
     struct change change;
     enum status status;
 
-    status = store_cursor_open(&node->txn, own_feed(node)->record.tier[0].number, TIERS_BOTH, since,
-                               &cursor);
+    status = store_cursor_open(&node->txn, own_feed(node)->record.tier[0].number, TIERS_BOTH,
+                               since, &cursor);
     if (status != OK)
         return status;
     wire_write_event_begin(writer, tiers, since, envelope, count);
@@ -152,7 +155,8 @@ static bool link_is_hq(const struct node *node, const struct link *link)
     return link->peer != NO_PEER && strcmp(node->peers[link->peer]->code, "hq") == 0;
 }
 
-/* Publishes the federation tier, and announces up every link that I dialled: HQ gets both tiers. */
+/* Publishes the federation tier, and announces up every link that I dialled: HQ gets both
+ * tiers. */
 static enum status send_events(struct node *node, uint64_t since, struct slice envelope)
 {
     uint64_t count = 0;
@@ -200,7 +204,8 @@ static enum status sign_batch(struct node *node)
             return status;
     }
     batch->open = false;
-    status = apply_advance(node, node->own_feed, TIERS_BOTH, &head, signed_head_bytes(&envelope));
+    status =
+        apply_advance(node, node->own_feed, TIERS_BOTH, &head, signed_head_bytes(&envelope));
     if (status != OK)
         return status;
     node->counters.heads_signed++;
@@ -231,7 +236,7 @@ void write_begin_feed(struct node *node)
     (void)node_turn_fails(node, status);
 }
 
-/* --- one change -------------------------------------------------------------------------------- */
+/* --- one change --------------------------------------------------------------------------- */
 
 static void digest_change(struct own_batch *batch, const char *origin,
                           const struct write_scratch *scratch, const struct change *change)
@@ -393,16 +398,18 @@ static enum status apply_put(struct node *node, const uint8_t id[ID_SIZE],
         return result_error(out_result, REFUSED, "that id is not a member's");
     if (!scratch_merge(scratch, op->fields, out_result))
         return OK;
-    if (!scratch_pack(scratch, (uint64_t)(clock_wall_ms() / 1000), &published, &any, out_result))
+    if (!scratch_pack(scratch, (uint64_t)(clock_wall_ms() / 1000), &published, &any,
+                      out_result))
         return OK;
     out_result->seq = scratch->old_seq;
     if (!any)
         return OK;
-    status = append_history(node, id, scratch->exists && !scratch->removed ? "edit" : "add", who,
-                            published ? node->batch->seq + 1 : scratch->old_seq);
+    status = append_history(node, id, scratch->exists && !scratch->removed ? "edit" : "add",
+                            who, published ? node->batch->seq + 1 : scratch->old_seq);
     if (status != OK)
         return status;
-    if ((status = store_put_private(&node->txn, id, scratch_value(scratch, TIER_CHAPTER))) != OK)
+    if ((status = store_put_private(&node->txn, id, scratch_value(scratch, TIER_CHAPTER))) !=
+        OK)
         return status;
     if (!published)
         return OK;

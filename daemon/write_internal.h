@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* write_internal.h - one record being changed: the version that was, the fields that come, and the
- * three values that they make.  Private to write.c and merge.c. */
+/* write_internal.h - one record being changed: the version that was, the fields that come, and
+ * the three values that they make.  Private to write.c and merge.c. */
 #ifndef CHAPTERD_WRITE_INTERNAL_H
 #define CHAPTERD_WRITE_INTERNAL_H
 
@@ -35,11 +35,12 @@ void scratch_clear(struct write_scratch *scratch);
 /* Copies a value of the former version out of the map. */
 void scratch_keep(struct write_scratch *scratch, enum tier tier, struct slice value);
 /* Lays fields over the old ones; false with the error in out_result if one is wrong. */
-bool scratch_merge(struct write_scratch *scratch, struct slice fields, struct write_result *out_result);
-/* Packs the three values.  *out_any: something differs; *out_published: in a published tier, which
- * then carries updated = now_s. */
-bool scratch_pack(struct write_scratch *scratch, uint64_t now_s, bool *out_published, bool *out_any,
-                  struct write_result *out_result);
+bool scratch_merge(struct write_scratch *scratch, struct slice fields,
+                   struct write_result *out_result);
+/* Packs the three values.  *out_any: something differs; *out_published: in a published tier,
+ * which then carries updated = now_s. */
+bool scratch_pack(struct write_scratch *scratch, uint64_t now_s, bool *out_published,
+                  bool *out_any, struct write_result *out_result);
 struct slice scratch_value(const struct write_scratch *scratch, enum tier tier);
 
 #endif

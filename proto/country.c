@@ -269,8 +269,9 @@ static int compare_code(const void *key, const void *element)
 
 const char *country_name(const char code[2])
 {
-    const struct country *found = bsearch(code, countries, sizeof countries / sizeof countries[0],
-                                          sizeof countries[0], compare_code);
+    const struct country *found =
+        bsearch(code, countries, sizeof countries / sizeof countries[0], sizeof countries[0],
+                compare_code);
 
     return found != NULL ? found->name : NULL;
 }

@@ -19,8 +19,8 @@ void digest_sum_clear(struct digest_sum *sum)
 }
 
 /* The leaf's 1,024 lanes as bytes. */
-static void expand_leaf(const char origin[CODE_SIZE], enum tier tier, const struct change *change,
-                        uint8_t out_lanes[EXPANDED_SIZE])
+static void expand_leaf(const char origin[CODE_SIZE], enum tier tier,
+                        const struct change *change, uint8_t out_lanes[EXPANDED_SIZE])
 {
     static const uint8_t tag[16] = "chapterd leaf 1";
     static const uint8_t nonce[crypto_stream_chacha20_NONCEBYTES] = { 0 };
@@ -30,6 +30,7 @@ static void expand_leaf(const char origin[CODE_SIZE], enum tier tier, const stru
     uint8_t key[HASH_SIZE];
     crypto_generichash_state state;
 
+    ASSERT(change->tiers & 1u << tier);
     memcpy(at, tag, 16);
     at += 16;
     *at++ = (uint8_t)tier;

@@ -2,10 +2,11 @@
 /* digest.h - the homomorphic digest of one tier of a feed (LtHash, 1,024 lanes of 16 bits).
  *
  * leaf = "chapterd leaf 1\0", tier (1 byte), origin (16 bytes, NUL-padded), type (1), id (16),
- *        seq (8, big-endian), salt (16; zeros in tier federation), length (4, big-endian), value
- * k = BLAKE2b-256(leaf); E = ChaCha20 keystream(key k, nonce 0, 2,048 bytes) as 1,024
+ *        seq (8, big-endian), salt (16; zeros in tier federation), length (4, big-endian),
+ * value k = BLAKE2b-256(leaf); E = ChaCha20 keystream(key k, nonce 0, 2,048 bytes) as 1,024
  * little-endian lanes; S = lane-wise sum of E mod 2^16;
- * D = BLAKE2b-256("chapterd sum 1\0\0", tier (1), count (8, big-endian), S as little-endian lanes).
+ * D = BLAKE2b-256("chapterd sum 1\0\0", tier (1), count (8, big-endian), S as little-endian
+ * lanes).
  * A removal is summed and not counted.
  * Lewi, Kim, Maykov, Weis: Securing Update Propagation with Homomorphic Hashing, 2019. */
 #ifndef CHAPTERD_PROTO_DIGEST_H
@@ -22,8 +23,10 @@ struct digest_sum {
 
 void digest_sum_clear(struct digest_sum *sum);
 /* change->tiers must hold tier. */
-void digest_add(struct digest_sum *sum, const char origin[CODE_SIZE], enum tier tier, const struct change *change);
-void digest_subtract(struct digest_sum *sum, const char origin[CODE_SIZE], enum tier tier, const struct change *change);
+void digest_add(struct digest_sum *sum, const char origin[CODE_SIZE], enum tier tier,
+                const struct change *change);
+void digest_subtract(struct digest_sum *sum, const char origin[CODE_SIZE], enum tier tier,
+                     const struct change *change);
 void digest_of(const struct digest_sum *sum, enum tier tier, uint8_t out_digest[HASH_SIZE]);
 /* Stored form: 2,056 bytes: lanes little-endian, count big-endian. */
 #define DIGEST_SUM_STORED_SIZE (2 * DIGEST_LANES + 8)

@@ -22,6 +22,10 @@ static const struct field_rule rules[] = {
     { "updated", TIER_FEDERATION, TIER_FEDERATION, FIELD_TIME, 20 },
 };
 
+/* Of fields that this version does not know: they stay on the node. */
+static const struct field_rule unknown_rule = { "", TIER_CHAPTER, TIER_CHAPTER, FIELD_TEXT,
+                                                4096 };
+
 const struct field_rule *field_rules(size_t *out_count)
 {
     *out_count = sizeof rules / sizeof rules[0];
@@ -41,7 +45,7 @@ static bool has_control(struct slice text, bool lines_allowed)
     for (size_t i = 0; i < text.size; i++) {
         const uint8_t byte = text.data[i];
 
-        if ((byte < 0x20 && !(lines_allowed && (byte == '\n' || byte == '\t'))) || byte == 0x7f)
+        if (byte < 0x20 && !(lines_allowed && (byte == '\n' || byte == '\t')))
             return true;
     }
     return false;
@@ -54,21 +58,34 @@ static bool email_plausible(struct slice text)
     if (at == NULL || at == text.data || at == text.data + text.size - 1)
         return false;
     return memchr(at + 1, '@', (size_t)(text.data + text.size - at - 1)) == NULL &&
-           memchr(text.data, ' ', text.size) == NULL;
+           memchr(text.data, ' ', text.size) == NULL &&
+           memchr(text.data, 0x7f, text.size) == NULL;
 }
 
+/* The form of BCP 47: subtags of 1 to 8 letters and digits; the first of letters only, and of
+ * one letter ("i", "x") just as a prefix. */
 static bool language_plausible(struct slice text)
 {
-    if (text.size < 2)
-        return false;
+    size_t subtag = 0;
+    size_t subtags = 0;
+
     for (size_t i = 0; i < text.size; i++) {
         const uint8_t byte = text.data[i];
+        const bool digit = byte >= '0' && byte <= '9';
 
-        if (!((byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
-              (byte >= '0' && byte <= '9') || byte == '-'))
+        if (byte == '-') {
+            if (subtag == 0)
+                return false;
+            subtags++;
+            subtag = 0;
+        } else if ((digit && subtags > 0) || (byte >= 'a' && byte <= 'z') ||
+                   (byte >= 'A' && byte <= 'Z')) {
+            if (++subtag > 8)
+                return false;
+        } else
             return false;
     }
-    return true;
+    return subtag > 0 && (subtags > 0 || subtag > 1);
 }
 
 static const char *form_objection(const struct field_rule *rule, struct slice text)
@@ -100,11 +117,15 @@ static const char *form_objection(const struct field_rule *rule, struct slice te
     return NULL;
 }
 
-enum status field_check(const struct field_rule *rule, struct slice text, const char **out_reason)
+enum status field_check(const struct field_rule *rule, struct slice text,
+                        const char **out_reason)
 {
-    const bool notes = strcmp(rule->name, "notes") == 0;
-    const char *objection = NULL;
+    const char *objection;
+    bool notes;
 
+    if (rule == NULL)
+        rule = &unknown_rule;
+    notes = strcmp(rule->name, "notes") == 0;
     if (text.size > rule->size_max)
         objection = "is longer than its limit";
     else if (has_control(text, notes))

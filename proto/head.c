@@ -84,7 +84,7 @@ static void read_code(struct mp_reader *reader, char out[CODE_SIZE])
         memcpy(out, code.data, code.size);
 }
 
-/* --- heads ------------------------------------------------------------------------------------- */
+/* --- heads -------------------------------------------------------------------------------- */
 
 static void hash_body(struct slice body, uint8_t out_hash[HASH_SIZE])
 {
@@ -126,7 +126,10 @@ void head_sign(struct head *head, const struct sign_key *key, struct signed_head
 
 static bool head_consistent(const struct head *head)
 {
-    return head->epoch > 0 && head->prev_seq < head->seq && head->horizon <= head->prev_seq;
+    const bool first = head->prev_seq == 0;
+
+    return head->epoch > 0 && head->prev_seq < head->seq && head->horizon <= head->prev_seq &&
+           first == (sodium_is_zero(head->prev_hash, HASH_SIZE) == 1);
 }
 
 enum status head_read(struct slice bytes, struct head *out_head)
@@ -196,7 +199,7 @@ bool heads_conflict(const struct head *a, const struct head *b)
     return b->seq == a->prev_seq && memcmp(b->hash, a->prev_hash, HASH_SIZE) != 0;
 }
 
-/* --- beats ------------------------------------------------------------------------------------- */
+/* --- beats -------------------------------------------------------------------------------- */
 
 void beat_sign(const struct beat *beat, const struct sign_key *key,
                struct signed_beat *out_signed)

@@ -3,7 +3,6 @@
 #include "proto/mp.h"
 
 #include <string.h>
-#include <unistr.h>
 
 #include "chapterd/limits.h"
 
@@ -40,9 +39,9 @@ bool slice_copy_text(struct slice slice, char *out, size_t out_size)
     return true;
 }
 
-/* --- one value's first bytes ------------------------------------------------------------------ */
+/* --- one value's first bytes -------------------------------------------------------------- */
 
-/* What stands at the cursor: its type, the size of its lead, and its number, length or count. */
+/* What stands at the cursor: its type, the size of its lead, its number, length or count. */
 struct lead {
     enum mp_type type;
     size_t size;
@@ -152,7 +151,7 @@ static struct lead read_lead(const struct mp_reader *reader)
     }
 }
 
-/* --- the cursor -------------------------------------------------------------------------------- */
+/* --- the cursor --------------------------------------------------------------------------- */
 
 void mp_reader_init(struct mp_reader *reader, struct slice bytes)
 {
@@ -255,12 +254,62 @@ static struct slice take_bytes(struct mp_reader *reader, enum mp_type type, size
     return bytes;
 }
 
+/* Size of the character of several bytes that stands there, 0 if it is malformed: the table of
+ * well-formed sequences in the Unicode standard (3-7), without overlong forms and surrogates.
+ * */
+static size_t character_size(const uint8_t *at, size_t left)
+{
+    uint8_t least = 0x80;
+    uint8_t most = 0xbf;
+    size_t size;
+
+    if (at[0] >= 0xc2 && at[0] <= 0xdf)
+        size = 2;
+    else if (at[0] >= 0xe0 && at[0] <= 0xef)
+        size = 3;
+    else if (at[0] >= 0xf0 && at[0] <= 0xf4)
+        size = 4;
+    else
+        return 0;
+    if (at[0] == 0xe0)
+        least = 0xa0;
+    else if (at[0] == 0xed)
+        most = 0x9f;
+    else if (at[0] == 0xf0)
+        least = 0x90;
+    else if (at[0] == 0xf4)
+        most = 0x8f;
+    if (left < size || at[1] < least || at[1] > most)
+        return 0;
+    for (size_t i = 2; i < size; i++)
+        if (at[i] < 0x80 || at[i] > 0xbf)
+            return 0;
+    return size;
+}
+
+/* UTF-8 without NUL.  Most bytes are ASCII, and every text of every row passes here. */
+static bool text_valid(struct slice text)
+{
+    size_t at = 0;
+
+    while (at < text.size) {
+        const uint8_t byte = text.data[at];
+        size_t size = 1;
+
+        if (byte == 0)
+            return false;
+        if (byte >= 0x80 && (size = character_size(text.data + at, text.size - at)) == 0)
+            return false;
+        at += size;
+    }
+    return true;
+}
+
 struct slice mp_read_str(struct mp_reader *reader, size_t size_max)
 {
     const struct slice text = take_bytes(reader, MP_STR, size_max);
 
-    if (reader->status == OK && text.size > 0 &&
-        (memchr(text.data, 0, text.size) != NULL || u8_check(text.data, text.size) != NULL)) {
+    if (reader->status == OK && !text_valid(text)) {
         mp_fail(reader, INVALID);
         return SLICE_NONE;
     }
@@ -420,52 +469,4 @@ bool mp_valid(struct slice bytes)
     mp_reader_init(&reader, bytes);
     (void)mp_read_raw(&reader, SIZE_MAX);
     return mp_reader_finish(&reader) == OK;
-}
-
-struct slice mp_map_get(struct slice map, const char *key)
-{
-    struct slice last = SLICE_NONE;
-    struct mp_reader reader;
-    size_t count;
-
-    mp_reader_init(&reader, map);
-    if (mp_peek(&reader) != MP_MAP)
-        return SLICE_NONE;
-    count = mp_read_map(&reader, SIZE_MAX);
-    for (size_t i = 0; i < count; i++) {
-        const struct slice name = mp_read_key(&reader, &last);
-        const struct slice value = mp_read_raw(&reader, SIZE_MAX);
-
-        if (reader.status != OK)
-            return SLICE_NONE;
-        if (slice_is_text(name, key))
-            return value;
-    }
-    return SLICE_NONE;
-}
-
-bool mp_map_get_text(struct slice map, const char *key, struct slice *out_text)
-{
-    struct mp_reader reader;
-    struct slice text;
-
-    mp_reader_init(&reader, mp_map_get(map, key));
-    text = mp_read_str(&reader, SIZE_MAX);
-    if (mp_reader_finish(&reader) != OK)
-        return false;
-    *out_text = text;
-    return true;
-}
-
-bool mp_map_get_uint(struct slice map, const char *key, uint64_t *out_number)
-{
-    struct mp_reader reader;
-    uint64_t number;
-
-    mp_reader_init(&reader, mp_map_get(map, key));
-    number = mp_read_uint(&reader, UINT64_MAX);
-    if (mp_reader_finish(&reader) != OK)
-        return false;
-    *out_number = number;
-    return true;
 }

@@ -2,10 +2,10 @@
 /* mp.h - strict bounded MessagePack: a reading cursor and a writer, both with a sticky error.
  *
  * The reader accepts exactly one encoding of a value (PROTOCOL.md, "Encoding"): shortest forms,
- * map keys that are strings, strictly ascending bytewise and so unique, valid UTF-8 without NUL,
- * no floats, no extension types, depth at most DEPTH_MAX, a declared count never above the bytes
- * left.  It never allocates and never reads past the end.  After the first error every read
- * returns zero or an empty slice, so callers check once, at the end.
+ * map keys that are strings, strictly ascending bytewise and so unique, valid UTF-8 without
+ * NUL, no floats, no extension types, depth at most DEPTH_MAX, a declared count never above the
+ * bytes left.  It never allocates and never reads past the end.  After the first error every
+ * read returns zero or an empty slice, so callers check once, at the end.
  * The writer packs with msgpack-c, into the caller's buffer or onto the heap up to a limit. */
 #ifndef CHAPTERD_PROTO_MP_H
 #define CHAPTERD_PROTO_MP_H
@@ -31,7 +31,18 @@ bool slice_is_text(struct slice slice, const char *text);
 /* Copies into a NUL-terminated buffer; false (and "") if it does not fit. */
 bool slice_copy_text(struct slice slice, char *out, size_t out_size);
 
-enum mp_type { MP_NIL, MP_BOOL, MP_UINT, MP_INT, MP_STR, MP_BIN, MP_ARRAY, MP_MAP, MP_END, MP_BAD };
+enum mp_type {
+    MP_NIL,
+    MP_BOOL,
+    MP_UINT,
+    MP_INT,
+    MP_STR,
+    MP_BIN,
+    MP_ARRAY,
+    MP_MAP,
+    MP_END,
+    MP_BAD
+};
 
 struct mp_reader {
     const uint8_t *at;
@@ -40,7 +51,8 @@ struct mp_reader {
 };
 
 void mp_reader_init(struct mp_reader *reader, struct slice bytes);
-/* Type of the next value; MP_END at the end, MP_BAD for a forbidden lead byte or after an error. */
+/* Type of the next value; MP_END at the end, MP_BAD for a forbidden lead byte or after an
+ * error. */
 enum mp_type mp_peek(const struct mp_reader *reader);
 void mp_read_nil(struct mp_reader *reader);
 bool mp_take_nil(struct mp_reader *reader); /* true and consumed if the next value is nil */
@@ -65,7 +77,8 @@ enum status mp_reader_finish(const struct mp_reader *reader) MUST_CHECK;
 
 /* True if bytes are exactly one permitted value. */
 bool mp_valid(struct slice bytes);
-/* Finds key in a validated map; SLICE_NONE if it is absent.  The slice is the value's raw bytes. */
+/* Finds key in a validated map; SLICE_NONE if it is absent.  The slice is the value's raw
+ * bytes. */
 struct slice mp_map_get(struct slice map, const char *key);
 /* As text or number out of a validated map; false if absent or of another type. */
 bool mp_map_get_text(struct slice map, const char *key, struct slice *out_text);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* mp_write.c - the writer: msgpack-c packs, into the caller's buffer or a bounded one of the heap. */
+/* mp_write.c - msgpack-c packs, into the caller's buffer or a bounded one of the heap. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -39,16 +39,16 @@ enum member_status member_status_of(struct slice name)
 
 const char *record_type_name(enum record_type type)
 {
-    static const char *const names[] = { "unknown", "member", "office", "income", "chapter" };
+    static const char *const names[] = { NULL, "member", "office", "income", "chapter" };
 
-    return names[type >= RECORD_MEMBER && type <= RECORD_CHAPTER ? type : 0];
+    return (unsigned)type <= RECORD_CHAPTER ? names[type] : NULL;
 }
 
 const char *tier_name(enum tier tier)
 {
     static const char *const names[] = { "federation", "hq", "chapter" };
 
-    return names[tier];
+    return (unsigned)tier <= TIER_CHAPTER ? names[tier] : NULL;
 }
 
 bool value_is_removal(struct slice value)
@@ -56,7 +56,7 @@ bool value_is_removal(struct slice value)
     return value.size == 1 && value.data[0] == 0xc0;
 }
 
-/* --- changes ------------------------------------------------------------------------------------ */
+/* --- changes ------------------------------------------------------------------------------ */
 
 void change_write(struct mp_writer *writer, const struct change *change, unsigned tiers)
 {
@@ -76,10 +76,27 @@ void change_write(struct mp_writer *writer, const struct change *change, unsigne
 static struct slice read_value(struct mp_reader *reader)
 {
     const enum mp_type type = mp_peek(reader);
+    struct slice last = SLICE_NONE;
+    struct mp_reader fields;
+    struct slice value;
+    size_t count;
 
     if (type != MP_MAP && type != MP_NIL)
         mp_fail(reader, INVALID);
-    return mp_read_raw(reader, RECORD_SIZE_MAX);
+    value = mp_read_raw(reader, RECORD_SIZE_MAX);
+    if (reader->status != OK || type == MP_NIL)
+        return value;
+    mp_reader_init(&fields, value);
+    count = mp_read_map(&fields, RECORD_FIELDS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        if (mp_read_key(&fields, &last).size > FIELD_NAME_MAX)
+            mp_fail(&fields, TOO_LARGE);
+        (void)mp_read_raw(&fields, RECORD_SIZE_MAX);
+    }
+    if (fields.status == OK)
+        return value;
+    mp_fail(reader, fields.status);
+    return SLICE_NONE;
 }
 
 void change_read(struct mp_reader *reader, unsigned tiers, struct change *out_change)
@@ -99,13 +116,14 @@ void change_read(struct mp_reader *reader, unsigned tiers, struct change *out_ch
     if (reader->status != OK)
         return;
     /* A removal is one in every tier: the record exists in both or in none. */
-    if (out_change->type == 0 || out_change->seq == 0 || sodium_is_zero(out_change->id, ID_SIZE) ||
+    if (out_change->type == 0 || out_change->seq == 0 ||
+        sodium_is_zero(out_change->id, ID_SIZE) ||
         (tiers == TIERS_BOTH && value_is_removal(out_change->value[TIER_FEDERATION]) !=
                                     value_is_removal(out_change->value[TIER_HQ])))
         mp_fail(reader, INVALID);
 }
 
-/* --- what the census needs ------------------------------------------------------------------------ */
+/* --- what the census needs ---------------------------------------------------------------- */
 
 static uint16_t month_of(struct slice date)
 {
@@ -118,6 +136,13 @@ static uint16_t month_of(struct slice date)
         year = year * 10 + (unsigned)(date.data[i] - '0');
     return (uint16_t)(year * 12 + (unsigned)(date.data[5] - '0') * 10 +
                       (unsigned)(date.data[6] - '0') - 1);
+}
+
+/* Any two capitals count: a table of countries differs between versions, a census must not. */
+static bool country_shaped(struct slice text)
+{
+    return text.size == 2 && text.data[0] >= 'A' && text.data[0] <= 'Z' &&
+           text.data[1] >= 'A' && text.data[1] <= 'Z';
 }
 
 /* One pass over the map: this runs for every change of every node. */
@@ -145,17 +170,18 @@ void member_facts_of(struct slice value, struct member_facts *out_facts)
             facts.kind = member_kind_of(text);
         else if (slice_is_text(key, "status"))
             facts.status = member_status_of(text);
-        else if (slice_is_text(key, "country") && text.size == 2)
+        else if (slice_is_text(key, "country") && country_shaped(text))
             memcpy(facts.country, text.data, 2);
         else if (slice_is_text(key, "joined"))
             facts.joined_month = month_of(text);
     }
-    if (mp_reader_finish(&reader) != OK || facts.kind == KIND_NONE || facts.status == MEMBER_NONE)
+    if (mp_reader_finish(&reader) != OK || facts.kind == KIND_NONE ||
+        facts.status == MEMBER_NONE)
         return;
     *out_facts = facts;
 }
 
-/* --- roster entries -------------------------------------------------------------------------------- */
+/* --- roster entries ----------------------------------------------------------------------- */
 
 void roster_entry_write(struct mp_writer *writer, const struct roster_entry *entry)
 {
@@ -273,7 +299,8 @@ enum status roster_entry_read(struct slice value, struct roster_entry *out_entry
     return OK;
 }
 
-void roster_id_of(const uint8_t federation[HASH_SIZE], const char *code, uint8_t out_id[ID_SIZE])
+void roster_id_of(const uint8_t federation[HASH_SIZE], const char *code,
+                  uint8_t out_id[ID_SIZE])
 {
     static const uint8_t tag[16] = "chapterd rid 1";
     char padded[CODE_SIZE] = { 0 };
@@ -287,4 +314,18 @@ void roster_id_of(const uint8_t federation[HASH_SIZE], const char *code, uint8_t
     crypto_generichash_final(&state, out_id, ID_SIZE);
     out_id[6] = (uint8_t)(0x80 | (out_id[6] & 0x0f));
     out_id[8] = (uint8_t)(0x80 | (out_id[8] & 0x3f));
+}
+
+uint64_t code_pair_hash(const char *a, const char *b)
+{
+    char padded[2][CODE_SIZE] = { { 0 }, { 0 } };
+    uint8_t hash[16];
+    uint64_t score = 0;
+
+    memcpy(padded[0], a, strnlen(a, CODE_SIZE - 1));
+    memcpy(padded[1], b, strnlen(b, CODE_SIZE - 1));
+    crypto_generichash(hash, sizeof hash, (const uint8_t *)padded, sizeof padded, NULL, 0);
+    for (size_t i = 0; i < sizeof score; i++)
+        score = score << 8 | hash[i];
+    return score;
 }

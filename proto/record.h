@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* record.h - records, their tiers and fields, and changes of them.
  *
- * A value is a MessagePack map of field names (sorted) to values, or nil for a removal.  A record
- * has one value in each published tier.  Fields that this version does not know are kept and
- * forwarded byte for byte. */
+ * A value is a MessagePack map of field names (sorted) to values, or nil for a removal.  A
+ * record has one value in each published tier.  Fields that this version does not know are kept
+ * and forwarded byte for byte. */
 #ifndef CHAPTERD_PROTO_RECORD_H
 #define CHAPTERD_PROTO_RECORD_H
 
 #include "chapterd/limits.h"
 #include "proto/mp.h"
 
-enum record_type { RECORD_MEMBER = 1, RECORD_OFFICE = 2, RECORD_INCOME = 3, RECORD_CHAPTER = 4 };
+enum record_type {
+    RECORD_MEMBER = 1,
+    RECORD_OFFICE = 2,
+    RECORD_INCOME = 3,
+    RECORD_CHAPTER = 4
+};
 
 enum tier { TIER_FEDERATION = 0, TIER_HQ = 1, TIER_CHAPTER = 2 };
 #define TIERS_PUBLISHED 2
@@ -57,7 +62,16 @@ void change_write(struct mp_writer *writer, const struct change *change, unsigne
 void change_read(struct mp_reader *reader, unsigned tiers, struct change *out_change);
 
 /* Fields of a member, known to this version: name, default tier, and how to check a text. */
-enum field_form { FIELD_TEXT, FIELD_COUNTRY, FIELD_DATE, FIELD_KIND, FIELD_STATUS, FIELD_LANGUAGE, FIELD_EMAIL, FIELD_TIME };
+enum field_form {
+    FIELD_TEXT,
+    FIELD_COUNTRY,
+    FIELD_DATE,
+    FIELD_KIND,
+    FIELD_STATUS,
+    FIELD_LANGUAGE,
+    FIELD_EMAIL,
+    FIELD_TIME
+};
 struct field_rule {
     const char *name;
     enum tier tier;              /* default; of kind and status always federation */
@@ -69,7 +83,8 @@ struct field_rule {
 const struct field_rule *field_rule_of(struct slice name);
 const struct field_rule *field_rules(size_t *out_count);
 /* OK, or INVALID with a sentence for people in out_reason (static storage). */
-enum status field_check(const struct field_rule *rule, struct slice text, const char **out_reason) MUST_CHECK;
+enum status field_check(const struct field_rule *rule, struct slice text,
+                        const char **out_reason) MUST_CHECK;
 
 /* What the census needs of a federation value; a member whose value is malformed or a removal
  * counts nowhere (kind NONE).  Countries and months that are withdrawn are zero. */
@@ -91,18 +106,22 @@ struct roster_entry {
     uint8_t curve_key[KEY_SIZE];
     char address[ADDRESS_SIZE]; /* "host:port" of ROUTER, PORT + 1 is XPUB; "" if dial-only */
     enum chapter_state state;
-    uint64_t epoch;             /* newest epoch that HQ opened, from 1 */
-    uint64_t instance;          /* the one that may sign in it */
-    uint64_t closed_seq;        /* of the epoch before; 0 in the first */
+    uint64_t epoch;      /* newest epoch that HQ opened, from 1 */
+    uint64_t instance;   /* the one that may sign in it */
+    uint64_t closed_seq; /* of the epoch before; 0 in the first */
     uint8_t closed_hash[HASH_SIZE];
     uint64_t records_max;
     uint64_t bytes_max;
 };
 void roster_entry_write(struct mp_writer *writer, const struct roster_entry *entry);
-enum status roster_entry_read(struct slice federation_value, struct roster_entry *out_entry) MUST_CHECK;
+enum status roster_entry_read(struct slice federation_value,
+                              struct roster_entry *out_entry) MUST_CHECK;
 /* The record id of a code's entry: a UUIDv8 of BLAKE2b over federation and code. */
-void roster_id_of(const uint8_t federation[HASH_SIZE], const char *code, uint8_t out_id[ID_SIZE]);
+void roster_id_of(const uint8_t federation[HASH_SIZE], const char *code,
+                  uint8_t out_id[ID_SIZE]);
 
+/* The first 8 bytes of BLAKE2b-128 over both codes, 16 bytes each: for rendezvous hashing. */
+uint64_t code_pair_hash(const char *a, const char *b);
 bool code_valid(struct slice code); /* [a-z][a-z0-9-]{0,14} */
 /* UUIDs as text: 36 characters and a NUL. */
 #define UUID_TEXT_SIZE 37

@@ -22,6 +22,7 @@ const char *status_name(enum status status)
 
 _Noreturn void status_assert_failed(const char *condition, const char *file, int line)
 {
-    fprintf(stderr, "bug: %s does not hold at %s:%d; please report it\n", condition, file, line);
+    fprintf(stderr, "bug: %s does not hold at %s:%d; please report it\n", condition, file,
+            line);
     abort();
 }

@@ -9,7 +9,7 @@
 #define TOKEN_PREFIX "chapterd1."
 #define CHECKSUM_SIZE 4
 
-/* --- genesis -------------------------------------------------------------------------------------- */
+/* --- genesis ------------------------------------------------------------------------------ */
 
 void genesis_write(struct mp_writer *writer, const struct genesis *genesis)
 {
@@ -55,7 +55,7 @@ void genesis_federation(struct slice bytes, uint8_t out_federation[HASH_SIZE])
     crypto_generichash_final(&state, out_federation, HASH_SIZE);
 }
 
-/* --- tokens ---------------------------------------------------------------------------------------- */
+/* --- tokens ------------------------------------------------------------------------------- */
 
 void token_secret_hash(const uint8_t secret[TOKEN_SECRET_SIZE], uint8_t out_hash[HASH_SIZE])
 {
@@ -169,9 +169,10 @@ enum status token_parse(struct slice text, struct token *out_token, const char *
         return objection(out_reason, "it does not begin with chapterd1.");
     if (size < prefix || memcmp(packed, TOKEN_PREFIX, prefix) != 0)
         return objection(out_reason, "it is of a newer version: install a newer chapterd");
-    if (sodium_base642bin(bytes, sizeof bytes, packed + prefix, size - prefix, NULL, &size, NULL,
-                          sodium_base64_VARIANT_URLSAFE_NO_PADDING) != 0)
-        return objection(out_reason, "it holds a character that no token has, or was cut short");
+    if (sodium_base642bin(bytes, sizeof bytes, packed + prefix, size - prefix, NULL, &size,
+                          NULL, sodium_base64_VARIANT_URLSAFE_NO_PADDING) != 0)
+        return objection(out_reason,
+                         "it holds a character that no token has, or was cut short");
     if (size <= CHECKSUM_SIZE)
         return objection(out_reason, "it was cut short");
     checksum(bytes, size - CHECKSUM_SIZE, sum);
@@ -188,9 +189,10 @@ enum status token_parse(struct slice text, struct token *out_token, const char *
     return status;
 }
 
-/* --- addresses --------------------------------------------------------------------------------------- */
+/* --- addresses ---------------------------------------------------------------------------- */
 
-enum status address_parse(const char *text, char *out_host, size_t host_size, uint16_t *out_port)
+enum status address_parse(const char *text, char *out_host, size_t host_size,
+                          uint16_t *out_port)
 {
     const char *colon = strrchr(text, ':');
     const char *host = text;

@@ -31,8 +31,8 @@ struct wire_list {
 };
 
 /* [1, version, capabilities, federation, code, reply, entries]
- * Sent by the dialler when a link is up, answered with reply = true; again by either side whenever
- * the vectors seem to differ.  capabilities: bits, unknown ones ignored. */
+ * Sent by the dialler when a link is up, answered with reply = true; again by either side
+ * whenever the vectors seem to differ.  capabilities: bits, unknown ones ignored. */
 struct wire_hello {
     uint64_t version;
     uint64_t capabilities;
@@ -70,7 +70,8 @@ struct wire_vector {
     uint8_t hash[HASH_SIZE];
 };
 
-/* [5, request, origin, epoch, since, hash, tiers, credit]: epoch and since 0 ask for a snapshot. */
+/* [5, request, origin, epoch, since, hash, tiers, credit]: epoch and since 0 ask for a
+ * snapshot. */
 struct wire_want {
     uint64_t request; /* chosen by the asker, echoed in the answer */
     char origin[CODE_SIZE];
@@ -101,8 +102,8 @@ struct wire_credit {
     uint64_t chunks;
 };
 
-/* [8, head envelope, head envelope or nil]: two heads that conflict, or one that the receiver may
- * hold a conflicting one to. */
+/* [8, head envelope, head envelope or nil]: two heads that conflict, or one that the receiver
+ * may hold a conflicting one to. */
 struct wire_evidence {
     struct slice head[2];
 };
@@ -119,8 +120,9 @@ struct wire_refusal {
     uint64_t reason;
 };
 
-/* [10, version, secret, code, sign key, curve key, address or "", signature]: the signature by sign
- * key over "chapterd enrol 1" || the message up to the signature's first byte (wire_enrol_*). */
+/* [10, version, secret, code, sign key, curve key, address or "", signature]: the signature is by
+ * the sign key, over "chapterd enrol 1" (16 bytes) || every byte of the message before the
+ * signature itself (that is, all but its last 64 bytes). */
 #define TOKEN_SECRET_SIZE 32
 struct wire_enrol {
     uint64_t version;
@@ -139,7 +141,7 @@ enum wire_enrol_result {
     ENROL_USED = 3,    /* by other keys */
     ENROL_WAITING = 4, /* for HQ's approval; ask again */
     ENROL_MALFORMED = 5,
-    ENROL_NOT_NOW = 6  /* HQ cannot write; ask again */
+    ENROL_NOT_NOW = 6 /* HQ cannot write; ask again */
 };
 struct wire_enrolled {
     uint64_t result;
@@ -169,24 +171,31 @@ bool wire_next_entry(struct wire_list *list, struct wire_hello_entry *out);
 bool wire_next_change(struct wire_list *list, unsigned tiers, struct change *out);
 
 /* Writers.  Lists: begin, then the elements (wire_write_entry, change_write), then end. */
-void wire_write_hello_begin(struct mp_writer *writer, const struct wire_hello *hello, size_t entries);
+void wire_write_hello_begin(struct mp_writer *writer, const struct wire_hello *hello,
+                            size_t entries);
 void wire_write_entry(struct mp_writer *writer, const struct wire_hello_entry *entry);
-void wire_write_event_begin(struct mp_writer *writer, unsigned tiers, uint64_t since, struct slice head, size_t changes);
+void wire_write_event_begin(struct mp_writer *writer, unsigned tiers, uint64_t since,
+                            struct slice head, size_t changes);
 void wire_write_beat(struct mp_writer *writer, struct slice beat);
 void wire_write_vector(struct mp_writer *writer, const uint8_t hash[HASH_SIZE]);
 void wire_write_want(struct mp_writer *writer, const struct wire_want *want);
 /* The head is written by wire_write_changes_end: SLICE_NONE unless it is the last chunk. */
-void wire_write_changes_begin(struct mp_writer *writer, const struct wire_changes *changes, size_t count);
+void wire_write_changes_begin(struct mp_writer *writer, const struct wire_changes *changes,
+                              size_t count);
 void wire_write_changes_end(struct mp_writer *writer, struct slice head);
 void wire_write_credit(struct mp_writer *writer, const struct wire_credit *credit);
 void wire_write_evidence(struct mp_writer *writer, struct slice a, struct slice b);
-void wire_write_refusal(struct mp_writer *writer, uint64_t request, enum wire_refusal_reason reason);
-void wire_write_enrol(struct mp_writer *writer, const struct wire_enrol *enrol, const struct sign_key *key);
+void wire_write_refusal(struct mp_writer *writer, uint64_t request,
+                        enum wire_refusal_reason reason);
+void wire_write_enrol(struct mp_writer *writer, const struct wire_enrol *enrol,
+                      const struct sign_key *key);
 void wire_write_enrolled(struct mp_writer *writer, const struct wire_enrolled *enrolled);
 
-/* Hash of a vector: BLAKE2b-256 over "chapterd vec 1\0\0", then for each origin with epoch > 0, in
- * ascending order of origin: origin (16, NUL-padded), epoch (8, big-endian), seq (8), hash (32).
+/* Hash of a vector: BLAKE2b-256 over "chapterd vec 1\0\0", then for each origin with epoch > 0,
+ * in ascending order of origin: origin (16, NUL-padded), epoch (8, big-endian), seq (8), hash
+ * (32).
  * entries must be in that order; beats and tier hq do not count. */
-void wire_vector_hash(const struct wire_hello_entry *entries, size_t count, uint8_t out_hash[HASH_SIZE]);
+void wire_vector_hash(const struct wire_hello_entry *entries, size_t count,
+                      uint8_t out_hash[HASH_SIZE]);
 
 #endif

@@ -5,8 +5,8 @@
 
 #include "proto/wire.h"
 
-static const char enrol_tag[16] = { 'c', 'h', 'a', 'p', 't', 'e', 'r', 'd', ' ',
-                                    'e', 'n', 'r', 'o', 'l', ' ', '1' };
+static const char enrol_tag[16] = { 'c', 'h', 'a', 'p', 't', 'e', 'r', 'd',
+                                    ' ', 'e', 'n', 'r', 'o', 'l', ' ', '1' };
 
 unsigned wire_type_of(struct slice message)
 {
@@ -47,7 +47,7 @@ static unsigned read_tiers(struct mp_reader *reader)
     return (unsigned)tiers;
 }
 
-/* --- lists --------------------------------------------------------------------------------------- */
+/* --- lists -------------------------------------------------------------------------------- */
 
 static void read_entry(struct mp_reader *reader, struct wire_hello_entry *out)
 {
@@ -120,7 +120,7 @@ static struct wire_list read_entries_list(struct mp_reader *reader)
     return list;
 }
 
-/* --- messages -------------------------------------------------------------------------------------- */
+/* --- messages ----------------------------------------------------------------------------- */
 
 enum status wire_read_hello(struct slice message, struct wire_hello *out)
 {

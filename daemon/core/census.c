@@ -8,8 +8,12 @@ static void keys_of(const struct member_facts *facts, uint8_t country[CENSUS_COU
                     uint8_t month[CENSUS_COUNTER_SIZE])
 {
     const uint8_t by_country[CENSUS_COUNTER_SIZE] = {
-        CENSUS_COUNTRY,           (uint8_t)facts->kind,         (uint8_t)facts->status,
-        (uint8_t)facts->country[0], (uint8_t)facts->country[1], 0,
+        CENSUS_COUNTRY,
+        (uint8_t)facts->kind,
+        (uint8_t)facts->status,
+        (uint8_t)facts->country[0],
+        (uint8_t)facts->country[1],
+        0,
     };
     const uint8_t by_month[CENSUS_COUNTER_SIZE] = {
         CENSUS_MONTH,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* census.h - what one member counts for, as counters to raise and lower.  Pure.
  *
- * Two marginal tables an origin: by (kind, status, country) and by (kind, status, month of joining).
+ * Two marginal tables an origin: by (kind, status, country) and by (kind, status, month of
+ * joining).
  * Reading either costs the number of groups, never the number of members. */
 #ifndef CHAPTERD_CENSUS_H
 #define CHAPTERD_CENSUS_H
@@ -18,8 +19,8 @@ struct census_delta {
 };
 #define CENSUS_DELTAS_MAX 4
 
-/* The deltas of a member that was old and is now new (federation values; SLICE_NONE or nil for not
- * there).  Returns how many; none if nothing that is counted changed. */
+/* The deltas of a member that was old and is now new (federation values; SLICE_NONE or nil for
+ * not there).  Returns how many; none if nothing that is counted changed. */
 size_t census_deltas(struct slice old_value, struct slice new_value,
                      struct census_delta out_deltas[CENSUS_DELTAS_MAX]);
 

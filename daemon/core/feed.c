@@ -83,9 +83,9 @@ bool feed_remembers(const struct feed *feed, const struct head *head)
     return false;
 }
 
-enum feed_verdict feed_judge(const struct feed *feed, enum tier tier, const struct feed_term *term,
-                             const struct head *head, uint64_t since,
-                             const struct feed_mark **out_other)
+enum feed_verdict feed_judge(const struct feed *feed, enum tier tier,
+                             const struct feed_term *term, const struct head *head,
+                             uint64_t since, const struct feed_mark **out_other)
 {
     const struct feed_mark *mine = &feed->tier[tier];
     const struct feed_mark *other;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* feed.h - one origin's run of changes, as this node knows it: which heads it accepted, and what a
- * further head is to it.  Pure: no clock, no I/O, no allocation.  The caller owns every struct. */
+/* feed.h - one origin's run of changes, as this node knows it: which heads it accepted, and
+ * what a further head is to it.  Pure: no clock, no I/O, no allocation.  The caller owns every
+ * struct. */
 #ifndef CHAPTERD_FEED_H
 #define CHAPTERD_FEED_H
 
@@ -29,7 +30,8 @@ struct feed {
     size_t head_next;
 };
 
-/* What the roster says of an origin: the epoch in force, who signs in it, where the last closed. */
+/* What the roster says of an origin: the epoch in force, who signs in it, where the last
+ * closed. */
 struct feed_term {
     uint64_t epoch;
     uint64_t instance;
@@ -56,16 +58,16 @@ int feed_compare(uint64_t epoch_a, uint64_t seq_a, uint64_t epoch_b, uint64_t se
 
 /* Judges a well-formed head whose signature was verified, with a list that starts at since
  * (0: from nothing).  On FEED_FORK, *out_other is the remembered head it conflicts with. */
-enum feed_verdict feed_judge(const struct feed *feed, enum tier tier, const struct feed_term *term,
-                             const struct head *head, uint64_t since,
-                             const struct feed_mark **out_other);
+enum feed_verdict feed_judge(const struct feed *feed, enum tier tier,
+                             const struct feed_term *term, const struct head *head,
+                             uint64_t since, const struct feed_mark **out_other);
 /* True if the exact head was accepted before: for dropping duplicates unverified. */
 bool feed_remembers(const struct feed *feed, const struct head *head);
 /* The remembered head that head or beat conflicts with; NULL if none. */
 const struct feed_mark *feed_conflict(const struct feed *feed, const struct head *head);
 const struct feed_mark *feed_beat_conflict(const struct feed *feed, const struct beat *beat);
-/* A remembered head that covers seq of epoch with another hash than the given: what to show a peer
- * that says it stands there.  NULL if memory does not reach. */
+/* A remembered head that covers seq of epoch with another hash than the given: what to show a
+ * peer that says it stands there.  NULL if memory does not reach. */
 const struct feed_mark *feed_contradicts(const struct feed *feed, uint64_t epoch, uint64_t seq,
                                          const uint8_t hash[HASH_SIZE]);
 

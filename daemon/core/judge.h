@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* judge.h - do these changes lead my rows to that head?  Judge first, then put.
  *
- * The caller gives the sums that it holds and, for every change, the version that it has; the judge
- * recomputes S' = S - old + new per tier and compares with the head.  Nothing is written.  Pure.
+ * The caller gives the sums that it holds and, for every change, the version that it has; the
+ * judge recomputes S' = S - old + new per tier and compares with the head.  Nothing is written.
+ *  Pure.
  * (Lewi et al. 2019: a verified transition, whoever handed it over.) */
 #ifndef CHAPTERD_JUDGE_H
 #define CHAPTERD_JUDGE_H
@@ -21,9 +22,10 @@ struct row_version {
 
 struct judge {
     const char *origin;
-    unsigned tiers;                 /* that are judged */
-    uint64_t from[TIERS_PUBLISHED]; /* the seq each tier stands at; entries up to it are skipped */
-    uint64_t up_to;                 /* the head's seq: an entry beyond it is a contradiction */
+    unsigned tiers; /* that are judged */
+    uint64_t
+        from[TIERS_PUBLISHED]; /* the seq each tier stands at; entries up to it are skipped */
+    uint64_t up_to;            /* the head's seq: an entry beyond it is a contradiction */
     bool contradiction;
     struct digest_sum sum[TIERS_PUBLISHED];
 };
@@ -31,7 +33,8 @@ struct judge {
 /* The caller fills sum[] of the tiers before the first change. */
 void judge_init(struct judge *judge, const char *origin, unsigned tiers,
                 const uint64_t from[TIERS_PUBLISHED], uint64_t up_to);
-/* Takes one change; returns the tiers in which it is news (to be put, if the verdict is good). */
+/* Takes one change; returns the tiers in which it is news (to be put, if the verdict is good).
+ * */
 unsigned judge_change(struct judge *judge, const struct change *change,
                       const struct row_version *old);
 /* A removal at or below the head's horizon goes. */

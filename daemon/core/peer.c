@@ -2,32 +2,12 @@
 /* peer.c - whom a node dials. */
 #include "daemon/core/peer.h"
 
-#include <sodium.h>
 #include <string.h>
 
 static bool can_be_dialled(const struct roster_entry *entry, const char *self)
 {
     return entry->state == CHAPTER_ENROLLED && entry->address[0] != '\0' &&
            strcmp(entry->code, self) != 0;
-}
-
-static uint64_t rendezvous_score(const char *self, const char *code)
-{
-    crypto_generichash_state state;
-    uint8_t hash[16];
-    uint64_t score = 0;
-    char padded[CODE_SIZE] = { 0 };
-
-    crypto_generichash_init(&state, NULL, 0, sizeof hash);
-    memcpy(padded, self, strlen(self));
-    crypto_generichash_update(&state, (const uint8_t *)padded, sizeof padded);
-    memset(padded, 0, sizeof padded);
-    memcpy(padded, code, strlen(code));
-    crypto_generichash_update(&state, (const uint8_t *)padded, sizeof padded);
-    crypto_generichash_final(&state, hash, sizeof hash);
-    for (size_t i = 0; i < sizeof score; i++)
-        score = score << 8 | hash[i];
-    return score;
 }
 
 static bool chosen_already(const size_t *indices, size_t count, size_t index)
@@ -39,7 +19,8 @@ static bool chosen_already(const size_t *indices, size_t count, size_t index)
 }
 
 /* The first that can be dialled after self in code order, wrapping; count if there is none. */
-static size_t ring_next(const char *self, const struct roster_entry *const *roster, size_t count)
+static size_t ring_next(const char *self, const struct roster_entry *const *roster,
+                        size_t count)
 {
     size_t first = count;
 
@@ -77,7 +58,7 @@ size_t peer_choose(const char *self, const struct roster_entry *const *roster, s
 
             if (!can_be_dialled(roster[i], self) || chosen_already(out_indices, chosen, i))
                 continue;
-            score = rendezvous_score(self, roster[i]->code);
+            score = code_pair_hash(self, roster[i]->code);
             if (best == count || score > best_score) {
                 best = i;
                 best_score = score;

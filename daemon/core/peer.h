@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* peer.h - whom a node dials: HQ, the next listening chapter in code order (a ring, so that the
- * graph is connected without HQ), and two more by rendezvous hashing (Thaler, Ravishankar 1998).
+ * graph is connected without HQ), and two more by rendezvous hashing (Thaler, Ravishankar
+ * 1998).
  * Pure: the same roster gives the same choice. */
 #ifndef CHAPTERD_PEER_H
 #define CHAPTERD_PEER_H

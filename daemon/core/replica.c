@@ -28,7 +28,8 @@ static bool is_newer(const struct replica_claim *claim, const struct feed_mark *
 }
 
 /* Is what peer claims worth fetching?  To mend damage, the head that I stand at already is. */
-static bool is_wanted(const struct replica_claim *claim, const struct replica_feed *feed, int tier)
+static bool is_wanted(const struct replica_claim *claim, const struct replica_feed *feed,
+                      int tier)
 {
     const struct feed_mark *mark = &feed->feed.tier[tier];
 
@@ -90,7 +91,8 @@ static void fail_pull(struct replica *replica, uint32_t index, struct replica_pu
     end_pull(replica, pull);
 }
 
-struct replica_pull *replica_pull_of(struct replica *replica, uint64_t request, uint32_t *out_feed)
+struct replica_pull *replica_pull_of(struct replica *replica, uint64_t request,
+                                     uint32_t *out_feed)
 {
     for (size_t i = 0; i < replica->feed_count; i++)
         for (int slot = 0; slot < TIERS_PUBLISHED; slot++) {
@@ -112,9 +114,10 @@ static bool has_mismatched(const struct replica_tier *state, uint32_t peer)
     return false;
 }
 
-/* The peer to ask: one that claims more than I have; rather the origin, then HQ, then any; rather
- * one whose list has not failed me.  Tier hq comes from its origin alone. */
-static bool choose_peer(const struct replica *replica, uint32_t index, int tier, uint32_t *out_peer)
+/* The peer to ask: one that claims more than I have; rather the origin, then HQ, then any;
+ * rather one whose list has not failed me.  Tier hq comes from its origin alone. */
+static bool choose_peer(const struct replica *replica, uint32_t index, int tier,
+                        uint32_t *out_peer)
 {
     const struct replica_feed *feed = replica->feeds[index];
     int best_rank = -1;
@@ -256,13 +259,13 @@ static void on_claim(struct replica *replica, const struct replica_input *input,
         /* The event itself is probably on its way: give it the time that a gap is given. */
         if (!is_newer(&state->target, &feed->feed.tier[tier]) && state->retry_at_ms < now_ms &&
             feed->feed.tier[tier].seq != 0)
-            state->retry_at_ms =
-                now_ms + GAP_WAIT_MS + (int64_t)jitter(replica, GAP_WAIT_MS);
+            state->retry_at_ms = now_ms + GAP_WAIT_MS + (int64_t)jitter(replica, GAP_WAIT_MS);
         raise_target(feed, tier, input->epoch, input->seq, now_ms);
     }
 }
 
-static void on_advanced(struct replica *replica, const struct replica_input *input, int64_t now_ms)
+static void on_advanced(struct replica *replica, const struct replica_input *input,
+                        int64_t now_ms)
 {
     struct replica_feed *feed = replica->feeds[input->feed];
 
@@ -286,8 +289,8 @@ static void on_advanced(struct replica *replica, const struct replica_input *inp
     }
 }
 
-static void on_mismatch(struct replica *replica, const struct replica_input *input, int64_t now_ms,
-                        struct replica_effects *effects)
+static void on_mismatch(struct replica *replica, const struct replica_input *input,
+                        int64_t now_ms, struct replica_effects *effects)
 {
     struct replica_feed *feed = replica->feeds[input->feed];
     unsigned recount = 0;
@@ -334,8 +337,8 @@ static void on_recounted(struct replica *replica, const struct replica_input *in
     }
 }
 
-static void on_peer_down(struct replica *replica, const struct replica_input *input, int64_t now_ms,
-                         struct replica_effects *effects)
+static void on_peer_down(struct replica *replica, const struct replica_input *input,
+                         int64_t now_ms, struct replica_effects *effects)
 {
     memset(replica->peers[input->peer]->claim, 0, sizeof replica->peers[input->peer]->claim);
     for (size_t i = 0; i < replica->feed_count; i++)
@@ -365,7 +368,8 @@ void replica_step(struct replica *replica, const struct replica_input *input, in
     case INPUT_HEARD:
         for (int tier = 0; tier < TIERS_PUBLISHED; tier++)
             if (input->tiers & (1u << tier))
-                raise_target(replica->feeds[input->feed], tier, input->epoch, input->seq, now_ms);
+                raise_target(replica->feeds[input->feed], tier, input->epoch, input->seq,
+                             now_ms);
         break;
     case INPUT_CHUNK:
         if ((pull = replica_pull_of(replica, input->request, &index)) != NULL) {
@@ -425,7 +429,8 @@ void hq_beats_note(struct hq_beats *beats, uint64_t boot, uint64_t counter, int6
         beats->count++;
 }
 
-int64_t hq_beats_age(const struct hq_beats *beats, uint64_t boot, uint64_t counter, int64_t now_ms)
+int64_t hq_beats_age(const struct hq_beats *beats, uint64_t boot, uint64_t counter,
+                     int64_t now_ms)
 {
     for (size_t i = 0; i < beats->count; i++)
         if (beats->list[i].boot == boot && beats->list[i].counter == counter)
@@ -441,8 +446,8 @@ bool hq_beats_heard(const struct hq_beats *beats, int64_t now_ms)
     return false;
 }
 
-enum feed_state replica_feed_state(const struct replica_feed *feed, const struct hq_beats *beats,
-                                   bool is_hq, int64_t now_ms)
+enum feed_state replica_feed_state(const struct replica_feed *feed,
+                                   const struct hq_beats *beats, bool is_hq, int64_t now_ms)
 {
     const struct feed_mark *mine = &feed->feed.tier[TIER_FEDERATION];
     int64_t age;

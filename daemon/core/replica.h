@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* replica.h - what to fetch from whom, and how far each feed is known to be.  Pure: a step takes an
- * input and the time, changes the caller's structs, and lists effects for the node to carry out.
+/* replica.h - what to fetch from whom, and how far each feed is known to be.  Pure: a step
+ * takes an input and the time, changes the caller's structs, and lists effects for the node to
+ * carry out.
  *
  * Events travel by PUB/SUB, which may lose anything; this is what makes up for it.  Peers claim
- * (hello, parked events) to stand somewhere; where a claim is beyond my own state, one `want` per
- * (feed, tiers) goes to one peer at a time, with backoff, until the digests agree. */
+ * (hello, parked events) to stand somewhere; where a claim is beyond my own state, one `want`
+ * per (feed, tiers) goes to one peer at a time, with backoff, until the digests agree. */
 #ifndef CHAPTERD_REPLICA_H
 #define CHAPTERD_REPLICA_H
 
@@ -71,14 +72,15 @@ struct replica {
 };
 
 enum replica_input_kind {
-    INPUT_CLAIM,    /* peer says where it stands in feed/tier: epoch, seq */
-    INPUT_HEARD,    /* a verified head or beat of feed names (epoch, seq), held by nobody in particular */
-    INPUT_GAP,      /* an event of peer was parked: its head is claimed, and due after GAP_WAIT_MS */
-    INPUT_CHUNK,    /* the pull's next chunk came */
-    INPUT_ADVANCED, /* tiers of feed reached a head: clears failures, mismatches, behind */
-    INPUT_ENDED,    /* the pull of request is over: success or not */
-    INPUT_FAILED,   /* the pull of request failed: refused, timed out, peer lost */
-    INPUT_MISMATCH, /* peer's list did not lead my rows to its head */
+    INPUT_CLAIM, /* peer says where it stands in feed/tier: epoch, seq */
+    /* a verified head or beat of feed names (epoch, seq), held by nobody in particular */
+    INPUT_HEARD,
+    INPUT_GAP, /* an event of peer was parked: its head is claimed, and due after GAP_WAIT_MS */
+    INPUT_CHUNK,     /* the pull's next chunk came */
+    INPUT_ADVANCED,  /* tiers of feed reached a head: clears failures, mismatches, behind */
+    INPUT_ENDED,     /* the pull of request is over: success or not */
+    INPUT_FAILED,    /* the pull of request failed: refused, timed out, peer lost */
+    INPUT_MISMATCH,  /* peer's list did not lead my rows to its head */
     INPUT_RECOUNTED, /* result of a recount: clean or damaged */
     INPUT_PEER_DOWN,
     INPUT_TICK
@@ -120,9 +122,11 @@ void replica_step(struct replica *replica, const struct replica_input *input, in
                   struct replica_effects *out_effects);
 
 /* The active pull with that request, NULL if it is not (any more) one. */
-struct replica_pull *replica_pull_of(struct replica *replica, uint64_t request, uint32_t *out_feed);
+struct replica_pull *replica_pull_of(struct replica *replica, uint64_t request,
+                                     uint32_t *out_feed);
 /* May a list since 0 that verifies by itself prove divergence?  Only after a clean recount. */
-bool replica_may_prove(const struct replica_feed *feed, enum tier tier, const struct head *head);
+bool replica_may_prove(const struct replica_feed *feed, enum tier tier,
+                       const struct head *head);
 
 enum feed_state { STATE_CURRENT, STATE_BEHIND, STATE_STALE, STATE_FORKED, STATE_REVOKED };
 const char *feed_state_name(enum feed_state state);
@@ -139,11 +143,13 @@ struct hq_beats {
 };
 void hq_beats_note(struct hq_beats *beats, uint64_t boot, uint64_t counter, int64_t now_ms);
 /* Age of that beat of HQ, -1 if it is not known. */
-int64_t hq_beats_age(const struct hq_beats *beats, uint64_t boot, uint64_t counter, int64_t now_ms);
-/* True if HQ was heard within BEAT_FRESH_MS (a node that cannot hear HQ falls back, and says so). */
+int64_t hq_beats_age(const struct hq_beats *beats, uint64_t boot, uint64_t counter,
+                     int64_t now_ms);
+/* True if HQ was heard within BEAT_FRESH_MS (a node that cannot hear HQ falls back, and says
+ * so). */
 bool hq_beats_heard(const struct hq_beats *beats, int64_t now_ms);
 
-enum feed_state replica_feed_state(const struct replica_feed *feed, const struct hq_beats *beats,
-                                   bool is_hq, int64_t now_ms);
+enum feed_state replica_feed_state(const struct replica_feed *feed,
+                                   const struct hq_beats *beats, bool is_hq, int64_t now_ms);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* clock.h - the two clocks, a seam of the simulator.  Wall time decides nothing in the protocol. */
+/* clock.h - the two clocks, a seam of the simulator.  Wall time decides nothing in the
+ * protocol. */
 #ifndef CHAPTERD_CLOCK_H
 #define CHAPTERD_CLOCK_H
 

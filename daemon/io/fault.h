@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* fault.h - named points at which a test may let the world fail; a seam of the simulator.
  *
- * fault.c says no everywhere.  It is an object of its own in the library: a program that defines
- * fault_at itself is linked with its own, and the library's stays out. */
+ * fault.c says no everywhere.  It is an object of its own in the library: a program that
+ * defines fault_at itself is linked with its own, and the library's stays out. */
 #ifndef CHAPTERD_FAULT_H
 #define CHAPTERD_FAULT_H
 

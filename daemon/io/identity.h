@@ -14,20 +14,29 @@ struct identity {
     uint8_t curve_secret[KEY_SIZE];
 };
 
-/* Makes DIR (0700, parents too) and DIR/keys with fresh keys.  EXISTS if there are keys. */
+/* Makes DIR (0700, parents too) and DIR/keys with fresh keys.  EXISTS if there is a signing
+ * key: it is made last, and never replaced. */
 enum status identity_create(const char *dir, struct identity *out_identity) MUST_CHECK;
 /* NOT_FOUND; DENIED if a file is readable by others or not by us; INVALID if it is garbled. */
 enum status identity_load(const char *dir, struct identity *out_identity) MUST_CHECK;
 void identity_wipe(struct identity *identity);
-/* Fresh Ed25519 key pair, and its printed form "recovery1-" + base32-like groups, for paper. */
+/* Fresh Ed25519 key pair. */
 void identity_make_sign_key(struct sign_key *out_key);
+/* Its printed form, for paper: "recovery1-" and 14 groups of 4 characters with "-" between
+ * them.
+ * They are base32 in Crockford's alphabet (no I, L, O, U; to be read in either case, dashes
+ * ignored) of the 32-byte seed and the first 3 bytes of
+ * BLAKE2b-256("chapterd rec 1\0\0" || seed), which tell a slip of the pen. */
 void identity_format_recovery(const struct sign_key *key, char out_text[128]);
 
-/* Takes DIR/lock (flock) and writes the pid; LOCKED if another process has it, *out_pid is its. */
+/* Takes DIR/lock (flock) and writes the pid; LOCKED if another process has it: *out_pid is its
+ * (0 if it is just starting). */
 enum status directory_lock(const char *dir, int *out_fd, long *out_pid) MUST_CHECK;
 void directory_unlock(int *fd);
 /* A file through temporary name, fsync, rename, fsync of the parent. */
 enum status file_write_safely(const char *path, unsigned mode, struct slice data) MUST_CHECK;
+/* fsync of the directory that path is in: a name made or changed there is durable. */
+enum status file_sync_parent(const char *path) MUST_CHECK;
 /* errno of a failed system call as a status. */
 enum status status_of_errno(int error);
 

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* store.h - the node's one LMDB environment: rows of feeds, their sums, and what goes with them.
+/* store.h - the node's one LMDB environment: rows of feeds, their sums, and what goes with
+ * them.
  *
- * Reads and writes happen inside a store_txn.  What a write transaction put is visible to its own
- * reads, and to nobody else before store_commit_turn.  Slices that come out point into the map:
- * they are valid until the transaction ends or writes again.  The store judges nothing.
+ * Reads and writes happen inside a store_txn.  What a write transaction put is visible to its
+ * own reads, and to nobody else before store_commit_turn.  Slices that come out point into the
+ * map: they are valid until the transaction ends or writes again.  The store judges nothing.
  *
  * A *number* is a local feed number: the rows, index, removals, sums and census of one origin's
- * tiers live under it.  A number becomes visible only when the feed record points to it, so that a
- * snapshot is built under a fresh number and flipped.  Formats: see the table in store.c, with
- * worked hex.  Durability is LMDB's default (fdatasync at each commit), always. */
+ * tiers live under it.  A number becomes visible only when the feed record points to it, so
+ * that a snapshot is built under a fresh number and flipped.  Formats: see the table in
+ * store.c, with worked hex.  Durability is LMDB's default (fdatasync at each commit), always.
+ * */
 #ifndef CHAPTERD_STORE_H
 #define CHAPTERD_STORE_H
 
@@ -21,7 +23,8 @@ struct store;
 /* Makes DIR/db: built in a temporary directory, synced, renamed, the parent synced.
  * EXISTS if there is one.  DENIED, NO_SPACE, IO. */
 enum status store_create(const char *dir) MUST_CHECK;
-/* map_size in bytes: a sparse file's upper bound.  NOT_FOUND, DENIED, STORE_NEWER, STORE_DAMAGED, ...
+/* map_size in bytes: a sparse file's upper bound.  NOT_FOUND, DENIED, STORE_NEWER,
+ * STORE_DAMAGED, ...
  * Clears stale readers. */
 enum status store_open(const char *dir, uint64_t map_size, struct store **out_store) MUST_CHECK;
 void store_close(struct store **store);
@@ -41,13 +44,15 @@ enum status store_commit_turn(struct store_txn *txn) MUST_CHECK;
 enum status store_checkpoint(struct store *store) MUST_CHECK;
 void store_abort(struct store_txn *txn); /* also ends a read; takes an ended one */
 
-/* --- meta: small named values (identity of the federation, boot count, ...) ---------------- */
-enum status store_get_meta(struct store_txn *txn, const char *name, struct slice *out) MUST_CHECK; /* NOT_FOUND */
+/* --- meta: small named values (identity of the federation, boot count, ...) --------------- */
+/* NOT_FOUND */
+enum status store_get_meta(struct store_txn *txn, const char *name, struct slice *out) MUST_CHECK;
 enum status store_put_meta(struct store_txn *txn, const char *name, struct slice value) MUST_CHECK;
-enum status store_get_meta_uint(struct store_txn *txn, const char *name, uint64_t *out) MUST_CHECK; /* 0 if absent */
+/* 0 if absent */
+enum status store_get_meta_uint(struct store_txn *txn, const char *name, uint64_t *out) MUST_CHECK;
 enum status store_put_meta_uint(struct store_txn *txn, const char *name, uint64_t value) MUST_CHECK;
 
-/* --- feeds: one record an origin ------------------------------------------------------------ */
+/* --- feeds: one record an origin ---------------------------------------------------------- */
 enum feed_hold { FEED_OK = 0, FEED_FORKED = 1, FEED_DIVERGED = 2 }; /* why it is frozen */
 struct store_feed_tier {
     uint32_t number; /* 0: this tier is not held (yet) */
@@ -63,14 +68,15 @@ struct store_feed {
 };
 enum status store_get_feed(struct store_txn *txn, const char *origin, struct store_feed *out) MUST_CHECK;
 enum status store_put_feed(struct store_txn *txn, const struct store_feed *feed) MUST_CHECK;
-/* In ascending order of origin: the first feed with origin > after ("" for the first). NOT_FOUND. */
+/* In ascending order of origin: the first feed with origin > after ("" for the first).
+ * NOT_FOUND. */
 enum status store_next_feed(struct store_txn *txn, const char *after, struct store_feed *out) MUST_CHECK;
 /* A number never used before in this environment, from 1. */
 enum status store_new_number(struct store_txn *txn, uint32_t *out_number) MUST_CHECK;
 
-/* --- rows ------------------------------------------------------------------------------------ */
-/* The newest version of id in each held tier.  If the tiers stand at different seqs, out_change is
- * filled per tier: see seq_of.  NOT_FOUND if no tier holds it. */
+/* --- rows --------------------------------------------------------------------------------- */
+/* The newest version of id in each held tier.  If the tiers stand at different seqs, out_change
+ * is filled per tier: see seq_of.  NOT_FOUND if no tier holds it. */
 struct store_row {
     enum record_type type;
     uint8_t id[ID_SIZE];
@@ -80,9 +86,9 @@ struct store_row {
     struct slice value[TIERS_PUBLISHED];
 };
 enum status store_get_row(struct store_txn *txn, uint32_t number, const uint8_t id[ID_SIZE], struct store_row *out) MUST_CHECK;
-/* Puts the tiers of change (change->tiers) as the newest version: removes those tiers from the row
- * at the older seq (which goes when no tier is left) and adds them at change->seq; keeps the
- * removals' index.  Sums and census are the caller's. */
+/* Puts the tiers of change (change->tiers) as the newest version: removes those tiers from the
+ * row at the older seq (which goes when no tier is left) and adds them at change->seq; keeps
+ * the removals' index.  Sums and census are the caller's. */
 enum status store_put_row(struct store_txn *txn, uint32_t number, const struct change *change) MUST_CHECK;
 /* Forgets the given tiers of id altogether (removals behind the horizon). */
 enum status store_drop_row(struct store_txn *txn, uint32_t number, unsigned tiers, const uint8_t id[ID_SIZE]) MUST_CHECK;
@@ -101,7 +107,8 @@ struct store_cursor {
     bool started;
 };
 enum status store_cursor_open(struct store_txn *txn, uint32_t number, unsigned tiers, uint64_t after, struct store_cursor *out) MUST_CHECK;
-enum status store_cursor_next(struct store_cursor *cursor, struct change *out_change) MUST_CHECK; /* NOT_FOUND at the end */
+/* NOT_FOUND at the end */
+enum status store_cursor_next(struct store_cursor *cursor, struct change *out_change) MUST_CHECK;
 void store_cursor_close(struct store_cursor *cursor);
 /* Rows with seq > after (any tier), counted up to max. */
 enum status store_count_rows(struct store_txn *txn, uint32_t number, uint64_t after, uint64_t max, uint64_t *out_count) MUST_CHECK;
@@ -110,9 +117,10 @@ enum status store_count_rows(struct store_txn *txn, uint32_t number, uint64_t af
 enum status store_get_sum(struct store_txn *txn, uint32_t number, enum tier tier, struct digest_sum *out) MUST_CHECK;
 enum status store_put_sum(struct store_txn *txn, uint32_t number, enum tier tier, const struct digest_sum *sum) MUST_CHECK;
 
-/* --- census: counters under a number; number 0 is the whole view ----------------------------- */
+/* --- census: counters under a number; number 0 is the whole view -------------------------- */
 #define CENSUS_KEY_SIZE 6 /* dimension, kind, status, value (3 bytes at most, NUL-padded) */
-enum status store_census_add(struct store_txn *txn, uint32_t number, const uint8_t key[CENSUS_KEY_SIZE], int64_t delta) MUST_CHECK; /* zero goes */
+/* zero goes */
+enum status store_census_add(struct store_txn *txn, uint32_t number, const uint8_t key[CENSUS_KEY_SIZE], int64_t delta) MUST_CHECK;
 typedef enum status store_census_visit(void *context, const uint8_t key[CENSUS_KEY_SIZE], uint64_t count);
 /* Visits the counters whose key starts with prefix (prefix_size 0 to 6). */
 enum status store_census_scan(struct store_txn *txn, uint32_t number, const uint8_t *prefix, size_t prefix_size,
@@ -120,16 +128,17 @@ enum status store_census_scan(struct store_txn *txn, uint32_t number, const uint
 /* Adds (or subtracts) all counters of number to those of number 0: part of a flip. */
 enum status store_census_merge(struct store_txn *txn, uint32_t number, int sign) MUST_CHECK;
 
-/* --- persons (HQ): how many memberships share a normalised e-mail ---------------------------- */
+/* --- persons (HQ): how many memberships share a normalised e-mail ------------------------- */
 #define PERSON_HASH_SIZE 16
 enum person_form { PERSON_NONE, PERSON_ANONYMOUS, PERSON_HASHED };
-/* States what a membership counts as, replacing what was stated before: nothing, one person of its
- * own (no e-mail), or the person of that hash.  Idempotent; keeps the number of distinct persons. */
+/* States what a membership counts as, replacing what was stated before: nothing, one person of
+ * its own (no e-mail), or the person of that hash.  Idempotent; keeps the number of distinct
+ * persons. */
 enum status store_set_person(struct store_txn *txn, const char *origin, const uint8_t id[ID_SIZE],
                              enum person_form form, const uint8_t hash[PERSON_HASH_SIZE]) MUST_CHECK;
 enum status store_person_count(struct store_txn *txn, uint64_t *out_count) MUST_CHECK;
 
-/* --- heads and evidence ---------------------------------------------------------------------- */
+/* --- heads and evidence ------------------------------------------------------------------- */
 /* Remembers an accepted head; keeps the newest HEADS_KEPT of the origin. */
 enum status store_put_head(struct store_txn *txn, const struct head *head, struct slice envelope) MUST_CHECK;
 /* Remembered heads of origin, ascending (epoch, seq): up to max. */
@@ -138,22 +147,25 @@ enum status store_list_heads(struct store_txn *txn, const char *origin, struct s
 enum status store_put_evidence(struct store_txn *txn, const char *origin, struct slice a, struct slice b) MUST_CHECK;
 enum status store_list_evidence(struct store_txn *txn, const char *origin, struct signed_head (*out)[2], size_t max, size_t *out_count) MUST_CHECK;
 
-/* --- the origin's own ------------------------------------------------------------------------ */
+/* --- the origin's own --------------------------------------------------------------------- */
 /* Tier chapter: a map, never published. */
 enum status store_get_private(struct store_txn *txn, const uint8_t id[ID_SIZE], struct slice *out_map) MUST_CHECK;
-enum status store_put_private(struct store_txn *txn, const uint8_t id[ID_SIZE], struct slice map) MUST_CHECK; /* size 0 deletes */
+/* size 0 deletes */
+enum status store_put_private(struct store_txn *txn, const uint8_t id[ID_SIZE], struct slice map) MUST_CHECK;
 /* Audit trail: appended under an increasing number; value is MessagePack of the caller. */
 enum status store_append_history(struct store_txn *txn, uint64_t time_s, struct slice value) MUST_CHECK;
 enum status store_prune_history(struct store_txn *txn, uint64_t before_s, size_t max) MUST_CHECK;
 typedef enum status store_history_visit(void *context, uint64_t number, uint64_t time_s, struct slice value);
-/* Newest first, from number < before (UINT64_MAX for the newest); the visitor stops it with AGAIN. */
+/* Newest first, from number < before (UINT64_MAX for the newest); the visitor stops it with
+ * AGAIN. */
 enum status store_scan_history(struct store_txn *txn, uint64_t before, store_history_visit *visit, void *context) MUST_CHECK;
 /* Invitations at HQ: secret's hash -> MessagePack of the caller. */
 enum status store_get_invite(struct store_txn *txn, const uint8_t hash[HASH_SIZE], struct slice *out) MUST_CHECK;
 enum status store_put_invite(struct store_txn *txn, const uint8_t hash[HASH_SIZE], struct slice value) MUST_CHECK;
-enum status store_next_invite(struct store_txn *txn, const uint8_t after[HASH_SIZE], uint8_t out_hash[HASH_SIZE], struct slice *out) MUST_CHECK; /* after NULL: the first */
+/* after NULL: the first */
+enum status store_next_invite(struct store_txn *txn, const uint8_t after[HASH_SIZE], uint8_t out_hash[HASH_SIZE], struct slice *out) MUST_CHECK;
 
-/* --- builds: transfers under way, and numbers to be deleted ----------------------------------- */
+/* --- builds: transfers under way, and numbers to be deleted ------------------------------- */
 struct store_build {
     char origin[CODE_SIZE];
     unsigned tiers;
@@ -176,8 +188,8 @@ enum status store_next_build(struct store_txn *txn, const char *after_origin, un
  * rows, sums and, with the last tier or tier federation, the number's census. */
 enum status store_discard(struct store_txn *txn, const char *origin, uint32_t number, unsigned tiers) MUST_CHECK;
 typedef enum status store_sweep_visit(void *context, const char *origin, const uint8_t id[ID_SIZE]);
-/* Deletes up to max rows of what was discarded, visit (may be NULL) is told of each after it went;
- * out_more says whether any are left. */
+/* Deletes up to max rows of what was discarded, visit (may be NULL) is told of each after it
+ * went; out_more says whether any are left. */
 enum status store_sweep(struct store_txn *txn, size_t max, store_sweep_visit *visit, void *context, bool *out_more) MUST_CHECK;
 
 #endif

@@ -70,35 +70,28 @@ static void close_file(const int *fd)
         close(*fd);
 }
 
-/* Only what LMDB puts there: a directory with anything else in it stays, and is an error. */
-static enum status remove_environment(int parent, const char *name)
+/* Only what LMDB puts there: a directory with anything else in it is somebody's, and stays. */
+static void remove_environment(int parent, const char *name)
 {
-    static const char *const files[] = { "data.mdb", "lock.mdb" };
-    CLEANUP(close_file) int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    CLEANUP(close_file)
+    int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
     if (fd < 0)
-        return store_status_of(errno);
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
-        if (unlinkat(fd, files[i], 0) != 0 && errno != ENOENT)
-            return store_status_of(errno);
-    return unlinkat(parent, name, AT_REMOVEDIR) == 0 ? OK : store_status_of(errno);
+        return;
+    (void)unlinkat(fd, "data.mdb", 0);
+    (void)unlinkat(fd, "lock.mdb", 0);
+    (void)unlinkat(parent, name, AT_REMOVEDIR);
 }
 
-static enum status remove_leftovers(const char *dir)
+/* What cannot be removed is in nobody's way: the next directory has another name. */
+static void remove_leftovers(const char *dir)
 {
     CLEANUP(close_directory) DIR *directory = opendir(dir);
     const struct dirent *entry;
 
-    if (directory == NULL)
-        return store_status_of(errno);
-    for (errno = 0; (entry = readdir(directory)) != NULL; errno = 0)
-        if (strncmp(entry->d_name, TEMPORARY, strlen(TEMPORARY)) == 0) {
-            const enum status status = remove_environment(dirfd(directory), entry->d_name);
-
-            if (status != OK)
-                return status;
-        }
-    return store_status_of(errno);
+    while (directory != NULL && (entry = readdir(directory)) != NULL)
+        if (strncmp(entry->d_name, TEMPORARY, strlen(TEMPORARY)) == 0)
+            remove_environment(dirfd(directory), entry->d_name);
 }
 
 static enum status sync_directory(const char *path)
@@ -150,7 +143,7 @@ static enum status make_environment(const char *dir, char temporary[PATH_MAX], c
         status = store_status_of(errno);
     if (status == OK)
         return sync_directory(dir);
-    (void)remove_leftovers(dir);
+    remove_leftovers(dir);
     return status;
 }
 
@@ -159,7 +152,6 @@ enum status store_create(const char *dir)
     char temporary[PATH_MAX];
     char path[PATH_MAX];
     struct stat there;
-    enum status status;
 
     if (snprintf(path, sizeof path, "%s/db", dir) >= (int)sizeof path ||
         snprintf(temporary, sizeof temporary, "%s/" TEMPORARY "XXXXXX", dir) >=
@@ -169,7 +161,6 @@ enum status store_create(const char *dir)
         return EXISTS;
     if (errno != ENOENT)
         return store_status_of(errno);
-    if ((status = remove_leftovers(dir)) != OK)
-        return status;
+    remove_leftovers(dir);
     return make_environment(dir, temporary, path);
 }

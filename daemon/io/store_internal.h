@@ -41,8 +41,9 @@ struct store {
     uint64_t map_pages;
     uint64_t reserve_pages; /* kept for removals: see store_begin_write */
     bool failed;            /* a commit failed in the disk: LMDB would go on as if it had not */
-    /* The one write transaction.  Its cursors stay open, because the next key mostly lies in the
-     * page where the last one was; `tail` is a second one of records, where rows are appended. */
+    /* The one write transaction.  Its cursors stay open, because the next key mostly lies in
+     * the page where the last one was; `tail` is a second one of records, where rows are
+     * appended. */
     struct {
         bool open;
         bool tight;         /* only what makes room may be written */
@@ -56,7 +57,7 @@ struct store {
 /* Where all codes of LMDB and of the system become ours. */
 enum status store_status_of(int code) MUST_CHECK;
 
-/* --- environment (store_create.c, store.c) --------------------------------------------------- */
+/* --- environment (store_create.c, store.c) ------------------------------------------------ */
 /* Opens the LMDB environment in directory path. */
 enum status store_env_open(const char *path, uint64_t map_size, MDB_env **out_env) MUST_CHECK;
 void store_env_close(MDB_env **env);
@@ -72,7 +73,7 @@ enum status store_open_tables(MDB_txn *txn, unsigned flags, MDB_dbi tables[TABLE
 enum status store_get_own_uint(struct store_txn *txn, const char *name, uint64_t *out) MUST_CHECK;
 enum status store_put_own_uint(struct store_txn *txn, const char *name, uint64_t value) MUST_CHECK;
 
-/* --- tables (store_table.c) ------------------------------------------------------------------ */
+/* --- tables (store_table.c) --------------------------------------------------------------- */
 /* NOT_FOUND. */
 enum status table_get(struct store_txn *txn, enum table table, struct slice key,
                       struct slice *out_value) MUST_CHECK;
@@ -88,8 +89,8 @@ enum status table_delete(struct store_txn *txn, enum table table,
                          struct slice key) MUST_CHECK; /* also if it is not there */
 enum status table_count(struct store_txn *txn, enum table table, uint64_t *out_count) MUST_CHECK;
 
-/* Entries in ascending order from the first at or after `from`.  Write nothing to the table while
- * it is open: in LMDB 0.9.24 a cursor that saw a deletion can repeat an entry. */
+/* Entries in ascending order from the first at or after `from`.  Write nothing to the table
+ * while it is open: in LMDB 0.9.24 a cursor that saw a deletion can repeat an entry. */
 struct table_scan {
     MDB_cursor *cursor;
     struct slice from; /* the caller's bytes, used by the first call of next */
@@ -103,7 +104,7 @@ void table_scan_close(struct table_scan *scan);
 
 bool slice_begins(struct slice slice, struct slice prefix);
 
-/* --- bytes (store_bytes.c) ------------------------------------------------------------------- */
+/* --- bytes (store_bytes.c) ---------------------------------------------------------------- */
 /* Writes fields one after the other into a buffer that is known to be large enough. */
 struct packer {
     uint8_t *at;
@@ -139,7 +140,7 @@ void pack_origin(struct packer *packer, const char *origin);
 /* false if it is no NUL-terminated text. */
 bool unpack_origin(struct unpacker *unpacker, char out_origin[CODE_SIZE]);
 
-/* --- rows (store_row.c) ---------------------------------------------------------------------- */
+/* --- rows (store_row.c) ------------------------------------------------------------------- */
 #define ROW_KEY_SIZE 12 /* number, seq */
 struct slice row_key(uint8_t buffer[ROW_KEY_SIZE], uint32_t number, uint64_t seq);
 /* Of the row of a stored key and value; out_row's values point into value. */

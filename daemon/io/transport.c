@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* transport.c - opens the transport, polls its sockets, and takes and hands over messages.
+/* transport.c - opens the transport, and takes and hands over messages.
  *
  * Sockets are libzmq's own here, under a context for each transport: czmq's zsock always lives
  * in one context of the process, in which two transports would share one ZAP handler, and its
@@ -7,90 +7,15 @@
  * czmq never takes the signals, which are the daemon's. */
 #include "daemon/io/transport_internal.h"
 
-#include <czmq.h>
+#include <ctype.h>
 #include <errno.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define SOCKETS_MAX 16384 /* six of libzmq's for each dialled link */
-#define FIXED_SOURCES 4
-#define SOURCES_PER_DIALLED 4
 
-/* --- sockets --------------------------------------------------------------------------------- */
-
-enum status status_of_zmq(int error)
-{
-    switch (error) {
-    case EADDRINUSE:
-        return ADDRESS_IN_USE;
-    case EACCES:
-    case EPERM:
-        return DENIED;
-    case EINVAL:
-        return INVALID;
-    case ENAMETOOLONG:
-        return TOO_LARGE;
-    case ENOENT:
-    case ENOTDIR:
-        return NOT_FOUND;
-    case EADDRNOTAVAIL: /* no address of this machine */
-    case ENODEV:
-    case ENETDOWN:
-        return UNREACHABLE;
-    case ENOMEM:
-    case EMFILE:
-    case ENFILE:
-        return NO_MEMORY;
-    case ENOSPC:
-        return NO_SPACE;
-    case EAFNOSUPPORT:
-    case EPROTONOSUPPORT:
-        return UNSUPPORTED;
-    default:
-        return IO;
-    }
-}
-
-void *socket_open(struct transport *transport, int type, const struct socket_option *options,
-                  size_t count)
-{
-    void *socket = zmq_socket(transport->context, type);
-
-    for (size_t i = 0; i < count && socket != NULL; i++)
-        if (zmq_setsockopt(socket, options[i].name, &options[i].value,
-                           sizeof options[i].value) != 0)
-            socket_close(&socket, 0);
-    return socket;
-}
-
-void socket_close(void **socket, int linger_ms)
-{
-    const int error = errno; /* of what made the caller give up */
-
-    if (*socket == NULL)
-        return;
-    zmq_setsockopt(*socket, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
-    zmq_close(*socket);
-    *socket = NULL;
-    errno = error;
-}
-
-bool socket_limit(void *socket, int64_t size_max)
-{
-    return zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &size_max, sizeof size_max) == 0;
-}
-
-void endpoint_format(char out[ENDPOINT_SIZE], const char *host, uint16_t port)
-{
-    const bool v6 = strchr(host, ':') != NULL;
-    const int length = snprintf(out, ENDPOINT_SIZE, "tcp://%s%s%s:%u", v6 ? "[" : "", host,
-                                v6 ? "]" : "", (unsigned)port);
-
-    ASSERT(length > 0 && length < ENDPOINT_SIZE);
-}
-
-/* --- opening and closing --------------------------------------------------------------------- */
+/* --- opening and closing -------------------------------------------------------------- */
 
 static enum status set_up(struct transport *transport, const struct transport_config *config)
 {
@@ -169,153 +94,7 @@ void transport_counters(const struct transport *transport, struct transport_coun
     *out = transport->counters;
 }
 
-/* --- polling --------------------------------------------------------------------------------- */
-
-static void add_source(struct transport *transport, void *socket, struct source source)
-{
-    if (socket == NULL)
-        return;
-    ASSERT(transport->source_count < transport->source_capacity);
-    transport->item[transport->source_count] =
-        (zmq_pollitem_t){ .socket = socket, .events = ZMQ_POLLIN };
-    transport->source[transport->source_count++] = source;
-}
-
-static void add_dial(struct transport *transport, struct dialled *dialled, struct dial *dial,
-                     enum source_kind kind)
-{
-    add_source(transport, dial->socket, (struct source){ kind, dialled, dial });
-    add_source(transport, dial->monitor, (struct source){ SOURCE_MONITOR, dialled, dial });
-}
-
-static enum status grow_sources(struct transport *transport, size_t needed)
-{
-    zmq_pollitem_t *item;
-    struct source *source;
-
-    if (needed <= transport->source_capacity)
-        return OK;
-    if ((item = realloc(transport->item, needed * sizeof *item)) == NULL)
-        return NO_MEMORY;
-    transport->item = item;
-    if ((source = realloc(transport->source, needed * sizeof *source)) == NULL)
-        return NO_MEMORY;
-    transport->source = source;
-    transport->source_capacity = needed;
-    return OK;
-}
-
-static enum status list_sources(struct transport *transport)
-{
-    enum status status;
-
-    if (!transport->sources_old)
-        return OK;
-    status =
-        grow_sources(transport, FIXED_SOURCES + transport->dialled_count * SOURCES_PER_DIALLED);
-    if (status != OK)
-        return status;
-    transport->source_count = 0;
-    add_source(transport, transport->zap, (struct source){ .kind = SOURCE_ZAP });
-    add_source(transport, transport->router, (struct source){ .kind = SOURCE_ROUTER });
-    add_source(transport, transport->xpub, (struct source){ .kind = SOURCE_XPUB });
-    add_source(transport, transport->control, (struct source){ .kind = SOURCE_CONTROL });
-    for (size_t i = 0; i < transport->dialled_count; i++) {
-        struct dialled *dialled = transport->dialled[i];
-
-        add_dial(transport, dialled, &dialled->dealer, SOURCE_DEALER);
-        add_dial(transport, dialled, &dialled->sub, SOURCE_SUB);
-    }
-    transport->sources_old = false;
-    return OK;
-}
-
-/* Who subscribes to what is XPUB's business; left unread it would pile up. */
-static void drop_subscriptions(void *xpub)
-{
-    zmq_msg_t frame;
-
-    zmq_msg_init(&frame);
-    while (zmq_msg_recv(&frame, xpub, ZMQ_DONTWAIT) >= 0)
-        continue;
-    zmq_msg_close(&frame);
-}
-
-static void serve_inner(struct transport *transport)
-{
-    for (size_t i = 0; i < transport->source_count && transport->source_count > 0; i++) {
-        const struct source *source = &transport->source[i];
-
-        if (source->kind < SOURCE_INNER || transport->item[i].revents == 0)
-            continue;
-        transport->item[i].revents = 0;
-        if (source->kind == SOURCE_ZAP)
-            zap_answer(transport);
-        else if (source->kind == SOURCE_XPUB)
-            drop_subscriptions(transport->item[i].socket);
-        else
-            dialled_watch(transport, source->dialled, source->dial);
-    }
-}
-
-static bool has_messages(const struct transport *transport)
-{
-    for (size_t i = 0; i < transport->source_count; i++)
-        if (transport->source[i].kind < SOURCE_INNER && transport->item[i].revents != 0)
-            return true;
-    return dialled_has_news(transport);
-}
-
-/* Opens again what could not be bound when everybody was cut off. */
-static int64_t listen_timer(struct transport *transport, int64_t now_ms)
-{
-    if (transport->listen_again_ms == 0)
-        return INT64_MAX;
-    if (now_ms >= transport->listen_again_ms)
-        transport->listen_again_ms = listen_open(transport) == OK ? 0 : now_ms + BIND_RETRY_MS;
-    return transport->listen_again_ms != 0 ? transport->listen_again_ms : INT64_MAX;
-}
-
-/* One round: timers, poll, answers.  Waits until deadline_ms at most. */
-static enum status poll_once(struct transport *transport, int64_t deadline_ms)
-{
-    const int64_t now_ms = zclock_mono();
-    const int64_t dialled_ms = dialled_timers(transport, now_ms);
-    const int64_t listen_ms = listen_timer(transport, now_ms);
-    int64_t until_ms = deadline_ms;
-    enum status status;
-
-    if (dialled_ms < until_ms)
-        until_ms = dialled_ms;
-    if (listen_ms < until_ms)
-        until_ms = listen_ms;
-    if ((status = list_sources(transport)) != OK)
-        return status;
-    if (dialled_has_news(transport) || until_ms < now_ms)
-        until_ms = now_ms;
-    if (zmq_poll(transport->item, (int)transport->source_count,
-                 until_ms == INT64_MAX ? -1 : (long)(until_ms - now_ms)) < 0)
-        return zmq_errno() == EINTR ? AGAIN : status_of_zmq(zmq_errno());
-    serve_inner(transport);
-    return OK;
-}
-
-enum status transport_wait(struct transport *transport, int64_t timeout_ms)
-{
-    const int64_t deadline_ms = timeout_ms < 0 ? INT64_MAX : zclock_mono() + timeout_ms;
-    enum status status;
-
-    for (;;) {
-        if ((status = poll_once(transport, deadline_ms)) != OK)
-            return status;
-        if (has_messages(transport))
-            return OK;
-        if (zclock_mono() >= deadline_ms)
-            return TIMEOUT;
-    }
-}
-
-/* --- receiving ------------------------------------------------------------------------------- */
+/* --- receiving ------------------------------------------------------------------------ */
 
 enum taken { TAKEN, TAKEN_NOTHING, TAKEN_RUBBISH };
 
@@ -343,21 +122,21 @@ static bool proven_key(zmq_msg_t *frame, uint8_t out_key[KEY_SIZE])
     return user != NULL && strlen(user) == 40 && zmq_z85_decode(out_key, user) != NULL;
 }
 
-/* "...:uid:gid:pid", from the kernel. */
+/* "...:uid:gid:pid", from the kernel; -1 if this system does not tell. */
 static int64_t uid_of(zmq_msg_t *frame)
 {
     const char *address = zmq_msg_gets(frame, "Peer-Address");
-    const char *at = address != NULL ? address + strlen(address) : NULL;
-    int64_t uid = 0;
+    size_t at = address != NULL ? strlen(address) : 0;
+    unsigned long uid;
+    int colons = 0;
+    char *end;
 
-    for (int colons = 0; at != NULL && colons < 3; colons += *at == ':')
-        if (at-- == address)
-            return -1;
-    if (at == NULL || at[1] < '0' || at[1] > '9')
+    while (at > 0 && colons < 3)
+        colons += address[--at] == ':';
+    if (colons < 3 || !isdigit((unsigned char)address[at + 1]))
         return -1;
-    for (at++; *at >= '0' && *at <= '9' && uid <= UINT32_MAX; at++)
-        uid = uid * 10 + (*at - '0');
-    return *at == ':' && uid <= UINT32_MAX ? uid : -1;
+    uid = strtoul(address + at + 1, &end, 10);
+    return *end == ':' && uid <= UINT32_MAX ? (int64_t)uid : -1;
 }
 
 static enum taken take_routed(struct transport *transport, void *socket, struct peers *peers,
@@ -428,7 +207,7 @@ static enum taken take(struct transport *transport, const struct source *source,
 /* From the next socket in turn of those that are known to have something. */
 static bool take_next(struct transport *transport, struct transport_message *out)
 {
-    for (size_t empty = 0; empty < transport->source_count; empty++) {
+    for (size_t tried = 0; tried < transport->source_count; tried++) {
         size_t i;
         enum taken taken;
 
@@ -437,11 +216,10 @@ static bool take_next(struct transport *transport, struct transport_message *out
         i = transport->cursor++;
         if (transport->source[i].kind >= SOURCE_INNER || transport->item[i].revents == 0)
             continue;
-        while ((taken = take(transport, &transport->source[i], out)) == TAKEN_RUBBISH)
-            continue;
-        if (taken == TAKEN)
+        if ((taken = take(transport, &transport->source[i], out)) == TAKEN)
             return true;
-        transport->item[i].revents = 0;
+        if (taken == TAKEN_NOTHING)
+            transport->item[i].revents = 0;
     }
     return false;
 }
@@ -455,18 +233,18 @@ enum status transport_receive(struct transport *transport, struct transport_mess
     zmq_msg_init(&transport->held);
     if (!dialled_tell(transport, &message) &&
         (transport->sources_old || !take_next(transport, &message))) {
-        if ((status = poll_once(transport, 0)) != OK)
+        if ((status = sources_poll(transport, 0)) != OK)
             return status;
         message = (struct transport_message){ .uid = -1, .dialled = true };
         if (!dialled_tell(transport, &message) &&
-            (list_sources(transport) != OK || !take_next(transport, &message)))
+            (sources_list(transport) != OK || !take_next(transport, &message)))
             return AGAIN;
     }
     *out = message;
     return OK;
 }
 
-/* --- sending --------------------------------------------------------------------------------- */
+/* --- sending -------------------------------------------------------------------------- */
 
 static int send_routed(void *socket, const struct peer *peer, struct slice data)
 {
@@ -539,7 +317,7 @@ enum status transport_publish(struct transport *transport, const char *topic, st
     return OK;
 }
 
-/* --- links ----------------------------------------------------------------------------------- */
+/* --- links ---------------------------------------------------------------------------- */
 
 enum status transport_dial(struct transport *transport, const uint8_t key[KEY_SIZE],
                            const char *host, uint16_t port, transport_link *out_link)

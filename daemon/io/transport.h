@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* transport.h - messages in and out: ROUTER and XPUB that others dial, DEALER and SUB that dial
- * them, and the control socket.  The seam of the simulator: tests/sim has its own implementation.
+ * them, and the control socket.  The seam of the simulator: tests/sim has its own
+ * implementation.
  *
  * CURVE everywhere on TCP, with an own ZAP handler (REP on inproc://zeromq.zap.01, RFC 27) that
- * fails closed: ZMQ_ZAP_ENFORCE_DOMAIN is set and read back before anything is bound.  A peer is
- * the key that its handshake proved, read from the message's User-Id, never a routing id.
+ * fails closed: ZMQ_ZAP_ENFORCE_DOMAIN is set and read back before anything is bound.  A peer
+ * is the key that its handshake proved, read from the message's User-Id, never a routing id.
  * One thread; nothing here is thread-safe. */
 #ifndef CHAPTERD_TRANSPORT_H
 #define CHAPTERD_TRANSPORT_H
@@ -34,7 +35,8 @@ enum status transport_open(const struct transport_config *config, struct transpo
 void transport_close(struct transport **transport); /* drops what is unsent after 200 ms */
 
 /* A link is a handle: one DEALER that I dialled, one peer connected to my ROUTER, or one client
- * of the control socket.  Never reused within a process; sending to one that is gone is dropped. */
+ * of the control socket.  Never reused within a process; sending to one that is gone is
+ * dropped. */
 typedef uint64_t transport_link;
 
 enum transport_kind {
@@ -54,7 +56,8 @@ struct transport_message {
     struct slice data;   /* valid until the next transport_receive */
 };
 
-/* Waits until something can be received: OK, or TIMEOUT after timeout_ms; AGAIN if a signal came. */
+/* Waits until something can be received: OK, or TIMEOUT after timeout_ms; AGAIN if a signal
+ * came. */
 enum status transport_wait(struct transport *transport, int64_t timeout_ms) MUST_CHECK;
 /* The next message, or AGAIN.  Fair between sockets; answers ZAP on the way. */
 enum status transport_receive(struct transport *transport, struct transport_message *out) MUST_CHECK;

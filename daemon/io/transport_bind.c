@@ -19,8 +19,8 @@
 #define Z85_KEY_SIZE 41
 
 /* Queues count messages, of up to EVENT_SIZE_MAX: these are budgets of memory.  A `want` has at
- * most WANT_CREDIT_MAX chunks in flight, so ROUTER's is for bursts of small ones; what XPUB drops
- * at a slow subscriber heads and deltas make up for. */
+ * most WANT_CREDIT_MAX chunks in flight, so ROUTER's is for bursts of small messages; heads and
+ * deltas make up for what XPUB drops at a slow subscriber. */
 #define ROUTER_HWM 128
 #define XPUB_HWM 512
 #define CONTROL_HWM 64
@@ -29,7 +29,7 @@
 #define REBIND_WAIT_MS 2000
 #define REBIND_POLL_MS 5
 
-/* --- ZAP ------------------------------------------------------------------------------------ */
+/* --- ZAP ------------------------------------------------------------------------------ */
 
 enum {
     ZAP_VERSION,
@@ -131,7 +131,7 @@ void zap_answer(struct transport *transport)
         continue;
 }
 
-/* --- ROUTER and XPUB ------------------------------------------------------------------------ */
+/* --- ROUTER and XPUB ------------------------------------------------------------------ */
 
 /* CURVE without a ZAP handler, or with one that is not asked, admits everybody. */
 static enum status guard(const struct transport *transport, void *socket, const char *domain)
@@ -235,7 +235,7 @@ enum status transport_cut_all(struct transport *transport)
     return status;
 }
 
-/* --- the control socket --------------------------------------------------------------------- */
+/* --- the control socket --------------------------------------------------------------- */
 
 /* libzmq removes whatever is at the path: let that be a socket, which a dead daemon left. */
 static enum status check_path(const char *path)

@@ -34,7 +34,7 @@
     (ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |              \
      ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_DISCONNECTED)
 
-/* --- one socket ------------------------------------------------------------------------------ */
+/* --- one socket ----------------------------------------------------------------------- */
 
 static void *dial_socket(struct transport *transport, int type, const uint8_t key[KEY_SIZE])
 {
@@ -127,7 +127,7 @@ static void dial_trouble(struct transport *transport, struct dialled *dialled,
         pause_for(dial, LOST_PAUSE_MS, FAILED_PAUSE_MS_MAX);
 }
 
-/* --- a link ---------------------------------------------------------------------------------- */
+/* --- a link --------------------------------------------------------------------------- */
 
 static void judge(struct dialled *dialled, int64_t now_ms)
 {

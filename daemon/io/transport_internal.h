@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* transport_internal.h - what the files of the transport share, and nobody else includes.
  *
- * transport.c: open, poll, receive, send.  transport_bind.c: the sockets that others dial, and
- * ZAP.  transport_dial.c: the sockets that dial.  transport_peers.c: routing ids as links. */
+ * transport.c: open, receive, send.  transport_poll.c: what is waited for.
+ * transport_bind.c: the sockets that others dial, and ZAP.  transport_dial.c: those that dial.
+ * transport_peers.c: routing ids as links.  transport_socket.c: what all sockets share. */
 #ifndef CHAPTERD_TRANSPORT_INTERNAL_H
 #define CHAPTERD_TRANSPORT_INTERNAL_H
 
@@ -17,7 +18,7 @@ enum link_kind { LINK_DIALLED, LINK_PEER, LINK_CLIENT };
 #define LINK_SLOTS (1u << LINK_SLOT_BITS)
 _Static_assert(LINKS_MAX <= LINK_SLOTS, "a peer's slot is part of its handle");
 
-/* --- peers: routing ids of one ROUTER socket, each with the key that its handshake proved ----- */
+/* --- peers: routing ids of one ROUTER socket, each with the key that its handshake proved  */
 #define ROUTING_ID_SIZE_MAX 255
 #define PEER_BUCKETS 1024
 
@@ -46,7 +47,7 @@ void peers_forget(struct peers *peers, struct peer *peer);
 void peers_forget_all(struct peers *peers);
 enum link_kind link_kind_of(transport_link link);
 
-/* --- dialled links --------------------------------------------------------------------------- */
+/* --- dialled links -------------------------------------------------------------------- */
 /* One socket that dials, and the monitor that tells how it fares. */
 struct dial {
     int type; /* ZMQ_DEALER or ZMQ_SUB */
@@ -83,15 +84,15 @@ int64_t dialled_timers(struct transport *transport, int64_t now_ms);
 bool dialled_tell(struct transport *transport, struct transport_message *out);
 bool dialled_has_news(const struct transport *transport);
 
-/* --- sockets that others dial ---------------------------------------------------------------- */
+/* --- sockets that others dial --------------------------------------------------------- */
 enum status zap_open(struct transport *transport) MUST_CHECK;
 void zap_answer(struct transport *transport); /* all that wait */
-enum status listen_open(struct transport *transport)
-    MUST_CHECK; /* ROUTER and XPUB, or neither */
+/* ROUTER and XPUB, or neither. */
+enum status listen_open(struct transport *transport) MUST_CHECK;
 void listen_close(struct transport *transport, int linger_ms);
 enum status control_open(struct transport *transport, const char *path) MUST_CHECK;
 
-/* --- all ------------------------------------------------------------------------------------- */
+/* --- the transport -------------------------------------------------------------------- */
 #define LINGER_MS 200
 #define BIND_RETRY_MS 1000
 
@@ -140,6 +141,13 @@ struct transport {
     struct transport_counters counters;
 };
 
+/* --- polling -------------------------------------------------------------------------- */
+/* Brings the list of what is polled up to date; forgets what was known to be ready. */
+enum status sources_list(struct transport *transport) MUST_CHECK;
+/* One round: timers, poll until deadline_ms at most, answers.  AGAIN if a signal came. */
+enum status sources_poll(struct transport *transport, int64_t deadline_ms) MUST_CHECK;
+
+/* --- sockets -------------------------------------------------------------------------- */
 enum status status_of_zmq(int error);
 /* A socket with the given options set, NULL with errno. */
 struct socket_option {

@@ -27,7 +27,8 @@ static uint64_t run_seed(uint64_t seed, int nodes, bool trace, char failure[512]
 
 static int usage(void)
 {
-    fprintf(stderr, "usage: sim --seeds N [--first S] [--nodes N]   |   sim --seed S [--trace]\n");
+    fprintf(stderr,
+            "usage: sim --seeds N [--first S] [--nodes N]   |   sim --seed S [--trace]\n");
     return 2;
 }
 

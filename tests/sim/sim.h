@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* sim.h - the simulator: real nodes and real LMDB under virtual time, a simulated network and faults.
+/* sim.h - the simulator: real nodes and real LMDB under virtual time, a simulated network and
+ * faults.
  *
- * One seed decides everything: which faults are switched on, every delay, loss, crash and write.
- * Two runs of a seed give the same trace hash.  The seams are the linker's: this program defines
- * transport.h, clock.h, fault.h and libsodium's source of randomness itself. */
+ * One seed decides everything: which faults are switched on, every delay, loss, crash and
+ * write.
+ * Two runs of a seed give the same trace hash.  The seams are the linker's: this program
+ * defines transport.h, clock.h, fault.h and libsodium's source of randomness itself. */
 #ifndef CHAPTERD_SIM_H
 #define CHAPTERD_SIM_H
 
@@ -56,15 +58,15 @@ struct sim_connection {
     transport_link dial_link;
     transport_link serve_link;
     int64_t retry_at_ms;
-    int64_t silent_since_ms;    /* cut off since, 0: not */
-    int64_t last_at_ms[4];      /* of each stream: dialler to listener, back, published */
+    int64_t silent_since_ms; /* cut off since, 0: not */
+    int64_t last_at_ms[4];   /* of each stream: dialler to listener, back, published */
 };
 
 struct sim_node {
     char code[CODE_SIZE];
     char dir[256];
     char address[ADDRESS_SIZE]; /* "" dial-only */
-    struct node *node; /* NULL: down */
+    struct node *node;          /* NULL: down */
     struct transport *transport;
     int64_t wake_at_ms;
     int64_t restart_at_ms;
@@ -72,7 +74,8 @@ struct sim_node {
     struct sim_packet *inbox;
     struct sim_packet **inbox_end;
     struct sim_packet *current; /* its bytes are what transport_receive handed out */
-    struct feed_mark seen[ORIGINS_MAX / 8][TIERS_PUBLISHED]; /* heads never go down, restarts included */
+    struct feed_mark seen[ORIGINS_MAX / 8]
+                         [TIERS_PUBLISHED]; /* heads never go down, restarts included */
     char seen_origin[ORIGINS_MAX / 8][CODE_SIZE];
     size_t seen_count;
 };
@@ -138,7 +141,8 @@ int64_t sim_network_next_ms(void);
 void sim_network_node_down(int index);
 void sim_network_free(void);
 void sim_deliver_control(int to, transport_link link, struct slice bytes);
-void sim_deliver_enrol(int to, transport_link link, const uint8_t key[KEY_SIZE], struct slice bytes);
+void sim_deliver_enrol(int to, transport_link link, const uint8_t key[KEY_SIZE],
+                       struct slice bytes);
 /* sim_check.c */
 void sim_check_heads(int index);
 void sim_check_sums(int index, bool recount);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* sim_check.c - what must hold after every step, and what must hold once the faults have stopped. */
+/* sim_check.c - what must hold after every step, and what must hold once the faults have
+ * stopped. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,7 +61,8 @@ static void recount_census(struct recount_context *context, const struct change 
     }
 }
 
-static enum status match_census(void *context, const uint8_t key[CENSUS_KEY_SIZE], uint64_t count)
+static enum status match_census(void *context, const uint8_t key[CENSUS_KEY_SIZE],
+                                uint64_t count)
 {
     struct recount_context *recount = context;
 
@@ -107,7 +109,8 @@ static void recount_feed(struct sim_node *sim, struct store_txn *txn,
     store_cursor_close(&cursor);
     if (store_get_sum(txn, record->tier[tier].number, (enum tier)tier, &stored) != OK ||
         memcmp(&stored, &context.sum[tier], sizeof stored) != 0)
-        sim_fail("rows of %s at %s, tier %d, do not make its sum", record->origin, sim->code, tier);
+        sim_fail("rows of %s at %s, tier %d, do not make its sum", record->origin, sim->code,
+                 tier);
     if (tier == TIER_FEDERATION)
         check_census(sim, txn, record->tier[tier].number, &context, record->origin);
 }
@@ -150,7 +153,7 @@ void sim_check_sums(int index, bool recount)
         check_feed(sim, &txn, &record, recount);
 }
 
-/* --- once it is calm --------------------------------------------------------------------------- */
+/* --- once it is calm ---------------------------------------------------------------------- */
 
 static bool same_marks(int a, int b)
 {
@@ -246,7 +249,8 @@ static void check_persons(void)
             member_facts_of(change.value[0], &facts);
             if (facts.status != MEMBER_ACTIVE || facts.kind != KIND_INDIVIDUAL)
                 continue;
-            if (store_get_row(&txn, hq->feeds[i]->record.tier[1].number, change.id, &row) != OK ||
+            if (store_get_row(&txn, hq->feeds[i]->record.tier[1].number, change.id, &row) !=
+                    OK ||
                 !mp_map_get_text(row.value[1], "email", &email) ||
                 sscanf((const char *)email.data, "P%u@", &number) != 1 || number >= 37) {
                 sim_fail("a member at HQ without its tier hq");
@@ -300,8 +304,8 @@ void sim_check_acknowledged(void)
 
         if (store_begin_read(node->store, &txn) != OK)
             return;
-        if (store_get_row(&txn, node->feeds[node->own_feed]->record.tier[0].number, op->id, &row) ==
-                OK &&
+        if (store_get_row(&txn, node->feeds[node->own_feed]->record.tier[0].number, op->id,
+                          &row) == OK &&
             !value_is_removal(row.value[0]) && mp_map_get_text(row.value[1], "name", &name) &&
             slice_copy_text(name, text, sizeof text))
             (void)sscanf(text, "name %u", &value);

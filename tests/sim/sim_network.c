@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* sim_network.c - transport.h over virtual time: links, streams that keep their order, faults. */
+/* sim_network.c - transport.h over virtual time: links, streams that keep their order, faults.
+ * */
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,14 +17,14 @@ struct transport {
     uint8_t key[KEY_SIZE];
 };
 
-/* --- packets -------------------------------------------------------------------------------- */
+/* --- packets ------------------------------------------------------------------------------ */
 
 static void queue_packet(struct sim_packet *packet)
 {
     struct sim_packet **at = &world.queue;
 
-    while (*at != NULL && ((*at)->at_ms < packet->at_ms || ((*at)->at_ms == packet->at_ms &&
-                                                            (*at)->order < packet->order)))
+    while (*at != NULL && ((*at)->at_ms < packet->at_ms ||
+                           ((*at)->at_ms == packet->at_ms && (*at)->order < packet->order)))
         at = &(*at)->next;
     packet->next = *at;
     *at = packet;
@@ -92,7 +93,7 @@ static void corrupt(struct sim_packet *packet)
     world.hits[6]++;
 }
 
-/* --- transport.h ------------------------------------------------------------------------------ */
+/* --- transport.h -------------------------------------------------------------------------- */
 
 enum status transport_open(const struct transport_config *config, struct transport **out)
 {
@@ -165,8 +166,9 @@ enum status transport_send(struct transport *transport, transport_link link, str
         if (!connection->used || !connection->up ||
             (!dialled && connection->serve_link != link))
             continue;
-        packet = make_packet(dialled ? connection->listener : connection->dialler, TRANSPORT_PEER,
-                             dialled ? connection->serve_link : connection->dial_link, data);
+        packet =
+            make_packet(dialled ? connection->listener : connection->dialler, TRANSPORT_PEER,
+                        dialled ? connection->serve_link : connection->dial_link, data);
         packet->message.dialled = !dialled;
         memcpy(packet->message.key, transport->key, KEY_SIZE);
         corrupt(packet);
@@ -250,7 +252,7 @@ void transport_counters(const struct transport *transport, struct transport_coun
     memset(out, 0, sizeof *out);
 }
 
-/* --- links ------------------------------------------------------------------------------------ */
+/* --- links -------------------------------------------------------------------------------- */
 
 static void tell_dialler(struct sim_connection *connection, enum transport_kind kind)
 {
@@ -277,8 +279,7 @@ static void break_connection(struct sim_connection *connection)
 static int listener_at(const char *host_port)
 {
     for (int i = 0; i < world.node_count; i++)
-        if (world.nodes[i].address[0] != '\0' &&
-            strcmp(world.nodes[i].address, host_port) == 0)
+        if (world.nodes[i].address[0] != '\0' && strcmp(world.nodes[i].address, host_port) == 0)
             return i;
     return -1;
 }

@@ -10,15 +10,15 @@
 #include "daemon/io/fault.h"
 #include "tests/sim/sim.h"
 
-#define LOAD_MS 40000    /* virtual time with faults and writes */
-#define HEAL_MS 180000   /* by then all agree, without faults */
-#define QUIET_MS 60000   /* then nothing but beats and vectors moves */
+#define LOAD_MS 40000  /* virtual time with faults and writes */
+#define HEAL_MS 180000 /* by then all agree, without faults */
+#define QUIET_MS 60000 /* then nothing but beats and vectors moves */
 #define CLIENT_LINK (1ull << 60)
 #define TURNS_AT_ONCE_MAX 2000
 
 struct world world;
 
-/* --- dice, clock, trace ---------------------------------------------------------------------- */
+/* --- dice, clock, trace ------------------------------------------------------------------- */
 
 static uint64_t next_random(uint64_t *state)
 {
@@ -114,7 +114,7 @@ int sim_node_of(const char *code)
     return -1;
 }
 
-/* --- crash points ------------------------------------------------------------------------------ */
+/* --- crash points ------------------------------------------------------------------------- */
 
 bool fault_at(const char *point)
 {
@@ -136,15 +136,14 @@ bool fault_at(const char *point)
     return false;
 }
 
-/* --- nodes -------------------------------------------------------------------------------------- */
+/* --- nodes -------------------------------------------------------------------------------- */
 
 void sim_start(int index)
 {
     struct sim_node *sim = &world.nodes[index];
-    struct node_config config = { .dir = sim->dir,
-                                  .listen = sim->address,
-                                  .control_path = "",
-                                  .store_size = 64u << 20 };
+    struct node_config config = {
+        .dir = sim->dir, .listen = sim->address, .control_path = "", .store_size = 64u << 20
+    };
     enum status status;
 
     world.active = index;
@@ -220,7 +219,7 @@ static void make_directory(int index, const struct identity *identity, struct sl
     store_close(&store);
 }
 
-/* --- requests to nodes ---------------------------------------------------------------------------- */
+/* --- requests to nodes -------------------------------------------------------------------- */
 
 static struct sim_request *open_request(int node)
 {
@@ -248,7 +247,8 @@ static bool answered(struct sim_request *request, int64_t within_ms)
     return request->answered;
 }
 
-/* Invites a chapter at HQ and enrols it with its keys: the messages that chapterd join sends. */
+/* Invites a chapter at HQ and enrols it with its keys: the messages that chapterd join sends.
+ * */
 static void enrol(int index, const struct identity *identity)
 {
     static uint8_t bytes[4096];
@@ -302,7 +302,7 @@ static void enrol(int index, const struct identity *identity)
     request->open = false;
 }
 
-/* --- the writers' load ----------------------------------------------------------------------------- */
+/* --- the writers' load -------------------------------------------------------------------- */
 
 static struct sim_op *op_of(const char *origin)
 {
@@ -428,7 +428,7 @@ static void take_replies(void)
     }
 }
 
-/* --- time -------------------------------------------------------------------------------------------- */
+/* --- time --------------------------------------------------------------------------------- */
 
 static void take_turns(int index)
 {
@@ -488,7 +488,7 @@ static void run_until(int64_t until_ms)
         ;
 }
 
-/* --- faults -------------------------------------------------------------------------------------------- */
+/* --- faults ------------------------------------------------------------------------------- */
 
 static void draw_partition(void)
 {
@@ -532,7 +532,7 @@ static void load_instant(void)
         draw_crash();
 }
 
-/* --- a run ------------------------------------------------------------------------------------------------ */
+/* --- a run -------------------------------------------------------------------------------- */
 
 static void lay_out_nodes(int nodes)
 {

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* progress.c - a bar on the terminal's last line: part done, rate, time left.
+ * One write per drawing, so that it does not flicker. */
+#include "client/progress.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define BAR_WIDTH 30
+#define QUIET_SECONDS 0.5
+#define DRAW_SECONDS 0.1
+
+static double monotonic_seconds(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+void progress_begin(struct progress *progress, const struct options *options, const char *label,
+                    uint64_t total)
+{
+    memset(progress, 0, sizeof *progress);
+    progress->label = label;
+    progress->total = total;
+    progress->shown = !options->quiet && isatty(STDERR_FILENO) == 1;
+    progress->begun = monotonic_seconds();
+}
+
+static void format_left(char *out, size_t out_size, double seconds)
+{
+    const unsigned long whole = (unsigned long)(seconds + 0.5);
+
+    if (whole < 3600)
+        (void)snprintf(out, out_size, "%lu:%02lu left", whole / 60, whole % 60);
+    else
+        (void)snprintf(out, out_size, "%lu:%02lu h left", whole / 3600, whole / 60 % 60);
+}
+
+static void draw(const struct progress *progress, uint64_t done, double elapsed)
+{
+    const double rate = (double)done / elapsed;
+    char bar[BAR_WIDTH + 1];
+    char left[40] = "";
+
+    if (progress->total == 0) {
+        fprintf(stderr, "\r%s %" PRIu64 "  %.0f/s\033[K", progress->label, done, rate);
+        return;
+    }
+    if (done > progress->total)
+        done = progress->total;
+    const double part = (double)done / (double)progress->total;
+    const size_t filled = (size_t)(part * BAR_WIDTH);
+    memset(bar, '.', BAR_WIDTH);
+    memset(bar, '#', filled);
+    bar[BAR_WIDTH] = '\0';
+    if (rate > 0)
+        format_left(left, sizeof left, (double)(progress->total - done) / rate);
+    fprintf(stderr, "\r%s [%s] %3.0f %%  %.0f/s  %s\033[K", progress->label, bar, part * 100, rate,
+            left);
+}
+
+void progress_update(struct progress *progress, uint64_t done)
+{
+    double now;
+
+    if (!progress->shown)
+        return;
+    now = monotonic_seconds();
+    if (now - progress->begun < QUIET_SECONDS || now - progress->drawn_at < DRAW_SECONDS)
+        return;
+    draw(progress, done, now - progress->begun);
+    progress->drawn = true;
+    progress->drawn_at = now;
+}
+
+void progress_end(struct progress *progress)
+{
+    if (progress->drawn)
+        fputs("\r\033[K", stderr);
+    progress->drawn = false;
+    progress->shown = false;
+}

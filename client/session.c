@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* session.c - requests and replies over the daemon's control socket (DEALER to its ROUTER).
+ * Finds the socket, says early when nobody answers, and never waits longer than it was told. */
+#include "client/session.h"
+
+#include <czmq.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define RETRY_MS 250 /* after "not yet" */
+#define SOCKET_PATH_SIZE sizeof(((struct sockaddr_un *)NULL)->sun_path)
+
+struct pending {
+    uint64_t id;
+    bool done;
+    uint64_t code; /* an enum status, of this or a newer daemon */
+    json_t *result;
+};
+
+struct session {
+    struct options options;
+    char path[SOCKET_PATH_SIZE];
+    zsock_t *dealer;
+    zactor_t *monitor; /* tells when the connection was lost */
+    uint64_t next_id;
+    struct pending window[SESSION_WINDOW]; /* a ring */
+    size_t first;
+    size_t count;
+    double extra_seconds;
+    char *last_error;
+};
+
+/* --- where the daemon is ------------------------------------------------------------------- */
+
+static const char *variable(const char *name)
+{
+    const char *value = getenv(name);
+
+    return value == NULL || value[0] == '\0' ? NULL : value;
+}
+
+/* The socket of a daemon that runs as this user; NULL if there is none. */
+static char *find_own_socket(void)
+{
+    const char *state = variable("XDG_STATE_HOME");
+    const char *home = variable("HOME");
+    char *path = NULL;
+    int printed = -1;
+
+    if (state != NULL)
+        printed = asprintf(&path, "%s/chapterd/" CONTROL_SOCKET_NAME, state);
+    else if (home != NULL)
+        printed = asprintf(&path, "%s/.local/state/chapterd/" CONTROL_SOCKET_NAME, home);
+    if (printed < 0)
+        return NULL;
+    if (access(path, F_OK) == 0)
+        return path;
+    free(path);
+    return NULL;
+}
+
+static char *find_socket(const struct options *options)
+{
+    const char *given = options->socket_path;
+    char *own;
+
+    if (given == NULL)
+        given = variable("CHAPTERD_SOCKET");
+    if (given != NULL)
+        return strdup(given);
+    own = find_own_socket();
+    return own != NULL ? own : strdup("/run/chapterd/" CONTROL_SOCKET_NAME);
+}
+
+enum status session_open(const struct options *options, struct session **out)
+{
+    struct session *session = calloc(1, sizeof *session);
+    char *path = find_socket(options);
+    /* libzmq takes "@" for an abstract name */
+    const char *prefix = path != NULL && path[0] == '@' ? "./" : "";
+
+    if (session == NULL || path == NULL) {
+        report_error(options, NULL, "out of memory");
+        free(session);
+        free(path);
+        return NO_MEMORY;
+    }
+    if (strlen(prefix) + strlen(path) >= sizeof session->path) {
+        report_error(options, "a shorter directory for chapterd run --dir DIR, or a symbolic link",
+                     "the socket path %s has %zu bytes, this system allows %zu", path, strlen(path),
+                     sizeof session->path - 1);
+        free(session);
+        free(path);
+        return USAGE;
+    }
+    (void)snprintf(session->path, sizeof session->path, "%s%s", prefix, path);
+    free(path);
+    session->options = *options;
+    *out = session;
+    return OK;
+}
+
+/* Forgets the connection and all that was asked on it. */
+static void hang_up(struct session *session)
+{
+    while (session->count > 0) {
+        json_decref(session->window[session->first].result);
+        session->first = (session->first + 1) % SESSION_WINDOW;
+        session->count--;
+    }
+    zactor_destroy(&session->monitor);
+    zsock_destroy(&session->dealer);
+}
+
+void session_close(struct session **session)
+{
+    if (*session == NULL)
+        return;
+    hang_up(*session);
+    free((*session)->last_error);
+    free(*session);
+    *session = NULL;
+}
+
+const struct options *session_options(const struct session *session)
+{
+    return &session->options;
+}
+
+void session_extend_timeout(struct session *session, double seconds)
+{
+    session->extra_seconds = seconds;
+}
+
+const char *session_last_error(const struct session *session)
+{
+    return session->last_error == NULL ? "" : session->last_error;
+}
+
+/* --- failures ------------------------------------------------------------------------------- */
+
+static void keep_error(struct session *session, const char *error)
+{
+    free(session->last_error);
+    session->last_error = strdup(error);
+}
+
+/* Nobody answers: the next step is to start the daemon of that directory. */
+static enum exit_code report_unreachable(struct session *session, const char *why)
+{
+    const char *slash = strrchr(session->path, '/');
+    const bool of_directory = slash != NULL && slash > session->path &&
+                              strcmp(slash + 1, CONTROL_SOCKET_NAME) == 0 &&
+                              strncmp(session->path, "/run/", 5) != 0;
+    const int size = of_directory ? (int)(slash - session->path) : 3;
+    char remedy[SOCKET_PATH_SIZE + 128];
+
+    hang_up(session);
+    keep_error(session, why);
+    (void)snprintf(remedy, sizeof remedy,
+                   "chapterd run --dir %.*s   (or name another socket: chapterctl -s SOCKET)", size,
+                   of_directory ? session->path : "DIR");
+    report_error(&session->options, remedy, "no daemon at %s: %s", session->path, why);
+    return EXIT_UNREACHABLE;
+}
+
+static enum exit_code report_denied(struct session *session)
+{
+    keep_error(session, "permission denied");
+    report_error(&session->options,
+                 "as the user that runs chapterd, or as a member of the socket's group: "
+                 "sudo chapterctl ...",
+                 "permission denied at %s", session->path);
+    return EXIT_UNREACHABLE;
+}
+
+static enum exit_code report_no_memory(struct session *session)
+{
+    keep_error(session, "out of memory");
+    report_error(&session->options, NULL, "out of memory");
+    return EXIT_FAILED;
+}
+
+/* --- the connection -------------------------------------------------------------------------- */
+
+/* libzmq retries for ever where nobody listens; a plain connection says so at once. */
+static enum exit_code probe(struct session *session)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int error = 0;
+
+    if (fd < 0)
+        return report_unreachable(session, strerror(errno));
+    memcpy(address.sun_path, session->path, sizeof address.sun_path);
+    if (connect(fd, (const struct sockaddr *)&address, sizeof address) != 0)
+        error = errno;
+    (void)close(fd);
+    switch (error) {
+    case 0:
+    case EAGAIN: /* its queue is full: it is there and busy */
+        return EXIT_OK;
+    case ENOENT:
+        return report_unreachable(session, "there is no such socket");
+    case ECONNREFUSED:
+        return report_unreachable(session, "nobody listens on the socket, the daemon has stopped");
+    case EACCES:
+    case EPERM:
+        return report_denied(session);
+    default:
+        return report_unreachable(session, strerror(error));
+    }
+}
+
+static enum exit_code dial(struct session *session)
+{
+    const enum exit_code code = probe(session);
+
+    if (code != EXIT_OK)
+        return code;
+    /* Ctrl-C ends the program; czmq's handler would only set a flag. */
+    zsys_handler_set(NULL);
+    if ((session->dealer = zsock_new(ZMQ_DEALER)) == NULL)
+        return report_unreachable(session, zmq_strerror(zmq_errno()));
+    zsock_set_linger(session->dealer, 0);
+    zsock_set_maxmsgsize(session->dealer, CONTROL_SIZE_MAX);
+    zsock_set_sndtimeo(session->dealer, (int)(session->options.timeout_seconds * 1000));
+    session->monitor = zactor_new(zmonitor, session->dealer);
+    if (session->monitor == NULL)
+        return report_no_memory(session);
+    (void)zstr_sendx(session->monitor, "LISTEN", "DISCONNECTED", NULL);
+    (void)zstr_send(session->monitor, "START");
+    (void)zsock_wait(session->monitor);
+    if (zsock_connect(session->dealer, "ipc://%s", session->path) != 0)
+        return report_unreachable(session, zmq_strerror(zmq_errno()));
+    return EXIT_OK;
+}
+
+/* --- requests and replies --------------------------------------------------------------------- */
+
+enum exit_code session_send(struct session *session, const char *command, json_t *args)
+{
+    struct pending *pending;
+    struct mp_writer writer;
+    enum exit_code code = EXIT_OK;
+
+    ASSERT(session->count < SESSION_WINDOW);
+    if (session->dealer == NULL && (code = dial(session)) != EXIT_OK) {
+        hang_up(session);
+        return code;
+    }
+    mp_writer_init_heap(&writer, CONTROL_SIZE_MAX);
+    mp_write_array(&writer, 4);
+    mp_write_uint(&writer, CONTROL_VERSION);
+    mp_write_uint(&writer, session->next_id);
+    mp_write_text(&writer, command);
+    if (!mp_write_json(&writer, args)) {
+        keep_error(session, "the request is too large or has no form in the protocol");
+        report_error(&session->options, "fewer or smaller values; numbers must be whole",
+                     "%s", session->last_error);
+        code = EXIT_FAILED;
+    } else if (zmq_send(zsock_resolve(session->dealer), writer.data, writer.size, 0) < 0)
+        code = report_unreachable(session, zmq_strerror(zmq_errno()));
+    mp_writer_done(&writer);
+    if (code != EXIT_OK)
+        return code;
+    pending = &session->window[(session->first + session->count++) % SESSION_WINDOW];
+    memset(pending, 0, sizeof *pending);
+    pending->id = session->next_id++;
+    return EXIT_OK;
+}
+
+static struct pending *find_pending(struct session *session, uint64_t id)
+{
+    for (size_t i = 0; i < session->count; i++) {
+        struct pending *pending = &session->window[(session->first + i) % SESSION_WINDOW];
+
+        if (pending->id == id)
+            return pending;
+    }
+    return NULL;
+}
+
+/* Files a reply with its request; false if it is malformed.  One that nobody waits for is late. */
+static bool accept_reply(struct session *session, struct slice bytes)
+{
+    struct mp_reader reader;
+    struct slice result;
+    struct pending *pending;
+    uint64_t id;
+    uint64_t code;
+
+    mp_reader_init(&reader, bytes);
+    mp_read_array_exact(&reader, 4);
+    if (mp_read_uint(&reader, UINT64_MAX) != CONTROL_VERSION)
+        return false;
+    id = mp_read_uint(&reader, UINT64_MAX);
+    code = mp_read_uint(&reader, UINT64_MAX);
+    result = mp_read_raw(&reader, CONTROL_SIZE_MAX);
+    if (mp_reader_finish(&reader) != OK)
+        return false;
+    pending = find_pending(session, id);
+    if (pending == NULL || pending->done)
+        return true;
+    if ((pending->result = json_of_mp(result)) == NULL || !json_is_object(pending->result))
+        return false;
+    pending->code = code;
+    pending->done = true;
+    return true;
+}
+
+/* Waits until the oldest request has its reply. */
+static enum exit_code await_first(struct session *session)
+{
+    const double seconds = session->options.timeout_seconds + session->extra_seconds;
+    const int64_t deadline = zclock_mono() + (int64_t)(seconds * 1000);
+    zpoller_t *poller = zpoller_new(session->dealer, session->monitor, NULL);
+    enum exit_code code = EXIT_OK;
+
+    if (poller == NULL)
+        return report_no_memory(session);
+    while (code == EXIT_OK && !session->window[session->first].done) {
+        const int64_t left = deadline - zclock_mono();
+        const void *ready = left > 0 ? zpoller_wait(poller, left > 60000 ? 60000 : (int)left) : NULL;
+        char why[64];
+
+        if (ready == session->dealer) {
+            zframe_t *frame = zframe_recv(session->dealer);
+
+            if (frame != NULL &&
+                !accept_reply(session, slice_of(zframe_data(frame), zframe_size(frame)))) {
+                keep_error(session, "the daemon's answer is malformed");
+                report_error(&session->options, "the chapterctl that came with this chapterd",
+                             "%s", session->last_error);
+                code = EXIT_FAILED;
+            }
+            zframe_destroy(&frame);
+        } else if (ready == session->monitor)
+            code = report_unreachable(session, "it closed the connection before it answered");
+        else if (left <= 0) {
+            (void)snprintf(why, sizeof why, "no answer within %g seconds (-t)", seconds);
+            code = report_unreachable(session, why);
+        }
+    }
+    zpoller_destroy(&poller);
+    return code;
+}
+
+/* The oldest request's reply, whatever its code. */
+static enum exit_code receive_any(struct session *session, uint64_t *out_code, json_t **out_result)
+{
+    struct pending *pending = &session->window[session->first];
+    enum exit_code code;
+
+    ASSERT(session->count > 0);
+    if ((code = await_first(session)) != EXIT_OK) {
+        hang_up(session);
+        return code;
+    }
+    session->first = (session->first + 1) % SESSION_WINDOW;
+    session->count--;
+    *out_code = pending->code;
+    *out_result = pending->result;
+    return EXIT_OK;
+}
+
+static const char *text_of(const json_t *object, const char *key, const char *otherwise)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+
+    return text == NULL ? otherwise : text;
+}
+
+/* Passes a good result on, reports a failure. */
+static enum exit_code conclude(struct session *session, uint64_t code, json_t *result,
+                               json_t **out_result)
+{
+    const enum status status = code < STATUS_COUNT ? (enum status)code : STATUS_COUNT;
+
+    if (code == OK) {
+        *out_result = result;
+        return EXIT_OK;
+    }
+    keep_error(session, text_of(result, "error", status_text(status)));
+    report_error(&session->options, text_of(result, "remedy", NULL), "%s",
+                 session_last_error(session));
+    json_decref(result);
+    return status == USAGE ? EXIT_USAGE : EXIT_FAILED;
+}
+
+enum exit_code session_receive(struct session *session, json_t **out_result)
+{
+    json_t *result = NULL;
+    uint64_t status = OK;
+    const enum exit_code code = receive_any(session, &status, &result);
+
+    return code != EXIT_OK ? code : conclude(session, status, result, out_result);
+}
+
+enum exit_code session_request(struct session *session, const char *command, json_t *args,
+                               json_t **out_result)
+{
+    const int64_t deadline =
+        zclock_mono() + (int64_t)(session->options.timeout_seconds * 1000);
+
+    ASSERT(session->count == 0);
+    for (;;) {
+        json_t *result = NULL;
+        uint64_t status = OK;
+        enum exit_code code = session_send(session, command, args);
+
+        if (code == EXIT_OK)
+            code = receive_any(session, &status, &result);
+        if (code != EXIT_OK)
+            return code;
+        /* "Not yet" passes by itself, as in the first seconds after the daemon's start. */
+        if (status != AGAIN || zclock_mono() >= deadline)
+            return conclude(session, status, result, out_result);
+        json_decref(result);
+        zclock_sleep(RETRY_MS);
+    }
+}

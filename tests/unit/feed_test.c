@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* feed_test.c - what a head is to the heads that were accepted before. */
+#include <cmocka.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "daemon/core/feed.h"
+
+static const struct feed_term first_term = { .epoch = 1, .instance = 1, .closed_seq = 0 };
+
+/* A head whose hash says which branch it is of. */
+static struct head head_of(uint64_t epoch, uint64_t prev_seq, uint64_t seq, uint8_t prev_branch,
+                           uint8_t branch)
+{
+    struct head head = {
+        .origin = "fr", .epoch = epoch, .instance = 1, .seq = seq, .prev_seq = prev_seq
+    };
+
+    memset(head.prev_hash, 0, HASH_SIZE);
+    if (prev_seq != 0) {
+        head.prev_hash[0] = (uint8_t)prev_seq;
+        head.prev_hash[1] = prev_branch;
+    }
+    head.hash[0] = (uint8_t)seq;
+    head.hash[1] = branch;
+    return head;
+}
+
+static struct feed feed_at(uint64_t seq)
+{
+    struct feed feed;
+
+    feed_init(&feed, "fr");
+    for (uint64_t i = 1; i <= seq; i++) {
+        const struct head head = head_of(1, i - 1, i, 0, 0);
+
+        feed_advance(&feed, TIERS_BOTH, &head);
+    }
+    return feed;
+}
+
+static enum feed_verdict judge(const struct feed *feed, struct head head, uint64_t since)
+{
+    const struct feed_mark *other = NULL;
+
+    return feed_judge(feed, TIER_FEDERATION, &first_term, &head, since, &other);
+}
+
+static void test_verdicts(void **state)
+{
+    const struct feed empty = feed_at(0);
+    const struct feed feed = feed_at(5);
+    static const struct {
+        uint64_t prev_seq, seq;
+        uint8_t prev_branch, branch;
+        uint64_t since;
+        enum feed_verdict verdict;
+    } rows[] = {
+        { 5, 6, 0, 0, 5, FEED_EXTENDS },
+        { 5, 9, 0, 0, 5, FEED_EXTENDS },
+        { 7, 9, 0, 0, 4, FEED_EXTENDS }, /* a delta over heads that I never saw */
+        { 7, 9, 0, 0, 7, FEED_GAP },
+        { 4, 5, 0, 0, 4, FEED_KNOWN },
+        { 2, 3, 0, 0, 2, FEED_KNOWN },
+        { 4, 5, 0, 1, 4, FEED_FORK }, /* my seq, another hash */
+        { 5, 6, 1, 1, 5, FEED_FORK }, /* sits on another 5 */
+        { 3, 7, 0, 1, 3, FEED_FORK }, /* its range overlaps mine */
+        { 1, 2, 0, 1, 1, FEED_FORK }, /* an old one, remembered */
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        assert_int_equal(judge(&feed,
+                               head_of(1, rows[i].prev_seq, rows[i].seq, rows[i].prev_branch,
+                                       rows[i].branch),
+                               rows[i].since),
+                         rows[i].verdict);
+    assert_int_equal(judge(&empty, head_of(1, 0, 1, 0, 0), 0), FEED_EXTENDS);
+    assert_int_equal(judge(&empty, head_of(1, 8, 9, 0, 0), 0), FEED_EXTENDS);
+    assert_int_equal(judge(&empty, head_of(1, 8, 9, 0, 0), 8), FEED_GAP);
+}
+
+static void test_horizon_needs_a_snapshot(void **state)
+{
+    const struct feed feed = feed_at(5);
+    struct head head = head_of(1, 8, 9, 0, 0);
+
+    (void)state;
+    head.horizon = 5;
+    assert_int_equal(judge(&feed, head, 5), FEED_EXTENDS);
+    head.horizon = 6;
+    assert_int_equal(judge(&feed, head, 5), FEED_SNAPSHOT);
+}
+
+static void test_epochs(void **state)
+{
+    const struct feed feed = feed_at(5);
+    const struct feed_term second = { .epoch = 2, .instance = 7, .closed_seq = 6 };
+    const struct feed_mark *other = NULL;
+    struct head head = head_of(2, 6, 7, 0, 0);
+
+    (void)state;
+    /* My roster knows no epoch 2: that is no fork, fetch HQ's feed first. */
+    assert_int_equal(judge(&feed, head, 5), FEED_LATER_EPOCH);
+    /* It knows it, but the head is not of the instance that HQ named. */
+    assert_int_equal(feed_judge(&feed, TIER_FEDERATION, &second, &head, 5, &other),
+                     FEED_LATER_EPOCH);
+    head.instance = 7;
+    assert_int_equal(feed_judge(&feed, TIER_FEDERATION, &second, &head, 5, &other),
+                     FEED_SNAPSHOT);
+    /* Of the closed epoch: up to where it closed, and no further; and it freezes nothing. */
+    head = head_of(1, 5, 6, 0, 0);
+    assert_int_equal(feed_judge(&feed, TIER_FEDERATION, &second, &head, 5, &other),
+                     FEED_EXTENDS);
+    head = head_of(1, 6, 7, 0, 0);
+    assert_int_equal(feed_judge(&feed, TIER_FEDERATION, &second, &head, 5, &other),
+                     FEED_CLOSED_EPOCH);
+    head = head_of(1, 4, 5, 0, 9);
+    assert_int_equal(feed_judge(&feed, TIER_FEDERATION, &second, &head, 4, &other), FEED_KNOWN);
+}
+
+static void test_frozen_until_the_next_epoch(void **state)
+{
+    struct feed feed = feed_at(5);
+    const struct feed_term second = { .epoch = 2, .instance = 1, .closed_seq = 5 };
+    const struct feed_mark *other = NULL;
+    struct head head = head_of(1, 5, 6, 0, 0);
+
+    (void)state;
+    feed.freeze = FREEZE_FORKED;
+    feed.freeze_epoch = 1;
+    assert_int_equal(judge(&feed, head, 5), FEED_FROZEN);
+    head = head_of(2, 5, 6, 0, 0);
+    assert_int_equal(feed_judge(&feed, TIER_FEDERATION, &second, &head, 0, &other),
+                     FEED_SNAPSHOT);
+    feed_advance(&feed, TIERS_FEDERATION, &head);
+    assert_int_equal(feed.freeze, FREEZE_NONE);
+}
+
+static void test_memory(void **state)
+{
+    struct feed feed = feed_at(HEADS_KEPT + 10);
+    struct head head = head_of(1, 4, 5, 0, 0);
+    uint8_t hash[HASH_SIZE] = { 0 };
+
+    (void)state;
+    assert_false(feed_remembers(&feed, &head)); /* longer ago than memory reaches */
+    head = head_of(1, HEADS_KEPT, HEADS_KEPT + 1, 0, 0);
+    assert_true(feed_remembers(&feed, &head));
+    head.hash[1] = 1;
+    assert_false(feed_remembers(&feed, &head));
+    assert_non_null(feed_contradicts(&feed, 1, HEADS_KEPT + 1, hash));
+    hash[0] = HEADS_KEPT + 1;
+    assert_null(feed_contradicts(&feed, 1, HEADS_KEPT + 1, hash));
+    assert_null(feed_contradicts(&feed, 2, HEADS_KEPT + 1, head.hash));
+    /* Inside a head's range nobody can stand. */
+    head = head_of(1, HEADS_KEPT + 10, HEADS_KEPT + 20, 0, 0);
+    feed_advance(&feed, TIERS_FEDERATION, &head);
+    assert_non_null(feed_contradicts(&feed, 1, HEADS_KEPT + 15, hash));
+}
+
+static void test_beats(void **state)
+{
+    const struct feed feed = feed_at(5);
+    struct beat beat = { .origin = "fr", .epoch = 1, .seq = 5 };
+
+    (void)state;
+    beat.head_hash[0] = 5;
+    assert_null(feed_beat_conflict(&feed, &beat));
+    beat.head_hash[1] = 1;
+    assert_non_null(feed_beat_conflict(&feed, &beat));
+    beat.seq = 6; /* ahead of me: no verdict */
+    assert_null(feed_beat_conflict(&feed, &beat));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_verdicts), cmocka_unit_test(test_horizon_needs_a_snapshot),
+        cmocka_unit_test(test_epochs),   cmocka_unit_test(test_frozen_until_the_next_epoch),
+        cmocka_unit_test(test_memory),   cmocka_unit_test(test_beats),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
