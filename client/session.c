@@ -249,6 +249,10 @@ enum exit_code session_send(struct session *session, const char *command, json_t
     enum exit_code code = EXIT_OK;
 
     ASSERT(session->count < SESSION_WINDOW);
+    /* A connection that was lost while nobody waited: a new one asks a daemon that is there. */
+    if (session->count == 0 && session->monitor != NULL &&
+        (zsock_events(session->monitor) & ZMQ_POLLIN) != 0)
+        hang_up(session);
     if (session->dealer == NULL && (code = dial(session)) != EXIT_OK) {
         hang_up(session);
         return code;

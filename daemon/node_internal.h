@@ -126,7 +126,7 @@ struct outgoing {
 struct walk;         /* serve.c */
 struct own_batch;    /* write.c */
 struct control_wait; /* control.c: a request that waits for something */
-struct recount;      /* jobs.c */
+struct job;      /* jobs.c */
 
 struct census_slot {
     uint32_t number;
@@ -205,7 +205,7 @@ struct node {
     size_t walk_count;
     struct control_wait *waits;
     size_t wait_count;
-    struct recount *recounts;
+    struct job *jobs;
     bool sweep_more;
     bool persons_due; /* some feed's are */
     int64_t sweep_at_ms;
@@ -213,6 +213,12 @@ struct node {
     uint64_t lapse_asked;  /* members that the daily job did not lapse by itself, 0: none */
     int64_t full_since_ms; /* the store is full since, 0: not */
     struct counters counters;
+
+    /* enrolment (HQ) */
+    uint64_t invites_open_until; /* latest expiry of an unused invitation, s since 1970; 0: none */
+    int64_t enrol_second_ms;     /* when the present second of enrol messages began */
+    unsigned enrol_count;        /* of them in it */
+    uint64_t enrol_turn;         /* the last turn that took a new chapter in */
 };
 
 /* --- node.c: transactions of the turn and outgoing messages --- */
@@ -407,8 +413,9 @@ void jobs_drop_all(struct node *node);
  * */
 struct verify_difference {
     char origin[CODE_SIZE];
-    uint8_t expected[HASH_SIZE];
+    uint8_t expected[HASH_SIZE]; /* in the head that the feed stands at */
     uint8_t actual[HASH_SIZE];
+    const char *reason; /* static text for people */
 };
 struct verify_result {
     uint64_t origins;
@@ -421,10 +428,16 @@ enum status jobs_verify(struct node *node, bool deep, verify_done *done,
                         void *context) MUST_CHECK;
 /* A recount of one feed's tiers, for the replica (INPUT_RECOUNTED). */
 enum status jobs_recount(struct node *node, uint32_t feed, unsigned tiers) MUST_CHECK;
-/* The daily job: members whose expires has passed.  Counts; lapses them if few enough or
- * confirmed. */
-enum status jobs_lapse(struct node *node, bool confirmed, uint64_t *out_due,
-                       uint64_t *out_lapsed) MUST_CHECK;
+/* Own active members whose expires has passed are counted, and lapsed if they are few enough or
+ * confirmed; done is called once that is durable.  REFUSED: the clock is wrong. */
+struct lapse_result {
+    enum status status; /* not OK: it stopped half-way, and may be asked again */
+    uint64_t due;
+    uint64_t lapsed;
+};
+typedef void lapse_done(struct node *node, void *context, const struct lapse_result *result);
+enum status jobs_lapse(struct node *node, bool confirmed, lapse_done *done,
+                       void *context) MUST_CHECK;
 
 /* --- log.c --- */
 /* One line to stderr: level, event, then key=value pairs in format.  Never a name or an e-mail.
@@ -434,5 +447,6 @@ void log_event(enum log_level level, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 enum log_form { LOG_AS_TEXT, LOG_AS_JSON };
 void log_set_form(enum log_form form);
+void log_set_level(enum log_level level); /* lines above it are left out; LOG_NOTICE at first */
 
 #endif

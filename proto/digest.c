@@ -19,8 +19,8 @@ void digest_sum_clear(struct digest_sum *sum)
 }
 
 /* The leaf's 1,024 lanes as bytes. */
-static void expand_leaf(const char origin[CODE_SIZE], enum tier tier,
-                        const struct change *change, uint8_t out_lanes[EXPANDED_SIZE])
+static void expand_leaf(const char *origin, enum tier tier, const struct change *change,
+                        uint8_t out_lanes[EXPANDED_SIZE])
 {
     static const uint8_t tag[16] = "chapterd leaf 1";
     static const uint8_t nonce[crypto_stream_chacha20_NONCEBYTES] = { 0 };
@@ -57,7 +57,7 @@ static uint16_t lane_of(const uint8_t *bytes, size_t i)
     return (uint16_t)(bytes[2 * i] | bytes[2 * i + 1] << 8);
 }
 
-void digest_add(struct digest_sum *sum, const char origin[CODE_SIZE], enum tier tier,
+void digest_add(struct digest_sum *sum, const char *origin, enum tier tier,
                 const struct change *change)
 {
     uint8_t lanes[EXPANDED_SIZE];
@@ -69,7 +69,7 @@ void digest_add(struct digest_sum *sum, const char origin[CODE_SIZE], enum tier 
         sum->count++;
 }
 
-void digest_subtract(struct digest_sum *sum, const char origin[CODE_SIZE], enum tier tier,
+void digest_subtract(struct digest_sum *sum, const char *origin, enum tier tier,
                      const struct change *change)
 {
     uint8_t lanes[EXPANDED_SIZE];

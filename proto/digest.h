@@ -23,9 +23,9 @@ struct digest_sum {
 
 void digest_sum_clear(struct digest_sum *sum);
 /* change->tiers must hold tier. */
-void digest_add(struct digest_sum *sum, const char origin[CODE_SIZE], enum tier tier,
+void digest_add(struct digest_sum *sum, const char *origin, enum tier tier,
                 const struct change *change);
-void digest_subtract(struct digest_sum *sum, const char origin[CODE_SIZE], enum tier tier,
+void digest_subtract(struct digest_sum *sum, const char *origin, enum tier tier,
                      const struct change *change);
 void digest_of(const struct digest_sum *sum, enum tier tier, uint8_t out_digest[HASH_SIZE]);
 /* Stored form: 2,056 bytes: lanes little-endian, count big-endian. */

@@ -255,8 +255,7 @@ static struct slice take_bytes(struct mp_reader *reader, enum mp_type type, size
 }
 
 /* Size of the character of several bytes that stands there, 0 if it is malformed: the table of
- * well-formed sequences in the Unicode standard (3-7), without overlong forms and surrogates.
- * */
+ * well-formed sequences in the Unicode standard (3-7), no overlong forms or surrogates. */
 static size_t character_size(const uint8_t *at, size_t left)
 {
     uint8_t least = 0x80;

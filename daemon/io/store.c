@@ -21,7 +21,7 @@
  * history    number 8                     time 8, the caller's                     store_origin.c
  * invites    hash 32                      the caller's                             store_origin.c
  * builds     origin 16, tiers 1           progress of a transfer                   store_build.c
- * discards   number 4                     tiers 1, origin 16, reached 8            store_build.c
+ * discards   number 4                     tiers 1, origin 16, reached 8            store_discard.c
  *
  * Rows are appended: both keys of a feed's newest row are the highest of its number, so a change
  * touches the last pages, wherever its record was before. */

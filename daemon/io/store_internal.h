@@ -9,22 +9,22 @@
 #include <lmdb.h>
 
 /* X(name, LMDB's name).  Keys and values: the table in store.c. */
-#define STORE_TABLES(X)                                                                         \
-    X(META, "meta")                                                                             \
-    X(FEEDS, "feeds")                                                                           \
-    X(RECORDS, "records")                                                                       \
-    X(BY_ID, "by_id")                                                                           \
-    X(REMOVALS, "removals")                                                                     \
-    X(SUMS, "sums")                                                                             \
-    X(CENSUS, "census")                                                                         \
-    X(PERSONS, "persons")                                                                       \
-    X(PERSON_OF, "person_of")                                                                   \
-    X(HEADS, "heads")                                                                           \
-    X(EVIDENCE, "evidence")                                                                     \
-    X(PRIVATE, "private")                                                                       \
-    X(HISTORY, "history")                                                                       \
-    X(INVITES, "invites")                                                                       \
-    X(BUILDS, "builds")                                                                         \
+#define STORE_TABLES(X)                                                                        \
+    X(META, "meta")                                                                            \
+    X(FEEDS, "feeds")                                                                          \
+    X(RECORDS, "records")                                                                      \
+    X(BY_ID, "by_id")                                                                          \
+    X(REMOVALS, "removals")                                                                    \
+    X(SUMS, "sums")                                                                            \
+    X(CENSUS, "census")                                                                        \
+    X(PERSONS, "persons")                                                                      \
+    X(PERSON_OF, "person_of")                                                                  \
+    X(HEADS, "heads")                                                                          \
+    X(EVIDENCE, "evidence")                                                                    \
+    X(PRIVATE, "private")                                                                      \
+    X(HISTORY, "history")                                                                      \
+    X(INVITES, "invites")                                                                      \
+    X(BUILDS, "builds")                                                                        \
     X(DISCARDS, "discards")
 
 #define STORE_TABLE_ENUM(name, text) TABLE_##name,
@@ -62,7 +62,8 @@ enum status store_status_of(int code) MUST_CHECK;
 enum status store_env_open(const char *path, uint64_t map_size, MDB_env **out_env) MUST_CHECK;
 void store_env_close(MDB_env **env);
 /* flags: 0 or MDB_CREATE.  STORE_DAMAGED if a table is missing. */
-enum status store_open_tables(MDB_txn *txn, unsigned flags, MDB_dbi tables[TABLE_COUNT]) MUST_CHECK;
+enum status store_open_tables(MDB_txn *txn, unsigned flags,
+                              MDB_dbi tables[TABLE_COUNT]) MUST_CHECK;
 
 /* Names of meta that are the store's own begin with this. */
 #define STORE_META_OWN "store."
@@ -70,8 +71,10 @@ enum status store_open_tables(MDB_txn *txn, unsigned flags, MDB_dbi tables[TABLE
 #define STORE_META_NUMBER STORE_META_OWN "number"   /* the newest number given out */
 #define STORE_META_HISTORY STORE_META_OWN "history" /* the newest entry's number */
 /* As store_get_meta_uint and store_put_meta_uint, for these. */
-enum status store_get_own_uint(struct store_txn *txn, const char *name, uint64_t *out) MUST_CHECK;
-enum status store_put_own_uint(struct store_txn *txn, const char *name, uint64_t value) MUST_CHECK;
+enum status store_get_own_uint(struct store_txn *txn, const char *name,
+                               uint64_t *out) MUST_CHECK;
+enum status store_put_own_uint(struct store_txn *txn, const char *name,
+                               uint64_t value) MUST_CHECK;
 
 /* --- tables (store_table.c) --------------------------------------------------------------- */
 /* NOT_FOUND. */
@@ -85,21 +88,27 @@ enum status table_put(struct store_txn *txn, enum table table, struct slice key,
 /* EXISTS, with nothing done, if the key is there. */
 enum status table_insert(struct store_txn *txn, enum table table, struct slice key,
                          struct slice value) MUST_CHECK;
+/* For keys that only rise: fuller pages.  The value is given in two parts. */
+enum status table_append(struct store_txn *txn, enum table table, struct slice key,
+                         struct slice first, struct slice second) MUST_CHECK;
 enum status table_delete(struct store_txn *txn, enum table table,
                          struct slice key) MUST_CHECK; /* also if it is not there */
-enum status table_count(struct store_txn *txn, enum table table, uint64_t *out_count) MUST_CHECK;
+enum status table_count(struct store_txn *txn, enum table table,
+                        uint64_t *out_count) MUST_CHECK;
 
 /* Entries in ascending order from the first at or after `from`.  Write nothing to the table
  * while it is open: in LMDB 0.9.24 a cursor that saw a deletion can repeat an entry. */
 struct table_scan {
     MDB_cursor *cursor;
-    struct slice from; /* the caller's bytes, used by the first call of next */
+    struct slice from; /* the caller's bytes, for the first step */
     bool started;
 };
 enum status table_scan_open(struct store_txn *txn, enum table table, struct slice from,
                             struct table_scan *out_scan) MUST_CHECK;
 enum status table_scan_next(struct table_scan *scan, struct slice *out_key,
                             struct slice *out_value) MUST_CHECK; /* NOT_FOUND at the end */
+enum status table_scan_previous(struct table_scan *scan, struct slice *out_key,
+                                struct slice *out_value) MUST_CHECK;
 void table_scan_close(struct table_scan *scan);
 
 bool slice_begins(struct slice slice, struct slice prefix);
@@ -150,7 +159,8 @@ enum status row_decode(struct slice key, struct slice value, uint32_t *out_numbe
 enum status row_drop(struct store_txn *txn, uint32_t number, uint64_t seq, unsigned tiers,
                      const uint8_t id[ID_SIZE]) MUST_CHECK;
 
-/* Deletes all counters of a number (store_census.c). */
+/* --- the rest of a number, when its rows are gone --------------------------------------------- */
 enum status census_forget(struct store_txn *txn, uint32_t number) MUST_CHECK;
+enum status sum_forget(struct store_txn *txn, uint32_t number, enum tier tier) MUST_CHECK;
 
 #endif

@@ -76,8 +76,7 @@ enum status row_decode(struct slice key, struct slice value, uint32_t *out_numbe
     if (row.tiers & TIERS_FEDERATION)
         row.value[TIER_FEDERATION] = unpack_slice(&unpacker, unpack_u32(&unpacker));
     if (row.tiers & TIERS_HQ)
-        row.value[TIER_HQ] =
-            unpack_slice(&unpacker, (size_t)(unpacker.end - unpacker.at));
+        row.value[TIER_HQ] = unpack_slice(&unpacker, (size_t)(unpacker.end - unpacker.at));
     if (!unpacked_all(&place) || !unpacked_all(&unpacker) || row.tiers == 0 ||
         row.tiers > TIERS_BOTH)
         return STORE_DAMAGED;
@@ -143,7 +142,8 @@ enum status store_list_removals(struct store_txn *txn, uint32_t number, unsigned
     enum status status = OK;
 
     if (after < up_to)
-        status = table_scan_open(txn, TABLE_REMOVALS, row_key(buffer, number, after + 1), &scan);
+        status =
+            table_scan_open(txn, TABLE_REMOVALS, row_key(buffer, number, after + 1), &scan);
     while (status == OK && after < up_to && count < max &&
            (status = table_scan_next(&scan, &key, &value)) == OK) {
         struct unpacker place = unpacker_of(key);
@@ -286,8 +286,8 @@ static enum status row_join(struct store_txn *txn, uint32_t number, const struct
 }
 
 /* Takes the tiers of the change from where they were. */
-static enum status leave_old(struct store_txn *txn, uint32_t number, const struct change *change,
-                             const struct row_index *index)
+static enum status leave_old(struct store_txn *txn, uint32_t number,
+                             const struct change *change, const struct row_index *index)
 {
     unsigned left = change->tiers & index->tiers & ~index_tiers_at(index, change->seq);
 

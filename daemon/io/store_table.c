@@ -112,8 +112,8 @@ enum status table_seek(struct store_txn *txn, enum table table, struct slice key
 static enum status put(struct store_txn *txn, enum table table, struct slice key,
                        struct slice value, unsigned flags)
 {
-    MDB_cursor **cursor = table == TABLE_RECORDS ? &txn->store->writer.tail
-                                                 : &txn->store->writer.cursors[table];
+    MDB_cursor **cursor =
+        table == TABLE_RECORDS ? &txn->store->writer.tail : &txn->store->writer.cursors[table];
     MDB_val k = val_of(key);
     MDB_val v = val_of(value);
     int code = keep_cursor(txn, table, cursor);
@@ -133,6 +133,27 @@ enum status table_insert(struct store_txn *txn, enum table table, struct slice k
                          struct slice value)
 {
     return put(txn, table, key, value, MDB_NOOVERWRITE);
+}
+
+enum status table_append(struct store_txn *txn, enum table table, struct slice key,
+                         struct slice first, struct slice second)
+{
+    MDB_cursor **cursor = &txn->store->writer.cursors[table];
+    MDB_val k = val_of(key);
+    MDB_val v = { first.size + second.size, NULL };
+    int code = keep_cursor(txn, table, cursor);
+
+    if (code == 0)
+        code = mdb_cursor_put(*cursor, &k, &v, MDB_APPEND | MDB_RESERVE);
+    if (code == MDB_KEYEXIST)
+        return STORE_DAMAGED;
+    if (code == 0) {
+        struct packer packer = { v.mv_data };
+
+        pack_bytes(&packer, first.data, first.size);
+        pack_bytes(&packer, second.data, second.size);
+    }
+    return result(txn, code);
 }
 
 enum status table_delete(struct store_txn *txn, enum table table, struct slice key)
@@ -172,22 +193,40 @@ enum status table_scan_open(struct store_txn *txn, enum table table, struct slic
     return result(txn, code);
 }
 
-enum status table_scan_next(struct table_scan *scan, struct slice *out_key,
-                            struct slice *out_value)
+static enum status scan_to(struct table_scan *scan, MDB_cursor_op op, struct slice *out_key,
+                           struct slice *out_value)
 {
     MDB_val k = val_of(scan->from);
     MDB_val v;
-    MDB_cursor_op op = MDB_NEXT;
-    int code;
+    const int code = mdb_cursor_get(scan->cursor, &k, &v, op);
 
-    if (!scan->started)
-        op = scan->from.size == 0 ? MDB_FIRST : MDB_SET_RANGE;
-    scan->started = true;
-    if ((code = mdb_cursor_get(scan->cursor, &k, &v, op)) != 0)
+    if (code != 0)
         return store_status_of(code);
     *out_key = slice_of_val(&k);
     *out_value = slice_of_val(&v);
     return OK;
+}
+
+enum status table_scan_next(struct table_scan *scan, struct slice *out_key,
+                            struct slice *out_value)
+{
+    MDB_cursor_op op = MDB_NEXT;
+
+    if (!scan->started)
+        op = scan->from.size == 0 ? MDB_FIRST : MDB_SET_RANGE;
+    scan->started = true;
+    return scan_to(scan, op, out_key, out_value);
+}
+
+enum status table_scan_previous(struct table_scan *scan, struct slice *out_key,
+                                struct slice *out_value)
+{
+    if (!scan->started) {
+        scan->started = true;
+        if (scan_to(scan, MDB_SET_RANGE, out_key, out_value) == NOT_FOUND)
+            return scan_to(scan, MDB_LAST, out_key, out_value);
+    }
+    return scan_to(scan, MDB_PREV, out_key, out_value);
 }
 
 void table_scan_close(struct table_scan *scan)
