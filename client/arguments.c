@@ -20,8 +20,8 @@ bool parse_seconds(const char *text, double *out_seconds)
     static const struct {
         const char *unit;
         double seconds;
-    } units[] = { { "", 1 },      { "s", 1 },       { "m", 60 }, { "min", 60 },
-                  { "h", 3600 }, { "d", 86400 } };
+    } units[] = { { "", 1 },     { "s", 1 },    { "m", 60 },
+                  { "min", 60 }, { "h", 3600 }, { "d", 86400 } };
     char *end;
     double number;
 
@@ -101,9 +101,11 @@ bool arguments_code(const struct options *options, const char *word)
 {
     if (code_valid(slice_of_text(word)))
         return true;
-    report_error(options, "chapterctl chapters list   for those that there are",
-                 "\"%s\" is not a chapter's code: a letter, then letters, digits or -, at most 15, "
-                 "in lower case", word);
+    report_error(
+        options, "chapterctl chapters list   for those that there are",
+        "\"%s\" is not a chapter's code: a letter, then letters, digits or -, at most 15, "
+        "in lower case",
+        word);
     return false;
 }
 
@@ -189,7 +191,8 @@ static bool report_unknown(const struct options *options, const struct argument_
             suggestion_offer(&suggestion, rules[i].name);
     (void)snprintf(remedy, sizeof remedy, "chapterctl help %s", command);
     if (suggestion.best != NULL)
-        report_error(options, remedy, "unknown option %s; did you mean %s?", word, suggestion.best);
+        report_error(options, remedy, "unknown option %s; did you mean %s?", word,
+                     suggestion.best);
     else
         report_error(options, remedy, "unknown option %s", word);
     return false;
@@ -208,8 +211,8 @@ static bool take_option(const struct options *options, int argc, char **argv, in
     if (rule == NULL)
         return report_unknown(options, rules, count, argv[0], word);
     if (rule->form == ARGUMENT_LATER) {
-        report_error(options, "chapterctl help   for what there is", "%s is not in this version",
-                     rule->name);
+        report_error(options, "chapterctl help   for what there is",
+                     "%s is not in this version", rule->name);
         return false;
     }
     if (rule->form == ARGUMENT_FLAG) {
@@ -245,9 +248,9 @@ static bool check_words(const struct options *options, const char *command, int 
         return true;
     (void)snprintf(remedy, sizeof remedy, "chapterctl help %s", command);
     if (count < min)
-        report_error(options, remedy, "%s needs more to go on", command);
+        report_error(options, remedy, "%s: a word is missing", command);
     else
-        report_error(options, remedy, "\"%s\" is too much for %s", words[max], command);
+        report_error(options, remedy, "%s: \"%s\" is one word too many", command, words[max]);
     return false;
 }
 
@@ -314,7 +317,8 @@ static bool take_field(const struct options *options, const char *word, json_t *
     return ok;
 }
 
-bool arguments_fields(const struct options *options, int count, char **words, json_t *out_fields)
+bool arguments_fields(const struct options *options, int count, char **words,
+                      json_t *out_fields)
 {
     for (int i = 0; i < count; i++)
         if (!take_field(options, words[i], out_fields))

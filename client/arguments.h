@@ -7,7 +7,7 @@
 #include "client/session.h"
 
 enum argument_form {
-    ARGUMENT_FLAG,         /* no value; true */
+    ARGUMENT_FLAG, /* no value; true */
     ARGUMENT_TEXT,
     ARGUMENT_CODE,         /* a chapter's code */
     ARGUMENT_COUNT,        /* a whole number from 0 */
@@ -29,7 +29,7 @@ struct arguments {
     char **words; /* those of argv that are no options */
 };
 
-/* argv[0] is the command's last word and is skipped; the words are moved to the front of argv.
+/* argv[0] is the command's whole name, for messages; the words are moved to the front of argv.
  * Errors are reported; on failure there is nothing to release. */
 bool arguments_parse(const struct options *options, int argc, char **argv,
                      const struct argument_rule *rules, size_t rule_count, int words_min,
@@ -37,7 +37,8 @@ bool arguments_parse(const struct options *options, int argc, char **argv,
 void arguments_done(struct arguments *arguments);
 
 /* FIELD=VALUE words into an object of texts; an empty value is null. */
-bool arguments_fields(const struct options *options, int count, char **words, json_t *out_fields);
+bool arguments_fields(const struct options *options, int count, char **words,
+                      json_t *out_fields);
 /* A UUID in any case; reports what is none. */
 bool arguments_id(const struct options *options, const char *word);
 bool arguments_code(const struct options *options, const char *word);

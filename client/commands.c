@@ -8,7 +8,7 @@
 #include "client/output.h"
 #include "client/suggest.h"
 
-#define COMMAND_ROW(function, noun, verb, arguments, summary, flags, details)                   \
+#define COMMAND_ROW(function, noun, verb, arguments, summary, flags, details)                  \
     { function, noun, verb, arguments, summary, flags, details },
 static const struct command commands[] = { COMMAND_TABLE(COMMAND_ROW) };
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])
@@ -17,14 +17,14 @@ static const struct command commands[] = { COMMAND_TABLE(COMMAND_ROW) };
 static const struct {
     const char *noun;
     const char *verb;
-} later[] = { { "members", "restore" },  { "members", "erase" },   { "import", "list" },
-              { "import", "undo" },      { "explain", "" },        { "invite", "list" },
-              { "invite", "approve" },   { "invite", "revoke" },   { "chapters", "suspend" },
-              { "chapters", "revoke" },  { "chapters", "rekey" },  { "offices", "" },
-              { "funding", "" },         { "feeds", "" },          { "who-sees", "" },
-              { "check", "" },           { "doctor", "" },         { "backup", "" },
-              { "compact", "" },         { "top", "" },            { "config", "check" },
-              { "config", "reload" },    { "metrics", "" },        { "completion", "" } };
+} later[] = { { "members", "restore" }, { "members", "erase" },  { "import", "list" },
+              { "import", "undo" },     { "explain", "" },       { "invite", "list" },
+              { "invite", "approve" },  { "invite", "revoke" },  { "chapters", "suspend" },
+              { "chapters", "revoke" }, { "chapters", "rekey" }, { "offices", "" },
+              { "funding", "" },        { "feeds", "" },         { "who-sees", "" },
+              { "check", "" },          { "doctor", "" },        { "backup", "" },
+              { "compact", "" },        { "top", "" },           { "config", "check" },
+              { "config", "reload" },   { "metrics", "" },       { "completion", "" } };
 
 static bool is_later(const char *noun, const char *verb)
 {
@@ -51,8 +51,8 @@ static void report_noun(const struct options *options, const char *noun)
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         suggestion_offer(&suggestion, commands[i].noun);
     if (suggestion.best != NULL)
-        report_error(options, "chapterctl help", "unknown command \"%s\"; did you mean %s?", noun,
-                     suggestion.best);
+        report_error(options, "chapterctl help", "unknown command \"%s\"; did you mean %s?",
+                     noun, suggestion.best);
     else
         report_error(options, "chapterctl help", "unknown command \"%s\"", noun);
 }
@@ -70,8 +70,8 @@ static void report_verb(const struct options *options, const char *noun, const c
     if (verb[0] == '\0')
         report_error(options, remedy, "%s needs to know what to do", noun);
     else if (suggestion.best != NULL)
-        report_error(options, remedy, "unknown command \"%s %s\"; did you mean %s %s?", noun, verb,
-                     noun, suggestion.best);
+        report_error(options, remedy, "unknown command \"%s %s\"; did you mean %s %s?", noun,
+                     verb, noun, suggestion.best);
     else
         report_error(options, remedy, "unknown command \"%s %s\"", noun, verb);
 }
@@ -83,8 +83,9 @@ const struct command *command_find(const struct options *options, int argc, char
     const char *verb = argc > 1 && argv[1][0] != '-' ? argv[1] : "";
 
     if (is_later(noun, verb)) {
-        report_error(options, "chapterctl help   for what there is", "%s%s%s is not in this version",
-                     noun, is_noun(noun) ? " " : "", is_noun(noun) ? verb : "");
+        report_error(options, "chapterctl help   for what there is",
+                     "%s%s%s is not in this version", noun, is_noun(noun) ? " " : "",
+                     is_noun(noun) ? verb : "");
         return NULL;
     }
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
@@ -122,7 +123,8 @@ static void print_all(void)
         printf("  %-16s %s\n", name, commands[i].summary);
     }
     fputs("\noptions, before the command:\n"
-          "  -s SOCKET   of the daemon; else $CHAPTERD_SOCKET, the state directory's of this user,\n"
+          "  -s SOCKET   of the daemon; else $CHAPTERD_SOCKET, the state directory's of this "
+          "user,\n"
           "              or /run/chapterd/control.sock\n"
           "  --json      one JSON value (log: one a line)       --csv   tables as CSV\n"
           "  -w[SECONDS] again and again                        -q      fewer messages\n"
@@ -136,6 +138,7 @@ enum exit_code command_help(struct session *session, int argc, char **argv)
 {
     const char *verb = argc > 2 ? argv[2] : "";
     bool found = false;
+    int words;
 
     if (argc < 2) {
         print_all();
@@ -143,7 +146,8 @@ enum exit_code command_help(struct session *session, int argc, char **argv)
     }
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         if (strcmp(commands[i].noun, argv[1]) == 0 &&
-            (verb[0] == '\0' || strcmp(commands[i].verb, verb) == 0)) {
+            (verb[0] == '\0' || commands[i].verb[0] == '\0' ||
+             strcmp(commands[i].verb, verb) == 0)) {
             if (found)
                 fputc('\n', stdout);
             command_print_help(&commands[i]);
@@ -152,6 +156,6 @@ enum exit_code command_help(struct session *session, int argc, char **argv)
     if (found)
         return EXIT_OK;
     /* names what is meant, or what is not in this version */
-    (void)command_find(session_options(session), argc - 1, argv + 1, &argc);
+    (void)command_find(session_options(session), argc - 1, argv + 1, &words);
     return EXIT_USAGE;
 }

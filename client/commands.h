@@ -7,76 +7,78 @@
 #include "client/session.h"
 
 #define COMMAND_READS 1u /* may be repeated with -w */
-#define COMMAND_LOCAL 2u /* needs no daemon to be of use */
 
 /* X(function, noun, verb or "", arguments, summary, flags, details) */
-#define COMMAND_TABLE(X)                                                                        \
-    X(command_status, "status", "", "[CHAPTER] [-v]",                                           \
-      "in step or not; every feed and every peer", COMMAND_READS,                               \
-      "  -v           explains the columns, and prints more of them and the counters\n")        \
-    X(command_counts, "counts", "", "[--by chapter|country|kind|status|month]",                 \
-      "how many members there are", COMMAND_READS,                                              \
-      "  --by WHAT    a row for each chapter, country, kind, status or month of joining\n"      \
-      "Figures are of members with status active; --by status counts the others too.\n")        \
-    X(command_members_list, "members", "list",                                                  \
-      "[--chapter C] [--country CC] [--kind K] [--status S] [--search TEXT] [--limit N]",       \
-      "members, of all chapters or chosen ones", COMMAND_READS,                                 \
-      "  --chapter C  of that chapter          --country CC  of that country\n"                 \
-      "  --kind K     individual, organization or affiliate\n"                                  \
-      "  --status S   active, pending, lapsed, suspended or left\n"                             \
-      "  --search T   with that text in a field that this node may see\n"                       \
-      "  --limit N    at most so many; else 100, or all with --json\n")                         \
-    X(command_members_show, "members", "show", "ID", "one member, as far as this node may see", \
-      COMMAND_READS, "")                                                                        \
-    X(command_members_add, "members", "add", "FIELD=VALUE...", "a new member of this chapter",  \
-      0, "  e.g. chapterctl members add name='Zoé Durand' country=FR email=zoe@example.fr\n")   \
-    X(command_members_edit, "members", "edit", "ID FIELD=VALUE...",                             \
-      "changes fields; FIELD= deletes one", 0,                                                  \
-      "  e.g. chapterctl members edit ID country=LU phone=\n")                                  \
-    X(command_members_remove, "members", "remove", "ID", "removes a member of this chapter", 0, \
-      "")                                                                                       \
-    X(command_members_apply, "members", "apply", "-",                                           \
-      "changes as JSON lines from stdin, a result line each", 0,                                \
-      "  {\"op\":\"put\",\"id\":ID,\"fields\":{NAME:VALUE}}   without id a new member; null deletes\n"  \
-      "  {\"op\":\"remove\",\"id\":ID}\n"                                                       \
-      "Results come in order, each once it is durable; exit 4 if any failed.\n")                \
-    X(command_members_lapse, "members", "lapse", "[--confirm]",                                 \
-      "members past their date of expiry", 0,                                                   \
-      "  --confirm    sets them to lapsed, however many they are\n")                            \
-    X(command_import, "import", "", "FILE.csv [--apply] [--map FILE] [--dates dmy|mdy] "        \
-      "[--mode update|fill|skip] [--absent keep|lapse] [--force]",                              \
-      "members from a CSV file; a dry run unless --apply", 0,                                   \
-      "  --apply      does it                  --map FILE   which column is which field\n"      \
-      "  --dates      day or month first       --mode       what to do with known members\n"    \
-      "  --absent     what to do with members that are not in the file\n"                       \
+#define COMMAND_TABLE(X)                                                                       \
+    X(command_status, "status", "", "[CHAPTER] [-v]",                                          \
+      "in step or not; every feed and every peer", COMMAND_READS,                              \
+      "  -v           explains the columns, and prints more of them and the counters\n")       \
+    X(command_counts, "counts", "", "[--by chapter|country|kind|status|month]",                \
+      "how many members there are", COMMAND_READS,                                             \
+      "  --by WHAT    a row for each chapter, country, kind, status or month of joining\n"     \
+      "Figures are of members with status active; --by status counts the others too.\n")       \
+    X(command_members_list, "members", "list",                                                 \
+      "[--chapter C] [--country CC] [--kind K] [--status S] [--search TEXT] [--limit N]",      \
+      "members, of all chapters or chosen ones", COMMAND_READS,                                \
+      "  --chapter C  of that chapter          --country CC  of that country\n"                \
+      "  --kind K     individual, organization or affiliate\n"                                 \
+      "  --status S   active, pending, lapsed, suspended or left\n"                            \
+      "  --search T   with that text in a field that this node may see\n"                      \
+      "  --limit N    at most so many; else 100, or all with --json\n")                        \
+    X(command_members_show, "members", "show", "ID",                                           \
+      "one member, as far as this node may see", COMMAND_READS, "")                            \
+    X(command_members_add, "members", "add", "FIELD=VALUE...", "a new member of this chapter", \
+      0, "  e.g. chapterctl members add name='Zoé Durand' country=FR email=zoe@example.fr\n")  \
+    X(command_members_edit, "members", "edit", "ID FIELD=VALUE...",                            \
+      "changes fields; FIELD= deletes one", 0,                                                 \
+      "  e.g. chapterctl members edit ID country=LU phone=\n")                                 \
+    X(command_members_remove, "members", "remove", "ID", "removes a member of this chapter",   \
+      0, "")                                                                                   \
+    X(command_members_apply, "members", "apply", "-",                                          \
+      "changes as JSON lines from stdin, a result line each", 0,                               \
+      "  {\"op\":\"put\",\"id\":ID,\"fields\":{NAME:VALUE}}   without id a new member; null "  \
+      "deletes\n"                                                                              \
+      "  {\"op\":\"remove\",\"id\":ID}\n"                                                      \
+      "Results come in order, each once it is durable; exit 4 if any failed.\n")               \
+    X(command_members_lapse, "members", "lapse", "[--confirm]",                                \
+      "members past their date of expiry", 0,                                                  \
+      "  --confirm    sets them to lapsed, however many they are\n")                           \
+    X(command_import, "import", "",                                                            \
+      "FILE.csv [--apply] [--map FILE] [--dates dmy|mdy] "                                     \
+      "[--mode update|fill|skip] [--absent keep|lapse] [--force]",                             \
+      "members from a CSV file; a dry run unless --apply", 0,                                  \
+      "  --apply      does it                  --map FILE   which column is which field\n"     \
+      "  --dates      day or month first       --mode       what to do with known members\n"   \
+      "  --absent     what to do with members that are not in the file\n"                      \
       "  --force      even if that is more than 10 % of them\n")                               \
-    X(command_export, "export", "", "[--for plain|excel|civicrm|mailchimp] [-o FILE]",          \
-      "members as a CSV file", 0,                                                               \
-      "  --for WHAT   who is to read it        -o FILE      where to; else standard output\n")  \
-    X(command_log, "log", "", "[--member ID] [--chapter C] [--since T] [-n N] [-f]",            \
-      "changes as they were applied", 0,                                                        \
-      "  --member ID  of that member           --chapter C  of that chapter\n"                  \
-      "  --since T    from 2026-01-31, 2026-01-31T12:00:00Z or 24h (ago)\n"                     \
-      "  -n N         the newest N of each chapter\n"                                           \
-      "  -f           follows: waits for more; begins with the newest 10\n")                    \
-    X(command_wait, "wait", "", "[--lag N] [--chapter C] [--timeout S]",                        \
-      "until this node is in step; exit 1 on time-out", 0,                                      \
-      "  --lag N      so many changes behind are in step, too\n"                                \
-      "  --chapter C  looks at that chapter's feed alone\n"                                     \
-      "  --timeout S  60 seconds unless told\n")                                                \
-    X(command_verify, "verify", "", "[--deep] [--against hq|CHAPTER]",                          \
-      "proof that this copy is each origin's state", COMMAND_READS,                             \
-      "  --deep       recounts from the rows   --against X  compares heads with that node, too\n" \
-      "Exit 4 and the origins if it is not.\n")                                                 \
-    X(command_invite, "invite", "", "CHAPTER [--name N] [--country CC] [--ttl 72h]",            \
-      "a token with which a chapter joins (HQ)", 0,                                             \
-      "  --name N     the chapter's full name  --country CC  where it is\n"                     \
-      "  --ttl T      how long the token is good for; 72h unless told\n")                       \
-    X(command_chapters_list, "chapters", "list", "", "the roster", COMMAND_READS, "")           \
-    X(command_chapters_show, "chapters", "show", "CHAPTER", "one chapter's entry in the roster", \
-      COMMAND_READS, "")                                                                        \
-    X(command_config_show, "config", "show", "", "the daemon's settings", COMMAND_READS, "")    \
-    X(command_help, "help", "", "[COMMAND]", "this list, or one command", COMMAND_LOCAL, "")    \
+    X(command_export, "export", "", "[--for plain|excel|civicrm|mailchimp] [-o FILE]",         \
+      "members as a CSV file", 0,                                                              \
+      "  --for WHAT   who is to read it        -o FILE      where to; else standard output\n") \
+    X(command_log, "log", "", "[--member ID] [--chapter C] [--since T] [-n N] [-f]",           \
+      "changes as they were applied", 0,                                                       \
+      "  --member ID  of that member           --chapter C  of that chapter\n"                 \
+      "  --since T    from 2026-01-31, 2026-01-31T12:00:00Z or 24h (ago)\n"                    \
+      "  -n N         the newest N of each chapter\n"                                          \
+      "  -f           follows: waits for more; begins with the newest 10\n")                   \
+    X(command_wait, "wait", "", "[--lag N] [--chapter C] [--timeout S]",                       \
+      "until this node is in step; exit 1 on time-out", 0,                                     \
+      "  --lag N      so many changes behind are in step, too\n"                               \
+      "  --chapter C  looks at that chapter's feed alone\n"                                    \
+      "  --timeout S  60 seconds unless told\n")                                               \
+    X(command_verify, "verify", "", "[--deep] [--against hq|CHAPTER]",                         \
+      "proof that this copy is each origin's state", COMMAND_READS,                            \
+      "  --deep       recounts from the rows   --against X  compares heads with that node, "   \
+      "too\n"                                                                                  \
+      "Exit 4 and the origins if it is not.\n")                                                \
+    X(command_invite, "invite", "", "CHAPTER [--name N] [--country CC] [--ttl 72h]",           \
+      "a token with which a chapter joins (HQ)", 0,                                            \
+      "  --name N     the chapter's full name  --country CC  where it is\n"                    \
+      "  --ttl T      how long the token is good for; 72h unless told\n")                      \
+    X(command_chapters_list, "chapters", "list", "", "the roster", COMMAND_READS, "")          \
+    X(command_chapters_show, "chapters", "show", "CHAPTER",                                    \
+      "one chapter's entry in the roster", COMMAND_READS, "")                                  \
+    X(command_config_show, "config", "show", "", "the daemon's settings", COMMAND_READS, "")   \
+    X(command_help, "help", "", "[COMMAND]", "this list, or one command", 0, "")               \
     X(command_version, "version", "", "", "of chapterctl and of the daemon", COMMAND_READS, "")
 
 typedef enum exit_code command_function(struct session *session, int argc, char **argv);
@@ -97,7 +99,7 @@ const struct command *command_find(const struct options *options, int argc, char
                                    int *out_words);
 void command_print_help(const struct command *command);
 
-#define COMMAND_DECLARE(function, noun, verb, arguments, summary, flags, details)               \
+#define COMMAND_DECLARE(function, noun, verb, arguments, summary, flags, details)              \
     command_function function;
 COMMAND_TABLE(COMMAND_DECLARE)
 #undef COMMAND_DECLARE

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* escape.c - the one gate between other people's data and a terminal or a log.
- * Names come from strangers: a character that could move the cursor or turn text around is shown. */
+ * Names come from strangers: what could move the cursor or turn text around is made visible. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,21 +8,21 @@
 
 #include "client/session.h"
 
-/* Controls, bidirectional controls, separators and other characters without a form of their own.
+/* Controls, bidirectional controls, separators and other characters that show nothing.
  * Joiners (U+200C, U+200D) are part of Persian and Indic names and stay. */
 static const struct {
     ucs4_t first;
     ucs4_t last;
 } hidden_ranges[] = {
-    { 0x0000, 0x001f }, /* C0 */
-    { 0x007f, 0x009f }, /* DEL and C1 */
-    { 0x061c, 0x061c }, /* Arabic letter mark */
-    { 0x200b, 0x200b }, /* zero width space */
-    { 0x200e, 0x200f }, /* left-to-right and right-to-left marks */
-    { 0x2028, 0x202e }, /* line and paragraph separators, embeddings and overrides */
-    { 0x2060, 0x206f }, /* word joiner, isolates, deprecated formats */
-    { 0xfeff, 0xfeff }, /* byte order mark */
-    { 0xfff9, 0xfffb }, /* interlinear annotation */
+    { 0x0000, 0x001f },  /* C0 */
+    { 0x007f, 0x009f },  /* DEL and C1 */
+    { 0x061c, 0x061c },  /* Arabic letter mark */
+    { 0x200b, 0x200b },  /* zero width space */
+    { 0x200e, 0x200f },  /* left-to-right and right-to-left marks */
+    { 0x2028, 0x202e },  /* line and paragraph separators, embeddings and overrides */
+    { 0x2060, 0x206f },  /* word joiner, isolates, deprecated formats */
+    { 0xfeff, 0xfeff },  /* byte order mark */
+    { 0xfff9, 0xfffb },  /* interlinear annotation */
     { 0xe0000, 0xe007f } /* tags */
 };
 

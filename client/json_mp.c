@@ -134,8 +134,7 @@ static bool write_map(struct mp_writer *writer, const json_t *object, unsigned d
 
     if (!ok)
         return false;
-    json_object_foreach((json_t *)object, key, value)
-        keys[filled++] = key;
+    json_object_foreach((json_t *)object, key, value) keys[filled++] = key;
     qsort(keys, count, sizeof *keys, compare_keys);
     mp_write_map(writer, count);
     for (size_t i = 0; ok && i < count; i++)

@@ -207,6 +207,7 @@ static enum exit_code run(const struct options *options, int argc, char **argv)
 {
     int words = 1;
     const struct command *command = command_find(options, argc, argv, &words);
+    char name[64];
 
     if (command == NULL)
         return EXIT_USAGE;
@@ -216,6 +217,9 @@ static enum exit_code run(const struct options *options, int argc, char **argv)
     }
     argc -= words - 1;
     argv += words - 1;
+    (void)snprintf(name, sizeof name, "%s%s%s", command->noun, words == 1 ? "" : " ",
+                   command->verb);
+    argv[0] = name; /* for messages */
     if (options->watch_seconds == 0)
         return run_once(options, command, argc, argv);
     if ((command->flags & COMMAND_READS) == 0) {

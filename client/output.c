@@ -61,7 +61,8 @@ void format_span(json_int_t seconds, char out_text[SPAN_TEXT_SIZE])
             name = spans[i].name;
             break;
         }
-    (void)snprintf(out_text, SPAN_TEXT_SIZE, "%" JSON_INTEGER_FORMAT " %s", seconds / unit, name);
+    (void)snprintf(out_text, SPAN_TEXT_SIZE, "%" JSON_INTEGER_FORMAT " %s", seconds / unit,
+                   name);
 }
 
 void format_age(const char *rfc3339, char out_text[SPAN_TEXT_SIZE])

@@ -59,8 +59,8 @@ static void draw(const struct progress *progress, uint64_t done, double elapsed)
     bar[BAR_WIDTH] = '\0';
     if (rate > 0)
         format_left(left, sizeof left, (double)(progress->total - done) / rate);
-    fprintf(stderr, "\r%s [%s] %3.0f %%  %.0f/s  %s\033[K", progress->label, bar, part * 100, rate,
-            left);
+    fprintf(stderr, "\r%s [%s] %3.0f %%  %.0f/s  %s\033[K", progress->label, bar, part * 100,
+            rate, left);
 }
 
 void progress_update(struct progress *progress, uint64_t done)

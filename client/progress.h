@@ -12,9 +12,9 @@
 struct progress {
     const char *label;
     uint64_t total;
-    bool shown;      /* a terminal, and not -q */
-    bool drawn;      /* there is a bar on the line now */
-    double begun;    /* monotonic seconds */
+    bool shown;   /* a terminal, and not -q */
+    bool drawn;   /* there is a bar on the line now */
+    double begun; /* monotonic seconds */
     double drawn_at;
 };
 

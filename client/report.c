@@ -31,7 +31,8 @@ void report_error(const struct options *options, const char *remedy, const char 
     va_end(arguments);
     (void)fflush(stdout);
     if (options->form == OUTPUT_JSON && error != NULL)
-        object = json_pack("{s:s, s:s}", "error", error, "remedy", remedy == NULL ? "" : remedy);
+        object =
+            json_pack("{s:s, s:s}", "error", error, "remedy", remedy == NULL ? "" : remedy);
     if (object != NULL)
         print_json(stderr, object);
     else

@@ -34,7 +34,7 @@ struct session {
     char *last_error;
 };
 
-/* --- where the daemon is ------------------------------------------------------------------- */
+/* --- where the daemon is --------------------------------------------------------------- */
 
 static const char *variable(const char *name)
 {
@@ -90,9 +90,10 @@ enum status session_open(const struct options *options, struct session **out)
         return NO_MEMORY;
     }
     if (strlen(prefix) + strlen(path) >= sizeof session->path) {
-        report_error(options, "a shorter directory for chapterd run --dir DIR, or a symbolic link",
-                     "the socket path %s has %zu bytes, this system allows %zu", path, strlen(path),
-                     sizeof session->path - 1);
+        report_error(options,
+                     "a shorter directory for chapterd run --dir DIR, or a symbolic link",
+                     "the socket path %s has %zu bytes, this system allows %zu", path,
+                     strlen(path), sizeof session->path - 1);
         free(session);
         free(path);
         return USAGE;
@@ -141,7 +142,7 @@ const char *session_last_error(const struct session *session)
     return session->last_error == NULL ? "" : session->last_error;
 }
 
-/* --- failures ------------------------------------------------------------------------------- */
+/* --- failures -------------------------------------------------------------------------- */
 
 static void keep_error(struct session *session, const char *error)
 {
@@ -162,8 +163,8 @@ static enum exit_code report_unreachable(struct session *session, const char *wh
     hang_up(session);
     keep_error(session, why);
     (void)snprintf(remedy, sizeof remedy,
-                   "chapterd run --dir %.*s   (or name another socket: chapterctl -s SOCKET)", size,
-                   of_directory ? session->path : "DIR");
+                   "chapterd run --dir %.*s   (or name another socket: chapterctl -s SOCKET)",
+                   size, of_directory ? session->path : "DIR");
     report_error(&session->options, remedy, "no daemon at %s: %s", session->path, why);
     return EXIT_UNREACHABLE;
 }
@@ -182,10 +183,10 @@ static enum exit_code report_no_memory(struct session *session)
 {
     keep_error(session, "out of memory");
     report_error(&session->options, NULL, "out of memory");
-    return EXIT_FAILED;
+    return EXIT_UNREACHABLE;
 }
 
-/* --- the connection -------------------------------------------------------------------------- */
+/* --- the connection -------------------------------------------------------------------- */
 
 /* libzmq retries for ever where nobody listens; a plain connection says so at once. */
 static enum exit_code probe(struct session *session)
@@ -207,7 +208,8 @@ static enum exit_code probe(struct session *session)
     case ENOENT:
         return report_unreachable(session, "there is no such socket");
     case ECONNREFUSED:
-        return report_unreachable(session, "nobody listens on the socket, the daemon has stopped");
+        return report_unreachable(session,
+                                  "nobody listens on the socket, the daemon has stopped");
     case EACCES:
     case EPERM:
         return report_denied(session);
@@ -240,7 +242,7 @@ static enum exit_code dial(struct session *session)
     return EXIT_OK;
 }
 
-/* --- requests and replies --------------------------------------------------------------------- */
+/* --- requests and replies -------------------------------------------------------------- */
 
 enum exit_code session_send(struct session *session, const char *command, json_t *args)
 {
@@ -264,8 +266,8 @@ enum exit_code session_send(struct session *session, const char *command, json_t
     mp_write_text(&writer, command);
     if (!mp_write_json(&writer, args)) {
         keep_error(session, "the request is too large or has no form in the protocol");
-        report_error(&session->options, "fewer or smaller values; numbers must be whole",
-                     "%s", session->last_error);
+        report_error(&session->options, "fewer or smaller values; numbers must be whole", "%s",
+                     session->last_error);
         code = EXIT_FAILED;
     } else if (zmq_send(zsock_resolve(session->dealer), writer.data, writer.size, 0) < 0)
         code = report_unreachable(session, zmq_strerror(zmq_errno()));
@@ -289,7 +291,7 @@ static struct pending *find_pending(struct session *session, uint64_t id)
     return NULL;
 }
 
-/* Files a reply with its request; false if it is malformed.  One that nobody waits for is late. */
+/* Files a reply with its request; false if it is malformed.  A late one is nobody's. */
 static bool accept_reply(struct session *session, struct slice bytes)
 {
     struct mp_reader reader;
@@ -329,7 +331,8 @@ static enum exit_code await_first(struct session *session)
         return report_no_memory(session);
     while (code == EXIT_OK && !session->window[session->first].done) {
         const int64_t left = deadline - zclock_mono();
-        const void *ready = left > 0 ? zpoller_wait(poller, left > 60000 ? 60000 : (int)left) : NULL;
+        const void *ready =
+            left > 0 ? zpoller_wait(poller, left > 60000 ? 60000 : (int)left) : NULL;
         char why[64];
 
         if (ready == session->dealer) {
@@ -340,7 +343,7 @@ static enum exit_code await_first(struct session *session)
                 keep_error(session, "the daemon's answer is malformed");
                 report_error(&session->options, "the chapterctl that came with this chapterd",
                              "%s", session->last_error);
-                code = EXIT_FAILED;
+                code = EXIT_UNREACHABLE;
             }
             zframe_destroy(&frame);
         } else if (ready == session->monitor)
@@ -355,7 +358,8 @@ static enum exit_code await_first(struct session *session)
 }
 
 /* The oldest request's reply, whatever its code. */
-static enum exit_code receive_any(struct session *session, uint64_t *out_code, json_t **out_result)
+static enum exit_code receive_any(struct session *session, uint64_t *out_code,
+                                  json_t **out_result)
 {
     struct pending *pending = &session->window[session->first];
     enum exit_code code;
@@ -408,8 +412,7 @@ enum exit_code session_receive(struct session *session, json_t **out_result)
 enum exit_code session_request(struct session *session, const char *command, json_t *args,
                                json_t **out_result)
 {
-    const int64_t deadline =
-        zclock_mono() + (int64_t)(session->options.timeout_seconds * 1000);
+    const int64_t deadline = zclock_mono() + (int64_t)(session->options.timeout_seconds * 1000);
 
     ASSERT(session->count == 0);
     for (;;) {

@@ -11,7 +11,13 @@
 #include "chapterd/control.h"
 #include "proto/mp.h"
 
-enum exit_code { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_UNREACHABLE = 3, EXIT_DIFFERENCES = 4 };
+enum exit_code {
+    EXIT_OK = 0,
+    EXIT_FAILED = 1,
+    EXIT_USAGE = 2,
+    EXIT_UNREACHABLE = 3,
+    EXIT_DIFFERENCES = 4
+};
 enum output_form { OUTPUT_TEXT, OUTPUT_JSON, OUTPUT_CSV };
 
 /* Global options, before the noun. */
@@ -35,12 +41,14 @@ const struct options *session_options(const struct session *session);
 /* One request and its reply.  args and *out_result are JSON objects; the caller owns both
  * (args is not taken).  On failure an error with its remedy has been printed to stderr (as JSON
  * under --json) and the code is returned: EXIT_FAILED, EXIT_UNREACHABLE, ... */
-enum exit_code session_request(struct session *session, const char *command, json_t *args, json_t **out_result) MUST_CHECK;
+enum exit_code session_request(struct session *session, const char *command, json_t *args,
+                               json_t **out_result) MUST_CHECK;
 
 /* Pipelined: at most SESSION_WINDOW requests are under way, replies come back in the order of
  * sending.  After EXIT_UNREACHABLE nothing is under way any more. */
 #define SESSION_WINDOW 64
-enum exit_code session_send(struct session *session, const char *command, json_t *args) MUST_CHECK;
+enum exit_code session_send(struct session *session, const char *command,
+                            json_t *args) MUST_CHECK;
 enum exit_code session_receive(struct session *session, json_t **out_result) MUST_CHECK;
 
 /* Seconds that the next replies may take beyond -t, for commands that work long; 0 ends it. */
@@ -57,11 +65,12 @@ void print_escaped(FILE *stream, const char *text);
 /* The same into a heap string of the caller. NULL only without memory. */
 char *escape_text(const char *text);
 
-/* One JSON value on a line of its own; the characters that are never shown raw, as \u escapes. */
+/* One JSON value on a line of its own, with \u escapes for what is never shown raw. */
 void print_json(FILE *stream, const json_t *value);
 
-/* JSON <-> the strict MessagePack of the protocol (sorted keys).  Binary values have no JSON form
- * and do not occur in control messages.  NULL / false without memory or on a forbidden value. */
+/* JSON <-> the strict MessagePack of the protocol (sorted keys).  Binary values have no JSON
+ * form and do not occur in control messages.  NULL / false without memory or on a forbidden
+ * value. */
 json_t *json_of_mp(struct slice value);
 bool mp_write_json(struct mp_writer *writer, const json_t *value);
 

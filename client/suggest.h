@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* suggest.h - "did you mean": the nearest of the known words to one that is unknown.
- * Nearest by Damerau's distance (insert, delete, replace, swap neighbours); far ones are none. */
+ * Nearest by Damerau's distance (insert, delete, replace, swap); far ones are none. */
 #ifndef CHAPTERCTL_SUGGEST_H
 #define CHAPTERCTL_SUGGEST_H
 

@@ -258,9 +258,8 @@ enum exit_code print_object(const struct options *options, const char *const *fi
     for (size_t i = 0; first[i] != NULL; i++)
         if ((value = json_object_get(object, first[i])) != NULL)
             print_member(table, "", first[i], value);
-    json_object_foreach((json_t *)object, key, value)
-        if (!is_among(first, key))
-            print_member(table, "", key, value);
+    json_object_foreach((json_t *)object, key, value) if (!is_among(first, key))
+        print_member(table, "", key, value);
     if (table != NULL && options->form == OUTPUT_TEXT)
         (void)scols_table_enable_noheadings(table->scols, 1);
     return table_print(table);

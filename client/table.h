@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* table.h - rows for people (aligned columns) and, under --csv, for programs.
- * Every cell goes through the escaper, except into a CSV file, which is to hold what there is. */
+ * Every cell goes through the escaper, except into a CSV file, which holds what there is. */
 #ifndef CHAPTERCTL_TABLE_H
 #define CHAPTERCTL_TABLE_H
 

@@ -300,8 +300,7 @@ static void on_hello(struct node *node, struct link *link, struct slice message)
         on_entry(node, link, &entry);
     if (!hello.reply)
         send_hello(node, link, true);
-    if (!node->hello_done && (hello.reply || link->dialled))
-        node->hello_done = true;
+    node->hello_done = true;
     /* A new link wants to know that I am alive now: HQ's beat starts everybody's. */
     if (node->is_hq && !hello.reply)
         sync_beat_soon(node, OWN_BEAT_SPACING_MS);

@@ -126,7 +126,7 @@ struct outgoing {
 struct walk;         /* serve.c */
 struct own_batch;    /* write.c */
 struct control_wait; /* control.c: a request that waits for something */
-struct job;      /* jobs.c */
+struct job;          /* jobs.c: background work */
 
 struct census_slot {
     uint32_t number;
@@ -208,7 +208,6 @@ struct node {
     struct job *jobs;
     bool sweep_more;
     bool persons_due; /* some feed's are */
-    int64_t sweep_at_ms;
     int64_t daily_at_ms;
     uint64_t lapse_asked;  /* members that the daily job did not lapse by itself, 0: none */
     int64_t full_since_ms; /* the store is full since, 0: not */

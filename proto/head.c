@@ -46,14 +46,14 @@ static enum status envelope_read(struct slice bytes, size_t size_max, struct env
     struct mp_reader reader;
 
     if (bytes.size > size_max)
-        return TOO_LARGE;
+        return INVALID;
     mp_reader_init(&reader, bytes);
     mp_read_array_exact(&reader, 3);
     if (mp_read_uint(&reader, UINT64_MAX) != envelope_version)
         mp_fail(&reader, INVALID);
     out->body = mp_read_bin(&reader, size_max);
     mp_read_bin_exact(&reader, out->signature, SIGNATURE_SIZE);
-    return mp_reader_finish(&reader);
+    return mp_reader_finish(&reader) == OK ? OK : INVALID;
 }
 
 static enum status envelope_verify(const uint8_t tag[TAG_SIZE], struct slice bytes,
@@ -137,7 +137,7 @@ enum status head_read(struct slice bytes, struct head *out_head)
     struct envelope envelope;
     struct mp_reader reader;
     struct head head;
-    enum status status = envelope_read(bytes, SIGNED_HEAD_SIZE_MAX, &envelope);
+    const enum status status = envelope_read(bytes, SIGNED_HEAD_SIZE_MAX, &envelope);
 
     if (status != OK)
         return status;
@@ -158,9 +158,7 @@ enum status head_read(struct slice bytes, struct head *out_head)
     head.horizon = mp_read_uint(&reader, UINT64_MAX);
     head.roster_epoch = mp_read_uint(&reader, UINT64_MAX);
     head.roster_seq = mp_read_uint(&reader, UINT64_MAX);
-    if ((status = mp_reader_finish(&reader)) != OK)
-        return status;
-    if (!head_consistent(&head))
+    if (mp_reader_finish(&reader) != OK || !head_consistent(&head))
         return INVALID;
     hash_body(envelope.body, head.hash);
     *out_head = head;
@@ -228,7 +226,7 @@ enum status beat_read(struct slice bytes, struct beat *out_beat)
     struct envelope envelope;
     struct mp_reader reader;
     struct beat beat;
-    enum status status = envelope_read(bytes, SIGNED_BEAT_SIZE_MAX, &envelope);
+    const enum status status = envelope_read(bytes, SIGNED_BEAT_SIZE_MAX, &envelope);
 
     if (status != OK)
         return status;
@@ -244,9 +242,7 @@ enum status beat_read(struct slice bytes, struct beat *out_beat)
     beat.counter = mp_read_uint(&reader, UINT64_MAX);
     beat.hq_boot = mp_read_uint(&reader, UINT64_MAX);
     beat.hq_counter = mp_read_uint(&reader, UINT64_MAX);
-    if ((status = mp_reader_finish(&reader)) != OK)
-        return status;
-    if (beat.epoch == 0 || beat.seq == 0 || beat.boot == 0)
+    if (mp_reader_finish(&reader) != OK || beat.epoch == 0 || beat.seq == 0 || beat.boot == 0)
         return INVALID;
     *out_beat = beat;
     return OK;

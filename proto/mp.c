@@ -322,7 +322,7 @@ struct slice mp_read_bin(struct mp_reader *reader, size_t size_max)
 
 void mp_read_bin_exact(struct mp_reader *reader, void *out, size_t size)
 {
-    const struct slice bytes = mp_read_bin(reader, size);
+    const struct slice bytes = mp_read_bin(reader, SIZE_MAX);
 
     if (reader->status == OK && bytes.size != size)
         mp_fail(reader, INVALID);
@@ -365,7 +365,7 @@ size_t mp_read_array(struct mp_reader *reader, size_t count_max)
 
 void mp_read_array_exact(struct mp_reader *reader, size_t count)
 {
-    if (mp_read_array(reader, count) != count)
+    if (mp_read_array(reader, SIZE_MAX) != count)
         mp_fail(reader, INVALID);
 }
 

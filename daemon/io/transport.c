@@ -75,7 +75,7 @@ void transport_close(struct transport **transport_pointer)
     while (transport->dialled_count > 0)
         dialled_close(transport, transport->dialled[0], LINGER_MS);
     listen_close(transport, LINGER_MS);
-    socket_close(&transport->control, LINGER_MS);
+    control_close(transport);
     socket_close(&transport->zap, 0);
     zmq_msg_close(&transport->held);
     if (transport->context != NULL)

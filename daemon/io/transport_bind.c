@@ -5,9 +5,11 @@
 
 #include <czmq.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #ifndef ZMQ_ZAP_ENFORCE_DOMAIN /* some distributions' headers hide it with the draft API */
 #define ZMQ_ZAP_ENFORCE_DOMAIN 93
@@ -273,5 +275,17 @@ enum status control_open(struct transport *transport, const char *path)
     mask = umask(0117); /* 0660 from its first moment on */
     error = zmq_bind(transport->control, endpoint) == 0 ? 0 : errno;
     umask(mask);
-    return error == 0 ? OK : status_of_zmq(error);
+    if (error != 0)
+        return status_of_zmq(error);
+    return (transport->control_path = strdup(path)) != NULL ? OK : NO_MEMORY;
+}
+
+/* libzmq leaves the file behind. */
+void control_close(struct transport *transport)
+{
+    socket_close(&transport->control, LINGER_MS);
+    if (transport->control_path != NULL)
+        unlink(transport->control_path);
+    free(transport->control_path);
+    transport->control_path = NULL;
 }

@@ -91,6 +91,7 @@ void zap_answer(struct transport *transport); /* all that wait */
 enum status listen_open(struct transport *transport) MUST_CHECK;
 void listen_close(struct transport *transport, int linger_ms);
 enum status control_open(struct transport *transport, const char *path) MUST_CHECK;
+void control_close(struct transport *transport);
 
 /* --- the transport -------------------------------------------------------------------- */
 #define LINGER_MS 200
@@ -125,7 +126,8 @@ struct transport {
     void *router;
     void *xpub;
     void *control;
-    uint64_t serial; /* of links and of monitors' names */
+    char *control_path; /* once it is bound */
+    uint64_t serial;    /* of links and of monitors' names */
     struct peers peers;
     struct peers clients;
     struct dialled *dialled[LINKS_MAX];

@@ -6,7 +6,7 @@
 
 #include "daemon/io/store.h"
 
-#include <dirent.h>
+#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -41,23 +41,13 @@ static inline struct place *place_new(void)
     return place;
 }
 
-static inline void remove_directory(const char *path)
+static inline int remove_one(const char *path, const struct stat *found, int type,
+                             struct FTW *walk)
 {
-    DIR *directory = opendir(path);
-    struct dirent *entry;
-
-    while (directory != NULL && (entry = readdir(directory)) != NULL) {
-        char inner[512];
-
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-            continue;
-        (void)snprintf(inner, sizeof inner, "%s/%s", path, entry->d_name);
-        if (unlink(inner) != 0)
-            remove_directory(inner);
-    }
-    if (directory != NULL)
-        closedir(directory);
-    (void)rmdir(path);
+    (void)found;
+    (void)type;
+    (void)walk;
+    return remove(path);
 }
 
 static inline int place_free(void **state)
@@ -66,7 +56,7 @@ static inline int place_free(void **state)
 
     store_abort(&place->txn);
     store_close(&place->store);
-    remove_directory(place->dir);
+    (void)nftw(place->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
     free(place);
     return 0;
 }

@@ -206,9 +206,9 @@ struct stranger {
     void *socket;
 };
 
-/* keys: public || secret, NULL for a client without CURVE. */
-static inline struct stranger stranger_open(int type, const uint8_t *keys,
-                                            const uint8_t *server_key, const char *routing_id)
+/* own: whose keys it has; NULL for a client without CURVE. */
+static inline struct stranger stranger_open(int type, const struct transport_config *own,
+                                            const uint8_t *server_key)
 {
     struct stranger stranger = { zmq_ctx_new(), NULL };
     const int zero = 0;
@@ -217,16 +217,16 @@ static inline struct stranger stranger_open(int type, const uint8_t *keys,
     stranger.socket = zmq_socket(stranger.context, type);
     assert_non_null(stranger.socket);
     zmq_setsockopt(stranger.socket, ZMQ_LINGER, &zero, sizeof zero);
-    if (keys != NULL) {
+    if (own != NULL) {
         assert_int_equal(
             zmq_setsockopt(stranger.socket, ZMQ_CURVE_SERVERKEY, server_key, KEY_SIZE), 0);
-        assert_int_equal(zmq_setsockopt(stranger.socket, ZMQ_CURVE_PUBLICKEY, keys, KEY_SIZE),
-                         0);
         assert_int_equal(
-            zmq_setsockopt(stranger.socket, ZMQ_CURVE_SECRETKEY, keys + KEY_SIZE, KEY_SIZE), 0);
+            zmq_setsockopt(stranger.socket, ZMQ_CURVE_PUBLICKEY, own->curve_public, KEY_SIZE),
+            0);
+        assert_int_equal(
+            zmq_setsockopt(stranger.socket, ZMQ_CURVE_SECRETKEY, own->curve_secret, KEY_SIZE),
+            0);
     }
-    if (routing_id != NULL)
-        zmq_setsockopt(stranger.socket, ZMQ_ROUTING_ID, routing_id, strlen(routing_id));
     return stranger;
 }
 

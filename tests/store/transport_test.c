@@ -3,12 +3,8 @@
  * the control socket, and the limits. */
 #include "tests/store/transport_harness.h"
 
-#include <errno.h>
 #include <signal.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/time.h>
-#include <sys/un.h>
 
 #include "daemon/io/transport_internal.h"
 
@@ -74,8 +70,7 @@ static void test_all_subscribers_get_what_is_published(void **state)
 
     /* Somebody's own reader subscribes to the topic "f" with its NUL, and does not get "fr". */
     admit_key(hq, world->end[2].config.curve_public);
-    reader = stranger_open(ZMQ_SUB, world->end[2].config.curve_public, hq->config.curve_public,
-                           NULL);
+    reader = stranger_open(ZMQ_SUB, &world->end[2].config, hq->config.curve_public);
     assert_int_equal(zmq_setsockopt(reader.socket, ZMQ_SUBSCRIBE, "f", 2), 0);
     stranger_connect(&reader, (uint16_t)(hq->config.listen_port + 1));
     pump_for(world, SILENCE_MS);

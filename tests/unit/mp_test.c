@@ -242,7 +242,8 @@ static void test_encodings(void **state)
         if (verdict != encodings[i].verdict)
             fail_msg("%s: %s", encodings[i].hex, status_name(verdict));
         assert_int_equal(mp_valid(slice_of(bytes, size)), verdict == OK);
-        assert_int_equal(comes_back_the_same(bytes, size), verdict == OK);
+        if (verdict != TOO_LARGE) /* read value by value, the depth is the caller's */
+            assert_int_equal(comes_back_the_same(bytes, size), verdict == OK);
     }
 }
 
@@ -471,8 +472,9 @@ static void test_refusals(void **state)
     REFUSES("a4 61626364", (mp_read_text(&reader, text, sizeof text), 0), TOO_LARGE);
     REFUSES("c4 03 010203", mp_read_bin(&reader, 2), TOO_LARGE);
     REFUSES("c4 03 010203", (mp_read_bin_exact(&reader, exact, 4), 0), INVALID);
-    REFUSES("c4 03 010203", (mp_read_bin_exact(&reader, exact, 2), 0), TOO_LARGE);
+    REFUSES("c4 03 010203", (mp_read_bin_exact(&reader, exact, 2), 0), INVALID);
     REFUSES("92 c0 c0", mp_read_array(&reader, 1), TOO_LARGE);
+    REFUSES("92 c0 c0", (mp_read_array_exact(&reader, 1), 0), INVALID);
     REFUSES("92 c0 c0", (mp_read_array_exact(&reader, 3), 0), INVALID);
     REFUSES("80", mp_read_array(&reader, 9), INVALID);
     REFUSES("90", mp_read_map(&reader, 9), INVALID);

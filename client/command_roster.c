@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* command_roster.c - invite, and the roster: who belongs, with which keys and addresses.
+ * The token is data on stdout alone, to be piped; what to do with it goes to stderr. */
+#include "client/arguments.h"
+#include "client/commands.h"
+#include "client/output.h"
+#include "client/table.h"
+
+static const struct table_column chapter_columns[] = {
+    { "CHAPTER", "chapter", NULL, false, false },
+    { "NAME", "name", NULL, false, false },
+    { "COUNTRY", "country", NULL, false, false },
+    { "STATE", "state", NULL, false, false },
+    { "ADDRESS", "address", NULL, false, false },
+    { "EPOCH", "epoch", NULL, true, false },
+    { "SIGN KEY", "sign_key", NULL, false, true },
+    { "CURVE KEY", "curve_key", NULL, false, true }
+};
+
+enum exit_code command_invite(struct session *session, int argc, char **argv)
+{
+    static const struct argument_rule rules[] = { { "--name", "name", ARGUMENT_TEXT },
+                                                  { "--country", "country", ARGUMENT_TEXT },
+                                                  { "--ttl", "ttl_s", ARGUMENT_SECONDS },
+                                                  { "--approve", NULL, ARGUMENT_LATER } };
+    static const char *const order[] = { "chapter", "expires", "token", NULL };
+    const struct options *options = session_options(session);
+    CLEANUP(arguments_done) struct arguments arguments = { NULL, 0, NULL };
+    json_t *result = NULL;
+    enum exit_code code;
+
+    if (!arguments_parse(options, argc, argv, rules, sizeof rules / sizeof rules[0], 1, 1,
+                         &arguments) ||
+        !arguments_code(options, arguments.words[0]))
+        return EXIT_USAGE;
+    (void)json_object_set_new(arguments.args, "chapter", json_string(arguments.words[0]));
+    if ((code = session_request(session, "invite", arguments.args, &result)) != EXIT_OK)
+        return code;
+    if (options->form == OUTPUT_JSON)
+        print_json(stdout, result);
+    else if (options->form == OUTPUT_CSV)
+        code = print_object(options, order, result);
+    else {
+        print_line("%s", json_text(result, "token"));
+        notice(options, "for %s, once, until %s; there: chapterd join TOKEN --dir DIR",
+               json_text(result, "chapter"), json_text(result, "expires"));
+    }
+    json_decref(result);
+    return code;
+}
+
+enum exit_code command_chapters_list(struct session *session, int argc, char **argv)
+{
+    const struct options *options = session_options(session);
+    CLEANUP(arguments_done) struct arguments arguments = { NULL, 0, NULL };
+    const json_t *chapters;
+    json_t *result = NULL;
+    enum exit_code code;
+
+    if (!arguments_parse(options, argc, argv, NULL, 0, 0, 0, &arguments))
+        return EXIT_USAGE;
+    if ((code = session_request(session, "chapters.list", arguments.args, &result)) != EXIT_OK)
+        return code;
+    chapters = json_object_get(result, "chapters");
+    if (options->form == OUTPUT_JSON)
+        print_json(stdout, chapters);
+    else
+        code = print_objects(options, chapter_columns,
+                             sizeof chapter_columns / sizeof chapter_columns[0], chapters);
+    json_decref(result);
+    return code;
+}
+
+enum exit_code command_chapters_show(struct session *session, int argc, char **argv)
+{
+    static const char *const order[] = {
+        "chapter", "name", "country", "state", "address", NULL
+    };
+    const struct options *options = session_options(session);
+    CLEANUP(arguments_done) struct arguments arguments = { NULL, 0, NULL };
+    const json_t *chapter;
+    json_t *result = NULL;
+    enum exit_code code;
+
+    if (!arguments_parse(options, argc, argv, NULL, 0, 1, 1, &arguments) ||
+        !arguments_code(options, arguments.words[0]))
+        return EXIT_USAGE;
+    (void)json_object_set_new(arguments.args, "chapter", json_string(arguments.words[0]));
+    if ((code = session_request(session, "chapters.show", arguments.args, &result)) != EXIT_OK)
+        return code;
+    chapter = json_object_get(result, "chapter");
+    if (options->form == OUTPUT_JSON)
+        print_json(stdout, chapter);
+    else
+        code = print_object(options, order, chapter);
+    json_decref(result);
+    return code;
+}

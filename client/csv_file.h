@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* csv_file.h - files of members: read as a csv_source, written so that a reader never meets half.
+ * They hold personal data, so what is written is the user's alone (0600). */
+#ifndef CHAPTERCTL_CSV_FILE_H
+#define CHAPTERCTL_CSV_FILE_H
+
+#include <sys/stat.h>
+
+#include "client/csv.h"
+
+struct csv_input {
+    int fd;
+    struct stat state; /* when it was opened */
+    struct csv_source source;
+};
+
+/* INVALID if it is no regular file, with S_ISDIR(out_input->state.st_mode) telling why; else
+ * IO with errno.  out_input must stay where it is. */
+enum status csv_input_open(const char *path, struct csv_input *out_input) MUST_CHECK;
+/* Has somebody written to it since? */
+bool csv_input_changed(const struct csv_input *input);
+/* Takes one with fd -1. */
+void csv_input_close(struct csv_input *input);
+
+/* A new file beside path under a temporary name, until it is committed. */
+struct csv_output {
+    FILE *stream; /* NULL: none is open */
+    char *path;
+    char *temporary;
+};
+
+/* IO with errno. */
+enum status csv_output_open(const char *path, struct csv_output *out_output) MUST_CHECK;
+/* Synced and renamed to path.  IO with errno, and path is as before. */
+enum status csv_output_commit(struct csv_output *output) MUST_CHECK;
+/* Takes a zeroed or a committed one. */
+void csv_output_abort(struct csv_output *output);
+
+#endif

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* control_util.c - what the commands share: errors for people, times, order, may we write. */
+#include "daemon/control_internal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define SECONDS_MAX 253402300799ull /* the end of year 9999 */
+#define VALUE_DEPTH_MAX 2           /* containers in a field; the reply around it takes the rest */
+
+/* --- errors --------------------------------------------------------------------------------------- */
+
+enum status control_error(struct control_wait *request, enum status status, const char *remedy,
+                          const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    (void)vsnprintf(request->error, sizeof request->error, format, arguments);
+    va_end(arguments);
+    (void)snprintf(request->remedy, sizeof request->remedy, "%s", remedy);
+    return status;
+}
+
+const char *control_quote(struct slice text, char out[CONTROL_QUOTE_SIZE])
+{
+    size_t size = text.size;
+
+    if (size >= CONTROL_QUOTE_SIZE) {
+        size = CONTROL_QUOTE_SIZE - 1;
+        while (size > 0 && (text.data[size] & 0xc0) == 0x80)
+            size--;
+    }
+    if (size > 0)
+        memcpy(out, text.data, size);
+    out[size] = '\0';
+    return out;
+}
+
+enum status control_store_error(struct control_wait *request, enum status status)
+{
+    return control_error(request, status, "chapterctl verify --deep, and the daemon's log",
+                         "the store could not be read: %s", status_text(status));
+}
+
+enum status control_reading(struct control_wait *request, struct store_txn **out_txn)
+{
+    struct store_txn *txn = node_reading(request->node);
+
+    if (txn == NULL)
+        return control_store_error(request, request->node->turn_error);
+    *out_txn = txn;
+    return OK;
+}
+
+/* --- chapters -------------------------------------------------------------------------------------- */
+
+static int compare_feeds(const void *a, const void *b, void *context)
+{
+    const struct node *node = context;
+    const uint32_t *left = a;
+    const uint32_t *right = b;
+
+    return strcmp(node->feeds[*left]->replica.feed.origin,
+                  node->feeds[*right]->replica.feed.origin);
+}
+
+size_t control_feed_order(const struct node *node, uint32_t out_order[ORIGINS_MAX])
+{
+    const size_t count = node->replica.feed_count;
+
+    for (size_t i = 0; i < count; i++)
+        out_order[i] = (uint32_t)i;
+    qsort_r(out_order, count, sizeof *out_order, compare_feeds, (void *)(uintptr_t)node);
+    return count;
+}
+
+enum status control_feed_of(struct control_wait *request, const struct argument *chapter,
+                            uint32_t *out_feed)
+{
+    uint32_t feed = NO_PEER;
+
+    if (chapter->given && (feed = node_feed_index(request->node, chapter->code)) == NO_PEER)
+        return control_error(request, NOT_FOUND, "chapterctl chapters list",
+                             "no chapter has the code %s", chapter->code);
+    *out_feed = feed;
+    return OK;
+}
+
+const char *control_chapter_name(const struct node *node, const char *code)
+{
+    const struct roster_node *place = roster_find(node, code);
+
+    return place != NULL && place->entry.name[0] != '\0' ? place->entry.name : code;
+}
+
+bool control_head_of(const struct node_feed *feed, struct head *out_head)
+{
+    const struct signed_head *head = &feed->record.tier[TIER_FEDERATION].head;
+
+    return head->size != 0 && head_read(signed_head_bytes(head), out_head) == OK;
+}
+
+/* --- values ----------------------------------------------------------------------------------------- */
+
+void control_write_time(struct mp_writer *writer, uint64_t seconds)
+{
+    const time_t time = (time_t)seconds;
+    struct tm parts;
+    char text[32];
+
+    if (seconds > SECONDS_MAX || gmtime_r(&time, &parts) == NULL ||
+        strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts) == 0) {
+        mp_write_nil(writer);
+        return;
+    }
+    mp_write_text(writer, text);
+}
+
+bool control_read_time(struct slice text, uint64_t *out_seconds)
+{
+    unsigned parts[3] = { 0 };
+    char clock[10];
+    char end = '\0';
+    int32_t days;
+
+    if (text.size != 10 && text.size != 20)
+        return false;
+    if (!date_parse(slice_of(text.data, 10), &days) || days < 0)
+        return false;
+    if (text.size == 20) {
+        memcpy(clock, text.data + 11, 9);
+        clock[9] = '\0';
+        if (text.data[10] != 'T' ||
+            sscanf(clock, "%2u:%2u:%2u%c", &parts[0], &parts[1], &parts[2], &end) != 4 ||
+            end != 'Z' || parts[0] > 23 || parts[1] > 59 || parts[2] > 60)
+            return false;
+    }
+    *out_seconds = (uint64_t)days * 86400 + parts[0] * 3600 + parts[1] * 60 + parts[2];
+    return true;
+}
+
+void control_write_hex(struct mp_writer *writer, const void *data, size_t size)
+{
+    char text[2 * HASH_SIZE + 1];
+
+    ASSERT(size <= HASH_SIZE);
+    hex_format(data, size, text);
+    mp_write_text(writer, text);
+}
+
+void control_write_uuid(struct mp_writer *writer, const uint8_t id[ID_SIZE])
+{
+    char text[UUID_TEXT_SIZE];
+
+    uuid_format(id, text);
+    mp_write_text(writer, text);
+}
+
+/* Binary values have no JSON form. */
+static void write_binary(struct mp_writer *writer, struct mp_reader *reader)
+{
+    static const char digits[] = "0123456789abcdef";
+    const struct slice bytes = mp_read_bin(reader, RECORD_SIZE_MAX);
+    char text[2 * RECORD_SIZE_MAX];
+
+    for (size_t i = 0; i < bytes.size; i++) {
+        text[2 * i] = digits[bytes.data[i] >> 4];
+        text[2 * i + 1] = digits[bytes.data[i] & 15];
+    }
+    mp_write_str(writer, slice_of(text, 2 * bytes.size));
+}
+
+static void write_part(struct mp_writer *writer, struct mp_reader *reader, unsigned depth)
+{
+    const enum mp_type type = mp_peek(reader);
+    struct slice last = SLICE_NONE;
+    size_t count;
+
+    if (type == MP_BIN) {
+        write_binary(writer, reader);
+        return;
+    }
+    if (type != MP_ARRAY && type != MP_MAP) {
+        mp_write_raw(writer, mp_read_raw(reader, RECORD_SIZE_MAX));
+        return;
+    }
+    if (depth == VALUE_DEPTH_MAX) {
+        (void)mp_read_raw(reader, RECORD_SIZE_MAX);
+        mp_write_nil(writer);
+        return;
+    }
+    if (type == MP_ARRAY) {
+        count = mp_read_array(reader, RECORD_SIZE_MAX);
+        mp_write_array(writer, count);
+    } else {
+        count = mp_read_map(reader, RECORD_SIZE_MAX);
+        mp_write_map(writer, count);
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (type == MP_MAP)
+            mp_write_str(writer, mp_read_key(reader, &last));
+        write_part(writer, reader, depth + 1);
+    }
+}
+
+void control_write_value(struct mp_writer *writer, struct slice raw)
+{
+    struct mp_reader reader;
+
+    mp_reader_init(&reader, raw);
+    write_part(writer, &reader, 0);
+}
+
+/* --- may this request write? ------------------------------------------------------------------------ */
+
+/* Earlier ones go first, and a turn takes so many changes and no more. */
+static bool must_queue(struct control_wait *request)
+{
+    size_t ops = 0;
+
+    for (const struct control_wait *other = request->node->waits;
+         other != NULL && other != request; other = other->next) {
+        if (other->stage == REQUEST_PARKED && other->command->writes) {
+            request->due_ms = other->due_ms;
+            return true;
+        }
+        if (other->stage == REQUEST_ANSWERED && !other->left)
+            ops += other->ops;
+    }
+    if (ops < CONTROL_TURN_OPS_MAX)
+        return false;
+    request->due_ms = node_now(request->node);
+    return true;
+}
+
+enum status control_may_write(struct control_wait *request)
+{
+    struct node *node = request->node;
+    const char *error = "";
+    const char *remedy = "";
+    enum status status;
+
+    if (request->command->writes && must_queue(request))
+        return AGAIN;
+    status = write_ready(node, &error, &remedy);
+    if (status == AGAIN)
+        request->due_ms = node->started_ms + SIGN_WAIT_MS;
+    else if (status != OK)
+        return control_error(request, status, remedy, "%s", error);
+    return status;
+}
+
+/* --- in step? ---------------------------------------------------------------------------------------- */
+
+bool control_met_anybody(const struct node *node)
+{
+    return node->hello_done || node->counters.hellos != 0;
+}
+
+static bool tier_in_step(const struct node_feed *feed, int tier, uint64_t lag)
+{
+    const struct replica_claim *target = &feed->replica.tier[tier].target;
+    const struct feed_mark *mine = &feed->replica.feed.tier[tier];
+
+    if (!feed->replica.followed[tier] ||
+        feed_compare(target->epoch, target->seq, mine->epoch, mine->seq) <= 0)
+        return true;
+    return target->epoch == mine->epoch && target->seq - mine->seq <= lag;
+}
+
+bool control_in_step(const struct node *node, const struct node_feed *feed, uint64_t lag)
+{
+    if (feed->replica.own)
+        return !node->recovering;
+    if (!feed->replica.fetchable || feed->replica.feed.freeze != FREEZE_NONE)
+        return true;
+    for (int tier = 0; tier < TIERS_PUBLISHED; tier++)
+        if (!tier_in_step(feed, tier, lag))
+            return false;
+    return true;
+}

@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* enrol.c - invitations, and taking in the chapters that come with one (HQ).
+ * What the node knows of invitations is in the store; of a secret HQ keeps the hash alone. */
+#include "daemon/node_internal.h"
+#include "daemon/words.h"
+#include "proto/country.h"
+
+#include <ctype.h>
+#include <sodium.h>
+#include <string.h>
+
+#define INVITATION_VERSION 1
+#define INVITATION_SIZE_MAX 512
+#define TTL_S_MAX (366ull * 24 * 3600)
+#define ENROL_PER_SECOND_MAX 10
+
+static uint64_t wall_s(void)
+{
+    return (uint64_t)(clock_wall_ms() / 1000);
+}
+
+/* --- invitations in the store ----------------------------------------------------------------- */
+
+/* [1, code, name, country, expires, used, sign key, curve key] */
+static enum status put_invitation(struct store_txn *txn, const uint8_t hash[HASH_SIZE],
+                                  const struct invitation *invitation)
+{
+    uint8_t bytes[INVITATION_SIZE_MAX];
+    struct mp_writer writer;
+
+    mp_writer_init(&writer, bytes, sizeof bytes);
+    mp_write_array(&writer, 8);
+    mp_write_uint(&writer, INVITATION_VERSION);
+    mp_write_text(&writer, invitation->code);
+    mp_write_text(&writer, invitation->name);
+    mp_write_text(&writer, invitation->country);
+    mp_write_uint(&writer, invitation->expires);
+    mp_write_bool(&writer, invitation->used);
+    mp_write_bin(&writer, invitation->sign_key, KEY_SIZE);
+    mp_write_bin(&writer, invitation->curve_key, KEY_SIZE);
+    if (writer.status != OK)
+        return writer.status;
+    return store_put_invite(txn, hash, mp_writer_bytes(&writer));
+}
+
+static enum status read_invitation(struct slice value, struct invitation *out_invitation)
+{
+    struct invitation invitation;
+    struct mp_reader reader;
+
+    memset(&invitation, 0, sizeof invitation);
+    mp_reader_init(&reader, value);
+    mp_read_array_exact(&reader, 8);
+    if (mp_read_uint(&reader, UINT64_MAX) != INVITATION_VERSION)
+        mp_fail(&reader, INVALID);
+    mp_read_text(&reader, invitation.code, sizeof invitation.code);
+    mp_read_text(&reader, invitation.name, sizeof invitation.name);
+    mp_read_text(&reader, invitation.country, sizeof invitation.country);
+    invitation.expires = mp_read_uint(&reader, UINT64_MAX);
+    invitation.used = mp_read_bool(&reader);
+    mp_read_bin_exact(&reader, invitation.sign_key, KEY_SIZE);
+    mp_read_bin_exact(&reader, invitation.curve_key, KEY_SIZE);
+    if (mp_reader_finish(&reader) != OK)
+        return STORE_DAMAGED;
+    *out_invitation = invitation;
+    return OK;
+}
+
+/* An open invitation is neither used nor expired. */
+static enum status find_open(struct store_txn *txn, uint64_t *out_until, size_t *out_count)
+{
+    const uint64_t now = wall_s();
+    uint8_t hash[HASH_SIZE];
+    struct invitation invitation;
+    struct slice value;
+    uint64_t until = 0;
+    size_t count = 0;
+    enum status status = store_next_invite(txn, NULL, hash, &value);
+
+    while (status == OK) {
+        if ((status = read_invitation(value, &invitation)) != OK)
+            return status;
+        if (!invitation.used && invitation.expires > now) {
+            count++;
+            if (invitation.expires > until)
+                until = invitation.expires;
+        }
+        status = store_next_invite(txn, hash, hash, &value);
+    }
+    if (status != NOT_FOUND)
+        return status;
+    *out_until = until;
+    *out_count = count;
+    return OK;
+}
+
+enum status enrol_load(struct node *node)
+{
+    CLEANUP(store_abort) struct store_txn txn = { 0 };
+    size_t count;
+    enum status status = store_begin_read(node->store, &txn);
+
+    if (status != OK)
+        return status;
+    return find_open(&txn, &node->invites_open_until, &count);
+}
+
+bool enrol_open(const struct node *node)
+{
+    return node->invites_open_until > wall_s();
+}
+
+/* --- inviting ----------------------------------------------------------------------------------- */
+
+static enum status objection(enum status status, const char *error, const char **out_error)
+{
+    *out_error = error;
+    return status;
+}
+
+/* A code that is a country's is that country's chapter as a rule; else the code is the name. */
+static const char *default_name(const char *code)
+{
+    const char upper[2] = { (char)toupper((unsigned char)code[0]),
+                            (char)toupper((unsigned char)code[1]) };
+    const char *name = strlen(code) == sizeof upper ? country_name(upper) : NULL;
+
+    return name != NULL ? name : code;
+}
+
+static enum status check_invitation(const struct node *node, const char *code, const char *name,
+                                    const char *country, uint64_t ttl_s, const char **out_error)
+{
+    const struct roster_node *present = roster_find(node, code);
+
+    if (!node->is_hq)
+        return objection(REFUSED, "only HQ invites: run this at HQ", out_error);
+    if (!code_valid(slice_of_text(code)))
+        return objection(INVALID,
+                         "a chapter's code is a lower-case letter, then up to 14 of a-z, 0-9"
+                         " and -",
+                         out_error);
+    if (strcmp(code, "hq") == 0)
+        return objection(INVALID, "hq is HQ's own code: choose another", out_error);
+    if (!words_name_valid(name, NAME_SIZE_MAX))
+        return objection(INVALID,
+                         "a name is 1 to 255 bytes of UTF-8 without control characters",
+                         out_error);
+    if (country[0] != '\0' && !country_valid(slice_of_text(country)))
+        return objection(INVALID, "a country is two capital letters of ISO 3166, such as FR",
+                         out_error);
+    if (ttl_s > TTL_S_MAX)
+        return objection(INVALID, "an invitation is open for 366 days at most", out_error);
+    if (present != NULL && present->entry.state == CHAPTER_ENROLLED)
+        return objection(EXISTS, "that chapter is enrolled already", out_error);
+    if (present != NULL)
+        return objection(EXISTS, "that chapter is in the roster, suspended or revoked",
+                         out_error);
+    if (node->roster_count >= ORIGINS_MAX)
+        return objection(TOO_LARGE, "this federation has as many chapters as it can have",
+                         out_error);
+    if (node->advertise[0] == '\0')
+        return objection(REFUSED, "HQ has no address for others to dial: set listen and"
+                                  " advertise, and start HQ again",
+                         out_error);
+    return OK;
+}
+
+static void fill_token(const struct node *node, const struct invitation *invitation,
+                       struct token *out_token)
+{
+    const uint32_t hq = node_feed_index(node, "hq");
+    const struct feed_mark *roster = &node->feeds[hq]->replica.feed.tier[TIER_FEDERATION];
+
+    memset(out_token, 0, sizeof *out_token);
+    memcpy(out_token->code, invitation->code, CODE_SIZE);
+    memcpy(out_token->name, invitation->name, NAME_SIZE_MAX);
+    memcpy(out_token->address[0], node->advertise, ADDRESS_SIZE);
+    out_token->address_count = 1;
+    memcpy(out_token->hq_curve_key, node->identity.curve_public, KEY_SIZE);
+    memcpy(out_token->genesis, node->genesis_bytes, node->genesis_size);
+    out_token->genesis_size = node->genesis_size;
+    randombytes_buf(out_token->secret, sizeof out_token->secret);
+    out_token->roster_epoch = roster->epoch;
+    out_token->roster_seq = roster->seq;
+    out_token->expires = invitation->expires;
+}
+
+static enum status store_invitation(struct node *node, const struct invitation *invitation,
+                                    char out_token[TOKEN_SIZE_MAX], const char **out_error)
+{
+    struct token token;
+    uint8_t hash[HASH_SIZE];
+    char text[TOKEN_SIZE_MAX];
+    uint64_t until;
+    size_t count;
+    enum status status;
+
+    if (node_writing(node) == NULL)
+        return objection(node->turn_error, "the store cannot be written", out_error);
+    if ((status = find_open(&node->txn, &until, &count)) != OK)
+        return objection(node_turn_fails(node, status), "the store cannot be read", out_error);
+    if (count >= INVITES_MAX)
+        return objection(TOO_LARGE, "too many invitations are open: wait until some expire",
+                         out_error);
+    fill_token(node, invitation, &token);
+    token_secret_hash(token.secret, hash);
+    status = token_format(&token, text, sizeof text);
+    sodium_memzero(&token, sizeof token);
+    if (status != OK)
+        return objection(status, "the token would be too long: choose shorter names", out_error);
+    if ((status = put_invitation(&node->txn, hash, invitation)) != OK)
+        return objection(node_turn_fails(node, status), "the store cannot be written",
+                         out_error);
+    /* Early if the turn fails: then nobody has the token. */
+    if (invitation->expires > node->invites_open_until)
+        node->invites_open_until = invitation->expires;
+    memcpy(out_token, text, sizeof text);
+    sodium_memzero(text, sizeof text);
+    return OK;
+}
+
+enum status enrol_invite(struct node *node, const char *code, const char *name,
+                         const char *country, uint64_t ttl_s, char out_token[TOKEN_SIZE_MAX],
+                         uint64_t *out_expires, const char **out_error)
+{
+    struct invitation invitation;
+    enum status status;
+
+    if (name == NULL || name[0] == '\0')
+        name = default_name(code);
+    if (country == NULL)
+        country = "";
+    if (ttl_s == 0)
+        ttl_s = INVITE_TTL_S_DEFAULT;
+    if ((status = check_invitation(node, code, name, country, ttl_s, out_error)) != OK)
+        return status;
+    memset(&invitation, 0, sizeof invitation);
+    memcpy(invitation.code, code, strlen(code));
+    memcpy(invitation.name, name, strlen(name));
+    memcpy(invitation.country, country, strlen(country));
+    invitation.expires = wall_s() + ttl_s;
+    if ((status = store_invitation(node, &invitation, out_token, out_error)) != OK)
+        return status;
+    *out_expires = invitation.expires;
+    log_event(LOG_NOTICE, "event=invited chapter=%s ttl_s=%llu", invitation.code,
+              (unsigned long long)ttl_s);
+    return OK;
+}
+
+/* --- enrolling ---------------------------------------------------------------------------------- */
+
+static bool same_key(const uint8_t a[KEY_SIZE], const uint8_t b[KEY_SIZE])
+{
+    return sodium_memcmp(a, b, KEY_SIZE) == 0;
+}
+
+/* Unknown keys may try as long as an invitation is open; they get no more than this. */
+static bool within_rate(struct node *node)
+{
+    const int64_t now = node_now(node);
+
+    if (now - node->enrol_second_ms >= 1000) {
+        node->enrol_second_ms = now;
+        node->enrol_count = 0;
+    }
+    return ++node->enrol_count <= ENROL_PER_SECOND_MAX;
+}
+
+static void reply(struct node *node, transport_link link, enum wire_enrol_result result)
+{
+    const uint32_t hq = node_feed_index(node, "hq");
+    const struct feed_mark *roster = &node->feeds[hq]->replica.feed.tier[TIER_FEDERATION];
+    const struct wire_enrolled enrolled = { result, roster->epoch, roster->seq };
+    struct mp_writer *writer = node_writer(node);
+
+    wire_write_enrolled(writer, &enrolled);
+    node_send(node, link, mp_writer_bytes(writer));
+}
+
+/* Form, and what the message says of itself against what the link proved. */
+static bool read_message(const uint8_t key[KEY_SIZE], struct slice message,
+                         struct wire_enrol *out_enrol)
+{
+    char host[ADDRESS_SIZE];
+    uint16_t port;
+
+    if (wire_read_enrol(message, out_enrol) != OK || out_enrol->version != PROTOCOL_VERSION ||
+        !same_key(out_enrol->curve_key, key))
+        return false;
+    return out_enrol->address[0] == '\0' ||
+           (address_parse(out_enrol->address, host, sizeof host, &port) == OK &&
+            words_name_valid(host, sizeof host));
+}
+
+static void alarm_used(const char *code, const uint8_t first[KEY_SIZE],
+                       const uint8_t other[KEY_SIZE])
+{
+    char first_hex[2 * KEY_SIZE + 1];
+    char other_hex[2 * KEY_SIZE + 1];
+
+    hex_format(first, KEY_SIZE, first_hex);
+    hex_format(other, KEY_SIZE, other_hex);
+    log_event(LOG_ERROR,
+              "event=token_used_twice chapter=%s first_key=%s other_key=%s remedy=\"somebody"
+              " else has this chapter's token: ask the chapter which key is theirs (chapterd"
+              " join prints it)\"",
+              code, first_hex, other_hex);
+}
+
+/* The same keys get the same answer, however often they ask; only their address may be new. */
+static enum wire_enrol_result enrol_again(struct node *node, const struct wire_enrol *enrol)
+{
+    const struct roster_node *present = roster_find(node, enrol->code);
+    struct roster_entry entry;
+
+    if (present == NULL)
+        return ENROL_OK; /* within the turn that took it in */
+    if (present->entry.state != CHAPTER_ENROLLED)
+        return ENROL_UNKNOWN;
+    if (strcmp(present->entry.address, enrol->address) == 0)
+        return ENROL_OK;
+    entry = present->entry;
+    memset(entry.address, 0, sizeof entry.address);
+    memcpy(entry.address, enrol->address, strlen(enrol->address));
+    if (write_roster(node, &entry) != OK || node_turn_fails(node, write_seal(node)) != OK)
+        return ENROL_NOT_NOW;
+    log_event(LOG_NOTICE, "event=address_changed chapter=%s address=\"%s\"", entry.code,
+              entry.address);
+    return ENROL_OK;
+}
+
+/* No two places in the roster have a key in common: a key is who somebody is. */
+static bool key_is_taken(const struct node *node, const struct wire_enrol *enrol)
+{
+    for (size_t i = 0; i < node->roster_count; i++) {
+        const struct roster_entry *entry = &node->roster[i]->entry;
+
+        if (strcmp(entry->code, enrol->code) != 0 &&
+            (same_key(entry->curve_key, enrol->curve_key) ||
+             same_key(entry->sign_key, enrol->sign_key)))
+            return true;
+    }
+    return false;
+}
+
+static enum status put_entry(struct node *node, const struct wire_enrol *enrol,
+                             const struct invitation *invitation)
+{
+    struct roster_entry entry;
+    enum status status;
+
+    memset(&entry, 0, sizeof entry);
+    memcpy(entry.code, enrol->code, CODE_SIZE);
+    memcpy(entry.name, invitation->name, NAME_SIZE_MAX);
+    memcpy(entry.country, invitation->country, sizeof entry.country);
+    memcpy(entry.sign_key, enrol->sign_key, KEY_SIZE);
+    memcpy(entry.curve_key, enrol->curve_key, KEY_SIZE);
+    memcpy(entry.address, enrol->address, strlen(enrol->address));
+    entry.state = CHAPTER_ENROLLED;
+    entry.epoch = 1;
+    entry.instance = 1;
+    entry.records_max = FEED_RECORDS_MAX_DEFAULT;
+    entry.bytes_max = FEED_BYTES_MAX_DEFAULT;
+    if ((status = write_roster(node, &entry)) != OK)
+        return node_turn_fails(node, status);
+    /* Sealed at once, so that the answer can name the head that holds the entry. */
+    return node_turn_fails(node, write_seal(node));
+}
+
+/* Marks the invitation used and puts the entry: one turn, so both or neither. */
+static enum wire_enrol_result take_in(struct node *node, const struct wire_enrol *enrol,
+                                      const uint8_t hash[HASH_SIZE],
+                                      const struct invitation *invitation)
+{
+    struct invitation used = *invitation;
+    size_t count;
+    enum status status;
+
+    used.used = true;
+    memcpy(used.sign_key, enrol->sign_key, KEY_SIZE);
+    memcpy(used.curve_key, enrol->curve_key, KEY_SIZE);
+    if (node_writing(node) == NULL)
+        return ENROL_NOT_NOW;
+    if ((status = put_invitation(&node->txn, hash, &used)) != OK ||
+        (status = find_open(&node->txn, &node->invites_open_until, &count)) != OK) {
+        (void)node_turn_fails(node, status);
+        return ENROL_NOT_NOW;
+    }
+    if (roster_find(node, enrol->code) != NULL)
+        return enrol_again(node, enrol);
+    if (put_entry(node, enrol, invitation) != OK)
+        return ENROL_NOT_NOW;
+    log_event(LOG_NOTICE, "event=enrolled chapter=%s address=\"%s\"", enrol->code,
+              enrol->address);
+    return ENROL_OK;
+}
+
+/* The roster in memory is that of the last commit, so a turn takes in one chapter at most. */
+static bool turn_is_taken(struct node *node)
+{
+    const uint64_t turn = node->counters.turns + node->counters.commits_failed + 1;
+
+    if (node->enrol_turn == turn)
+        return true;
+    node->enrol_turn = turn;
+    return false;
+}
+
+static enum wire_enrol_result judge(struct node *node, const struct wire_enrol *enrol)
+{
+    const struct roster_node *present = roster_find(node, enrol->code);
+    struct store_txn *txn = node_reading(node);
+    struct invitation invitation;
+    uint8_t hash[HASH_SIZE];
+    const char *error;
+    const char *remedy;
+    struct slice value;
+    enum status status;
+
+    if (txn == NULL)
+        return ENROL_NOT_NOW;
+    token_secret_hash(enrol->secret, hash);
+    if ((status = store_get_invite(txn, hash, &value)) == OK)
+        status = read_invitation(value, &invitation);
+    if (status == NOT_FOUND)
+        return ENROL_UNKNOWN;
+    if (status != OK) {
+        (void)node_turn_fails(node, status);
+        return ENROL_NOT_NOW;
+    }
+    if (strcmp(invitation.code, enrol->code) != 0)
+        return ENROL_UNKNOWN;
+    if (invitation.used && same_key(invitation.sign_key, enrol->sign_key) &&
+        same_key(invitation.curve_key, enrol->curve_key))
+        return enrol_again(node, enrol);
+    if (invitation.used) {
+        alarm_used(enrol->code, invitation.curve_key, enrol->curve_key);
+        return ENROL_USED;
+    }
+    if (invitation.expires <= wall_s())
+        return ENROL_EXPIRED;
+    if (present != NULL && (!same_key(present->entry.sign_key, enrol->sign_key) ||
+                            !same_key(present->entry.curve_key, enrol->curve_key))) {
+        alarm_used(enrol->code, present->entry.curve_key, enrol->curve_key);
+        return ENROL_USED;
+    }
+    if (present != NULL && present->entry.state != CHAPTER_ENROLLED)
+        return ENROL_UNKNOWN;
+    if (key_is_taken(node, enrol))
+        return ENROL_MALFORMED;
+    if (write_ready(node, &error, &remedy) != OK || node->roster_count >= ORIGINS_MAX ||
+        turn_is_taken(node))
+        return ENROL_NOT_NOW;
+    return take_in(node, enrol, hash, &invitation);
+}
+
+void enrol_on_message(struct node *node, transport_link link, const uint8_t key[KEY_SIZE],
+                      struct slice message)
+{
+    struct wire_enrol enrol;
+    enum wire_enrol_result result;
+
+    if (!within_rate(node)) {
+        node->counters.peers_refused++;
+        return;
+    }
+    if (!read_message(key, message, &enrol)) {
+        node->counters.messages_malformed++;
+        reply(node, link, ENROL_MALFORMED);
+        return;
+    }
+    result = judge(node, &enrol);
+    sodium_memzero(enrol.secret, sizeof enrol.secret);
+    if (result != ENROL_OK && result != ENROL_USED)
+        log_event(LOG_WARNING, "event=enrol_refused chapter=%s result=%d", enrol.code,
+                  (int)result);
+    reply(node, link, result);
+}
