@@ -85,18 +85,19 @@ static enum exit_code stream(struct session *session, json_t *args, bool follow,
     for (;;) {
         json_t *result = NULL;
         json_t *after;
-        size_t count;
+        bool moved;
         const enum exit_code code = session_request(session, "log", args, &result);
 
         if (code != EXIT_OK)
             return code;
         print_changes(options, json_object_get(result, "changes"));
-        count = json_array_size(json_object_get(result, "changes"));
         after = json_object_get(result, "after");
+        /* a page may be empty and yet have passed changes that were not asked for */
+        moved = after != NULL && !json_equal(after, json_object_get(args, "after"));
         if (after != NULL)
             (void)json_object_set(args, "after", after);
         json_decref(result);
-        if (ferror(stdout) != 0 || (!follow && (only_newest || after == NULL || count == 0)))
+        if (ferror(stdout) != 0 || (!follow && (only_newest || !moved)))
             return EXIT_OK;
         (void)json_object_del(args, "newest");
         (void)json_object_set_new(args, "limit", json_integer(CONTROL_PAGE_ROWS_MAX));

@@ -182,7 +182,7 @@ static enum exit_code apply_one(struct session *session, json_t *operation, cons
     if (!json_is_true(json_object_get(line, "ok"))) {
         const char *error = json_text(line, "error");
 
-        report_error(options, json_text(line, "remedy"), "nothing was changed: %s",
+        report_error(options, "chapterctl help members", "nothing was changed: %s",
                      error[0] == '\0' ? "the daemon refused it" : error);
         code = EXIT_FAILED;
     } else if (options->form == OUTPUT_JSON)

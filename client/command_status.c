@@ -28,8 +28,8 @@ static const struct table_column feed_columns[] = {
     { "EPOCH", "epoch", "counts restarts of the feed after a restore", true, true },
     { "DIGEST", "digest", "of the copy; equal on all nodes that are in step", false, true },
     { "HQ SEQ", "hq_seq", "how far the tier for HQ is here", true, true },
-    { "FETCHED", "fetched_bytes", "bytes asked for and received since the start", true, true },
-    { "REFUSED", "refused", "events and lists that were refused since the start", true, true }
+    { "FETCHED", "fetched_bytes", NULL, true, true },
+    { "REFUSED", "refused", NULL, true, true }
 };
 
 static const struct table_column peer_columns[] = {
@@ -42,10 +42,6 @@ static const struct table_column peer_columns[] = {
     { "ADDRESS", "address", "where it is dialled", false, true },
     { "DIALLED", "dialled", "yes if this node dialled it", false, true },
     { "LINK", "link", "what the connection is doing", false, true }
-};
-
-static const struct table_column counter_columns[] = {
-    { "COUNTER", "name", NULL, false, false }, { "SINCE START", "value", NULL, true, false }
 };
 
 static enum cell_color color_of(const char *state)
@@ -136,24 +132,32 @@ static enum exit_code print_peers(const struct options *options, const json_t *p
     return code;
 }
 
-static enum exit_code print_counters(const struct options *options, const json_t *counters)
+static void print_counter(const char *name, json_int_t value)
 {
-    CLEANUP(table_free)
-    struct table *table = table_new(options, counter_columns, COUNT_OF(counter_columns));
+    fputs("  ", stdout);
+    print_escaped(stdout, name);
+    printf("%*s%12" JSON_INTEGER_FORMAT "\n", strlen(name) < 20 ? (int)(20 - strlen(name)) : 1,
+           "", value);
+}
+
+/* Of the node, and what was fetched and refused of all feeds. */
+static void print_counters(const json_t *status)
+{
+    const json_t *feeds = json_object_get(status, "feeds");
+    json_int_t fetched = 0;
+    json_int_t refused = 0;
     const char *name;
     json_t *value;
 
-    json_object_foreach((json_t *)counters, name, value)
-    {
-        char number[32];
-
-        (void)snprintf(number, sizeof number, "%" JSON_INTEGER_FORMAT,
-                       json_integer_value(value));
-        table_row(table);
-        table_cell(table, "name", name);
-        table_cell(table, "value", number);
+    for (size_t i = 0; i < json_array_size(feeds); i++) {
+        fetched += json_count(json_array_get(feeds, i), "fetched_bytes");
+        refused += json_count(json_array_get(feeds, i), "refused");
     }
-    return table_print(table);
+    puts("since the start:");
+    json_object_foreach(json_object_get(status, "counters"), name, value)
+        print_counter(name, json_integer_value(value));
+    print_counter("fetched_bytes", fetched);
+    print_counter("refused", refused);
 }
 
 static void print_colored(const struct options *options, enum cell_color color,
@@ -226,7 +230,8 @@ static enum exit_code print_status(const struct options *options, const json_t *
     if (!options->verbose)
         return EXIT_OK;
     fputc('\n', stdout);
-    return print_counters(options, json_object_get(status, "counters"));
+    print_counters(status);
+    return EXIT_OK;
 }
 
 enum exit_code command_status(struct session *session, int argc, char **argv)

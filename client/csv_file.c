@@ -70,9 +70,15 @@ static void release(struct csv_output *output)
 enum status csv_output_open(const char *path, struct csv_output *out_output)
 {
     struct csv_output output = { 0 };
+    struct stat there;
     int error;
     int fd;
 
+    /* A rename would replace a device by a file. */
+    if (stat(path, &there) == 0 && !S_ISREG(there.st_mode)) {
+        errno = S_ISDIR(there.st_mode) ? EISDIR : EINVAL;
+        return INVALID;
+    }
     output.path = strdup(path);
     if (output.path == NULL || asprintf(&output.temporary, "%s.XXXXXX", path) < 0) {
         output.temporary = NULL;
@@ -101,7 +107,7 @@ static int finish(struct csv_output *output)
 {
     const bool failed = fflush(output->stream) != 0 || ferror(output->stream) != 0 ||
                         fsync(fileno(output->stream)) != 0;
-    int error = failed ? errno : 0;
+    int error = failed ? (errno != 0 ? errno : EIO) : 0;
 
     if (fclose(output->stream) != 0 && error == 0)
         error = errno;

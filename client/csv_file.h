@@ -29,7 +29,7 @@ struct csv_output {
     char *temporary;
 };
 
-/* IO with errno. */
+/* INVALID with errno if path is there and no regular file; IO with errno. */
 enum status csv_output_open(const char *path, struct csv_output *out_output) MUST_CHECK;
 /* Synced and renamed to path.  IO with errno, and path is as before. */
 enum status csv_output_commit(struct csv_output *output) MUST_CHECK;

@@ -108,8 +108,21 @@ enum status import_columns_read(const struct csv_row *header,
     return OK;
 }
 
-enum status import_columns_check(struct import_columns *columns,
-                                 char out_reason[COLUMNS_REASON_SIZE])
+enum status import_columns_find(struct import_columns *columns,
+                                char out_reason[COLUMNS_REASON_SIZE])
+{
+    columns->id = find(columns, "id");
+    columns->external_id = find(columns, "external_id");
+    columns->name = find(columns, "name");
+    columns->email = find(columns, "email");
+    if (columns->name != COLUMN_NONE)
+        return OK;
+    (void)snprintf(out_reason, COLUMNS_REASON_SIZE, "no column is called name");
+    return INVALID;
+}
+
+enum status import_columns_unique(const struct import_columns *columns,
+                                  char out_reason[COLUMNS_REASON_SIZE])
 {
     for (size_t i = 0; i < columns->count; i++) {
         const size_t first = find(columns, columns->column[i].name);
@@ -120,14 +133,7 @@ enum status import_columns_check(struct import_columns *columns,
             return INVALID;
         }
     }
-    columns->id = find(columns, "id");
-    columns->external_id = find(columns, "external_id");
-    columns->name = find(columns, "name");
-    columns->email = find(columns, "email");
-    if (columns->name != COLUMN_NONE)
-        return OK;
-    (void)snprintf(out_reason, COLUMNS_REASON_SIZE, "no column is called name");
-    return INVALID;
+    return OK;
 }
 
 struct slice import_cell(const struct csv_row *row, size_t column)

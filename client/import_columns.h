@@ -42,10 +42,12 @@ bool column_is_daemons(const char *name);
 enum status import_columns_read(const struct csv_row *header,
                                 struct import_columns *out_columns,
                                 char out_reason[COLUMNS_REASON_SIZE]) MUST_CHECK;
-/* To be called when the names are final.  INVALID with a sentence: two columns of one name, or
- * none that is `name`. */
-enum status import_columns_check(struct import_columns *columns,
-                                 char out_reason[COLUMNS_REASON_SIZE]) MUST_CHECK;
+/* Finds the columns that rows are matched by.  INVALID with a sentence: none is `name`. */
+enum status import_columns_find(struct import_columns *columns,
+                                char out_reason[COLUMNS_REASON_SIZE]) MUST_CHECK;
+/* To be called when the names are final.  INVALID with a sentence: two columns have one name. */
+enum status import_columns_unique(const struct import_columns *columns,
+                                  char out_reason[COLUMNS_REASON_SIZE]) MUST_CHECK;
 /* A cell's text, no longer defused and trimmed of what is not the text's; empty where the row is
  * short, or there is no such column. */
 struct slice import_cell(const struct csv_row *row, size_t column);

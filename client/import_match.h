@@ -2,7 +2,7 @@
 /* import_match.h - which member a row means: by id, external id, then e-mail with the same name.
  *
  * Holds the chapter's members and the keys of the file's rows; the file itself is never held.
- * A member costs about 250 bytes and the bytes of its fields, a row about 150 bytes. */
+ * A member costs about 250 bytes and the bytes of its fields, a row 100 to 300 bytes. */
 #ifndef CHAPTERCTL_IMPORT_MATCH_H
 #define CHAPTERCTL_IMPORT_MATCH_H
 

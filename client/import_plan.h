@@ -39,5 +39,7 @@ struct plan {
  * new one.  Every cell that would be written is checked.  Changes point into row, old and out. */
 void plan_row(const struct import_columns *columns, enum plan_mode mode,
               const struct csv_row *row, const struct slice *old, struct plan *out_plan);
+/* For what was found wrong before: PLAN_REJECT for that reason. */
+void plan_reject(struct plan *plan, const char *reason);
 
 #endif

@@ -165,7 +165,8 @@ static enum exit_code report_unreachable(struct session *session, const char *wh
     (void)snprintf(remedy, sizeof remedy,
                    "chapterd run --dir %.*s   (or name another socket: chapterctl -s SOCKET)",
                    size, of_directory ? session->path : "DIR");
-    report_error(&session->options, remedy, "no daemon at %s: %s", session->path, why);
+    report_error(&session->options, remedy, "no answer from a daemon at %s: %s", session->path,
+                 why);
     return EXIT_UNREACHABLE;
 }
 

@@ -101,8 +101,8 @@ void table_cell(struct table *table, const char *key, const char *text)
 
     if (table == NULL || table->failed || (position = position_of(table, key)) < 0)
         return;
-    if (text != NULL && table->options->form == OUTPUT_CSV && isatty(STDOUT_FILENO) == 0)
-        shown = strdup(text);
+    if (text != NULL && table->options->form == OUTPUT_CSV)
+        shown = strdup(text); /* print_csv_field escapes where it must */
     else
         shown = text == NULL ? NULL : escape_text(text);
     if (shown == NULL || scols_line_refer_data(table->line, (size_t)position, shown) != 0) {
@@ -136,7 +136,7 @@ void table_row_of(struct table *table, const json_t *object)
     }
 }
 
-void print_csv_field(FILE *stream, const char *text)
+static void print_csv_text(FILE *stream, const char *text)
 {
     const bool formula = text[0] != '\0' && strchr("=+-@\t\r", text[0]) != NULL;
     const bool quoted = formula || text[strcspn(text, ",\"\r\n")] != '\0' || text[0] == ' ' ||
@@ -155,6 +155,14 @@ void print_csv_field(FILE *stream, const char *text)
         fputc(*text, stream);
     }
     fputc('"', stream);
+}
+
+void print_csv_field(FILE *stream, const char *text)
+{
+    char *escaped = isatty(fileno(stream)) == 1 ? escape_text(text) : NULL;
+
+    print_csv_text(stream, escaped == NULL ? text : escaped);
+    free(escaped);
 }
 
 static void print_csv(const struct table *table)

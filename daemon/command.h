@@ -9,19 +9,19 @@
 enum command_exit { COMMAND_OK = 0, COMMAND_FAILED = 1, COMMAND_USAGE = 2 };
 
 /* X(name, function's suffix, arguments, what it does): argv[0] is the command's name. */
-#define COMMAND_TABLE(X)                                                                         \
-    X("init", init, "--hq --dir DIR [--name NAME] [--listen HOST:PORT] [--advertise HOST]",      \
-      "make a federation; prints its fingerprint and, once, the recovery key")                   \
-    X("join", join,                                                                              \
-      "[TOKEN|-] --dir DIR [--listen HOST:PORT [--advertise HOST] | --dial-only]",               \
-      "enrol this chapter with the token that HQ sent")                                          \
-    X("run", run, "--dir DIR [--config FILE] [--log-format=text|json]",                          \
-      "the daemon, in the foreground")                                                           \
-    X("check-config", check_config, "[FILE] [--dir DIR]",                                        \
-      "check a configuration file and print what it sets")                                       \
+#define COMMAND_TABLE(X)                                                                       \
+    X("init", init, "--hq --dir DIR [--name NAME] [--listen HOST:PORT] [--advertise HOST]",    \
+      "make a federation; prints its fingerprint and, once, the recovery key")                 \
+    X("join", join,                                                                            \
+      "[TOKEN|-] --dir DIR [--listen HOST:PORT [--advertise HOST] | --dial-only]",             \
+      "enrol this chapter with the token that HQ sent")                                        \
+    X("run", run, "--dir DIR [--config FILE] [--log-format=text|json]",                        \
+      "the daemon, in the foreground")                                                         \
+    X("check-config", check_config, "[FILE] [--dir DIR]",                                      \
+      "check a configuration file and print what it sets")                                     \
     X("version", version, "", "print the versions of program, protocol and store")
 
-#define COMMAND_FUNCTION(name, function, arguments, help)                                        \
+#define COMMAND_FUNCTION(name, function, arguments, help)                                      \
     int command_##function(int argc, char **argv);
 COMMAND_TABLE(COMMAND_FUNCTION)
 #undef COMMAND_FUNCTION
@@ -73,9 +73,16 @@ struct membership {
 enum status membership_load(const char *dir, struct membership *out_membership) MUST_CHECK;
 /* Makes the store if there is none. */
 enum status membership_store(const char *dir, const struct membership *membership) MUST_CHECK;
+/* Locks DIR if it is there.  OK: it is out_membership's; NOT_FOUND: it is nobody's. */
+enum status directory_look(const char *dir, int *lock,
+                           struct membership *out_membership) MUST_CHECK;
+/* After NOT_FOUND: makes DIR, lock and keys as far as they are not there. */
+enum status directory_keys(const char *dir, int *lock,
+                           struct identity *out_identity) MUST_CHECK;
 /* The federation's id in groups of four digits. */
 #define FINGERPRINT_SIZE (2 * HASH_SIZE + HASH_SIZE / 2)
-void membership_fingerprint(const struct membership *membership, char out_text[FINGERPRINT_SIZE]);
+void membership_fingerprint(const struct membership *membership,
+                            char out_text[FINGERPRINT_SIZE]);
 
 /* The token of a join that has not ended, in DIR/keys. */
 enum status pending_load(const char *dir, char out_text[TOKEN_SIZE_MAX]) MUST_CHECK;
@@ -84,7 +91,8 @@ void pending_remove(const char *dir);
 
 /* From --listen and --advertise to what is stored; false after a message.  listen NULL: dial-only.
  * Notes on stderr which host is advertised if it had to be guessed. */
-bool command_addresses(const char *listen, const char *advertise, struct membership *membership);
+bool command_addresses(const char *listen, const char *advertise,
+                       struct membership *membership);
 /* Is the control socket's path short enough for the system?  False after a message. */
 bool command_socket_fits(const char *dir);
 
@@ -96,6 +104,8 @@ struct explanation {
 /* listen: the address in force, "" if none. */
 void explain_open(const char *dir, const char *listen, enum status status,
                   struct explanation *out_explanation);
+/* The same as a message; returns COMMAND_FAILED. */
+int command_fail(const char *dir, enum status status);
 
 /* --- command_enrol.c: the talk with HQ -------------------------------------------------------------- */
 enum enrol_outcome {
@@ -105,19 +115,19 @@ enum enrol_outcome {
     OUTCOME_DENIED,      /* HQ admits no unknown keys now */
     OUTCOME_SILENT,      /* HQ admits us and does not answer */
     OUTCOME_ANSWERED,
-    OUTCOME_FAILED       /* something went wrong on this machine */
+    OUTCOME_FAILED /* something went wrong on this machine */
 };
 struct enrol_report {
     enum enrol_outcome outcome;
-    enum status status;   /* of OUTCOME_FAILED */
-    size_t address;       /* index of the token's address that it is about */
-    char detail[256];     /* the system's words on unresolved and unreachable */
+    enum status status; /* of OUTCOME_FAILED */
+    size_t address;     /* index of the token's address that it is about */
+    char detail[256];   /* the system's words on unresolved and unreachable */
     struct wire_enrolled answer;
 };
 /* Can any of the token's addresses be connected to?  Needs no keys. */
 bool enrol_probe(const struct token *token, struct enrol_report *out_report);
 /* Asks HQ at each address until one answers. */
-void enrol_ask(const struct token *token, const struct identity *identity, const char *advertise,
-               struct enrol_report *out_report);
+void enrol_ask(const struct token *token, const struct identity *identity,
+               const char *advertise, struct enrol_report *out_report);
 
 #endif

@@ -74,11 +74,12 @@ static enum status read_tree(const char *file, struct settings *out_settings,
 
     if (tree == NULL)
         return NO_MEMORY;
-    for (zconfig_t *at = zconfig_child(tree); at != NULL && status == OK; at = zconfig_next(at)) {
+    for (zconfig_t *at = zconfig_child(tree); at != NULL && status == OK;
+         at = zconfig_next(at)) {
         const char *value = zconfig_value(at);
 
-        status = settings_set(out_settings, zconfig_name(at), value != NULL ? value : "",
-                              out_error);
+        status =
+            settings_set(out_settings, zconfig_name(at), value != NULL ? value : "", out_error);
         if (status != OK)
             out_error->line = line_of(file, zconfig_name(at));
     }

@@ -147,7 +147,34 @@ enum status membership_store(const char *dir, const struct membership *membershi
     return store_commit_turn(&txn);
 }
 
-void membership_fingerprint(const struct membership *membership, char out_text[FINGERPRINT_SIZE])
+enum status directory_look(const char *dir, int *lock, struct membership *out_membership)
+{
+    long pid = 0;
+    const enum status status = directory_lock(dir, lock, &pid);
+
+    return status != OK ? status : membership_load(dir, out_membership);
+}
+
+enum status directory_keys(const char *dir, int *lock, struct identity *out_identity)
+{
+    CLEANUP(identity_wipe) struct identity identity = { 0 };
+    struct membership membership;
+    long pid = 0;
+    enum status status = identity_create(dir, &identity);
+
+    if (status == EXISTS)
+        status = identity_load(dir, &identity);
+    /* Somebody else may have made DIR, and finished, since it was looked at. */
+    if (status == OK && *lock < 0 && (status = directory_lock(dir, lock, &pid)) == OK &&
+        membership_load(dir, &membership) != NOT_FOUND)
+        status = LOCKED;
+    if (status == OK)
+        *out_identity = identity;
+    return status;
+}
+
+void membership_fingerprint(const struct membership *membership,
+                            char out_text[FINGERPRINT_SIZE])
 {
     uint8_t federation[HASH_SIZE];
     char *at = out_text;
@@ -219,7 +246,8 @@ static bool is_wildcard(const char *host)
 }
 
 /* Which host the others are told; false after a message. */
-static bool choose_host(const char *listen_host, const char *advertise, char out_host[ADDRESS_SIZE])
+static bool choose_host(const char *listen_host, const char *advertise,
+                        char out_host[ADDRESS_SIZE])
 {
     int length;
 

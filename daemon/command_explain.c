@@ -64,11 +64,12 @@ static void explain_absent(const char *dir, const char *quoted, struct explanati
 {
     if (exists(dir, "keys/token")) {
         say(explanation, "the join of %s has not ended", dir);
-        advise(explanation, "go on with it: chapterd join - --dir %s </dev/null", quoted);
+        advise(explanation, "go on with it: chapterd join --dir %s", quoted);
     } else if (exists(dir, "db") && !exists(dir, "keys/sign")) {
         say(explanation, "%s has a database but no keys", dir);
-        advise(explanation, "bring %s/keys back from a backup; without its keys nobody can write"
-                            " as this chapter",
+        advise(explanation,
+               "bring %s/keys back from a backup; without its keys nobody can write"
+               " as this chapter",
                quoted);
     } else {
         say(explanation, "%s %s", dir,
@@ -120,21 +121,24 @@ static void explain_denied(const char *dir, const char *quoted, const char *list
     if (stat(dir, &found) == 0 && found.st_uid != geteuid()) {
         say(explanation, "%s belongs to user %u, and this is user %u", dir,
             (unsigned)found.st_uid, (unsigned)geteuid());
-        advise(explanation, "run chapterd as that user, or give the directory to this one:"
-                            " chown -R %u %s",
+        advise(explanation,
+               "run chapterd as that user, or give the directory to this one:"
+               " chown -R %u %s",
                (unsigned)geteuid(), quoted);
     } else if (open_key(dir, name)) {
         say(explanation, "others may read the key file %s/keys/%s", dir, name);
-        advise(explanation, "close it: chmod 600 %s/keys/*; if somebody may have read it, ask HQ"
-                            " for new keys",
+        advise(explanation,
+               "close it: chmod 600 %s/keys/*; if somebody may have read it, ask HQ"
+               " for new keys",
                quoted);
     } else if (privileged(listen)) {
         say(explanation, "only root may listen on %s", listen);
         advise(explanation, "choose a port above 1023: listen = *:7440");
     } else {
         say(explanation, "no permission to use %s", dir);
-        advise(explanation, "look for what is not this user's: find %s ! -user %u; mend it:"
-                            " chown -R %u %s",
+        advise(explanation,
+               "look for what is not this user's: find %s ! -user %u; mend it:"
+               " chown -R %u %s",
                quoted, (unsigned)geteuid(), (unsigned)geteuid(), quoted);
     }
 }
@@ -158,13 +162,15 @@ static void explain_port(const char *listen, struct explanation *explanation)
 
 static void explain_too_long(const char *dir, struct explanation *explanation)
 {
-    say(explanation, "the path of the control socket, %s%s, is longer than the %zu bytes that"
-                     " this system allows",
+    say(explanation,
+        "the path of the control socket, %s%s, is longer than the %zu bytes that"
+        " this system allows",
         dir, CONTROL_PATH_SUFFIX, sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1);
     advise(explanation, "move the directory to a shorter path");
 }
 
-static void explain_invalid(const char *dir, const char *listen, struct explanation *explanation)
+static void explain_invalid(const char *dir, const char *listen,
+                            struct explanation *explanation)
 {
     struct identity identity;
 
@@ -174,7 +180,8 @@ static void explain_invalid(const char *dir, const char *listen, struct explanat
         return;
     }
     identity_wipe(&identity);
-    say(explanation, "this machine cannot listen on %s", listen[0] != '\0' ? listen : "(nothing)");
+    say(explanation, "this machine cannot listen on %s",
+        listen[0] != '\0' ? listen : "(nothing)");
     advise(explanation, "use one of its own addresses (ip addr) or *: listen = *:7440 in"
                         " chapterd.conf");
 }
@@ -205,8 +212,9 @@ void explain_open(const char *dir, const char *listen, enum status status,
         advise(out_explanation, "install that version again; this one is " CHAPTERD_VERSION);
     } else if (status == STORE_DAMAGED) {
         say(out_explanation, "the database in %s is damaged", dir);
-        advise(out_explanation, "keep a copy of %s, check the disk, and bring the directory back"
-                                " from the newest backup",
+        advise(out_explanation,
+               "keep a copy of %s, check the disk, and bring the directory back"
+               " from the newest backup",
                quoted);
     } else if (status == NO_SPACE) {
         say(out_explanation, "no space left for %s", dir);
@@ -216,4 +224,14 @@ void explain_open(const char *dir, const char *listen, enum status status,
         say(out_explanation, "this libzmq cannot be used: CURVE or ZAP is not enforced");
         advise(out_explanation, "install libzmq 4.3.4 or newer, built with libsodium");
     }
+}
+
+int command_fail(const char *dir, enum status status)
+{
+    struct explanation explanation;
+
+    explain_open(dir, "", status, &explanation);
+    command_error("%s", explanation.what);
+    command_remedy("%s", explanation.remedy);
+    return COMMAND_FAILED;
 }

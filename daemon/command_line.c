@@ -16,8 +16,10 @@
 
 /* --- messages ----------------------------------------------------------------------------------- */
 
-__attribute__((format(printf, 3, 0))) static void
-print_escaped(FILE *stream, const char *before, const char *format, va_list arguments)
+__attribute__((format(printf, 3, 0))) static void print_escaped(FILE *stream,
+                                                                const char *before,
+                                                                const char *format,
+                                                                va_list arguments)
 {
     char text[MESSAGE_TEXT_SIZE];
     char escaped[2 * MESSAGE_TEXT_SIZE];
@@ -73,8 +75,8 @@ bool command_flush(void)
 
 static const char *usage_of(const char *command)
 {
-#define COMMAND_USAGE_ROW(name, function, arguments, help)                                       \
-    if (strcmp(command, name) == 0)                                                              \
+#define COMMAND_USAGE_ROW(name, function, arguments, help)                                     \
+    if (strcmp(command, name) == 0)                                                            \
         return arguments;
     COMMAND_TABLE(COMMAND_USAGE_ROW)
 #undef COMMAND_USAGE_ROW

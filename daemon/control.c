@@ -161,14 +161,15 @@ void control_timers(struct node *node)
             run(node, request);
 }
 
-/* Asked when a turn begins: whatever was answered before has left by then. */
+/* Asked when a turn begins: what the last one answered has left, unless that is still to go out
+ * because the turn was dropped. */
 int64_t control_next_ms(const struct node *node)
 {
     int64_t due = node->out_count != 0 ? node_now(node) : INT64_MAX;
 
     for (struct control_wait *request = node->waits; request != NULL; request = request->next) {
         if (request->stage == REQUEST_ANSWERED)
-            request->left = true;
+            request->left = node->out_count == 0;
         else if (request->stage == REQUEST_PARKED && request->due_ms < due)
             due = request->due_ms;
     }
@@ -208,6 +209,6 @@ void control_fail_all(struct node *node, enum status status)
             continue;
         say_why(request, status);
         send_error(node, request, status);
-        request->left = true;
+        request->ops = 0;
     }
 }

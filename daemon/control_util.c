@@ -13,6 +13,20 @@
 
 /* --- errors --------------------------------------------------------------------------------------- */
 
+/* A text that was cut short must not end inside a character. */
+static void end_on_character(char text[CONTROL_TEXT_SIZE])
+{
+    size_t size = strlen(text);
+
+    if (size < CONTROL_TEXT_SIZE - 1)
+        return;
+    while (size > 0 && ((uint8_t)text[size - 1] & 0xc0) == 0x80)
+        size--;
+    if (size > 0 && (uint8_t)text[size - 1] >= 0xc0)
+        size--;
+    text[size] = '\0';
+}
+
 enum status control_error(struct control_wait *request, enum status status, const char *remedy,
                           const char *format, ...)
 {
@@ -22,6 +36,8 @@ enum status control_error(struct control_wait *request, enum status status, cons
     (void)vsnprintf(request->error, sizeof request->error, format, arguments);
     va_end(arguments);
     (void)snprintf(request->remedy, sizeof request->remedy, "%s", remedy);
+    end_on_character(request->error);
+    end_on_character(request->remedy);
     return status;
 }
 
@@ -60,7 +76,7 @@ enum status control_reading(struct control_wait *request, struct store_txn **out
 
 static int compare_feeds(const void *a, const void *b, void *context)
 {
-    const struct node *node = context;
+    const struct node *node = *(const struct node *const *)context;
     const uint32_t *left = a;
     const uint32_t *right = b;
 
@@ -74,7 +90,7 @@ size_t control_feed_order(const struct node *node, uint32_t out_order[ORIGINS_MA
 
     for (size_t i = 0; i < count; i++)
         out_order[i] = (uint32_t)i;
-    qsort_r(out_order, count, sizeof *out_order, compare_feeds, (void *)(uintptr_t)node);
+    qsort_r(out_order, count, sizeof *out_order, compare_feeds, &node);
     return count;
 }
 
@@ -120,26 +136,32 @@ void control_write_time(struct mp_writer *writer, uint64_t seconds)
     mp_write_text(writer, text);
 }
 
+/* Two digits below limit, then the separator. */
+static bool read_two(const uint8_t *at, unsigned limit, char separator, unsigned *out_number)
+{
+    if (at[0] < '0' || at[0] > '9' || at[1] < '0' || at[1] > '9' || at[2] != separator)
+        return false;
+    *out_number = (unsigned)(at[0] - '0') * 10 + (unsigned)(at[1] - '0');
+    return *out_number < limit;
+}
+
 bool control_read_time(struct slice text, uint64_t *out_seconds)
 {
-    unsigned parts[3] = { 0 };
-    char clock[10];
-    char end = '\0';
+    unsigned hours = 0;
+    unsigned minutes = 0;
+    unsigned seconds = 0;
     int32_t days;
 
     if (text.size != 10 && text.size != 20)
         return false;
     if (!date_parse(slice_of(text.data, 10), &days) || days < 0)
         return false;
-    if (text.size == 20) {
-        memcpy(clock, text.data + 11, 9);
-        clock[9] = '\0';
-        if (text.data[10] != 'T' ||
-            sscanf(clock, "%2u:%2u:%2u%c", &parts[0], &parts[1], &parts[2], &end) != 4 ||
-            end != 'Z' || parts[0] > 23 || parts[1] > 59 || parts[2] > 60)
-            return false;
-    }
-    *out_seconds = (uint64_t)days * 86400 + parts[0] * 3600 + parts[1] * 60 + parts[2];
+    if (text.size == 20 &&
+        (text.data[10] != 'T' || !read_two(text.data + 11, 24, ':', &hours) ||
+         !read_two(text.data + 14, 60, ':', &minutes) ||
+         !read_two(text.data + 17, 60, 'Z', &seconds)))
+        return false;
+    *out_seconds = (uint64_t)days * 86400 + hours * 3600 + minutes * 60 + seconds;
     return true;
 }
 

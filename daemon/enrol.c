@@ -143,9 +143,8 @@ static enum status check_invitation(const struct node *node, const char *code, c
     if (strcmp(code, "hq") == 0)
         return objection(INVALID, "hq is HQ's own code: choose another", out_error);
     if (!words_name_valid(name, NAME_SIZE_MAX))
-        return objection(INVALID,
-                         "a name is 1 to 255 bytes of UTF-8 without control characters",
-                         out_error);
+        return objection(
+            INVALID, "a name is 1 to 255 bytes of UTF-8 without control characters", out_error);
     if (country[0] != '\0' && !country_valid(slice_of_text(country)))
         return objection(INVALID, "a country is two capital letters of ISO 3166, such as FR",
                          out_error);
@@ -160,8 +159,9 @@ static enum status check_invitation(const struct node *node, const char *code, c
         return objection(TOO_LARGE, "this federation has as many chapters as it can have",
                          out_error);
     if (node->advertise[0] == '\0')
-        return objection(REFUSED, "HQ has no address for others to dial: set listen and"
-                                  " advertise, and start HQ again",
+        return objection(REFUSED,
+                         "HQ has no address for others to dial: set listen and"
+                         " advertise, and start HQ again",
                          out_error);
     return OK;
 }
@@ -208,7 +208,8 @@ static enum status store_invitation(struct node *node, const struct invitation *
     status = token_format(&token, text, sizeof text);
     sodium_memzero(&token, sizeof token);
     if (status != OK)
-        return objection(status, "the token would be too long: choose shorter names", out_error);
+        return objection(status, "the token would be too long: choose shorter names",
+                         out_error);
     if ((status = put_invitation(&node->txn, hash, invitation)) != OK)
         return objection(node_turn_fails(node, status), "the store cannot be written",
                          out_error);

@@ -11,7 +11,8 @@
 #include <unistd.h>
 
 #define TEXT_SIZE 2048 /* of an event as its caller wrote it */
-#define LINE_SIZE 4096 /* and escaped: one write of this size does not mix with others' in a pipe */
+#define LINE_SIZE                                                                              \
+    4096 /* and escaped: one write of this size does not mix with others' in a pipe */
 #define KEY_CHARACTERS "abcdefghijklmnopqrstuvwxyz0123456789_"
 
 static enum log_form log_form = LOG_AS_TEXT;
@@ -106,8 +107,7 @@ static void add_pair(struct line *line, const struct pair *pair)
     const bool json = log_form == LOG_AS_JSON;
     char value[LINE_SIZE];
     const size_t size = words_escape(value, sizeof value, pair->value, "\"\\");
-    const bool bare = json ? is_number(pair)
-                           : size != 0 && strpbrk(value, " \"=\\") == NULL;
+    const bool bare = json ? is_number(pair) : size != 0 && strpbrk(value, " \"=\\") == NULL;
     const size_t needed = pair->key.size + size + 6;
 
     if (line->size + needed + 2 > sizeof line->bytes)

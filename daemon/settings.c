@@ -43,7 +43,8 @@ static const char *parse_address(struct settings *settings, const char *value)
         return NULL;
     if (address_parse(value, host, sizeof host, &port) != OK ||
         (strcmp(host, "*") != 0 && !host_valid(host)))
-        return "HOST:PORT with a port of 1 to 65534, such as *:7440 or [::1]:7440, or dial-only";
+        return "HOST:PORT with a port of 1 to 65534, such as *:7440 or [::1]:7440, or "
+               "dial-only";
     return NULL;
 }
 
@@ -148,7 +149,7 @@ struct setting {
     size_t text_offset;
     const char *initial;
 };
-#define SETTING_ROW(name, form, initial, help)                                                   \
+#define SETTING_ROW(name, form, initial, help)                                                 \
     { #name, parse_##form, offsetof(struct settings, name##_text), initial },
 static const struct setting table[] = { SETTING_TABLE(SETTING_ROW) };
 #undef SETTING_ROW
@@ -161,8 +162,8 @@ static char *setting_text(struct settings *settings, const struct setting *setti
 static const char *apply(struct settings *settings, const struct setting *setting,
                          const char *value)
 {
-    const char *expected = strlen(value) >= SETTING_TEXT_SIZE ? "a shorter text"
-                                                              : setting->parse(settings, value);
+    const char *expected =
+        strlen(value) >= SETTING_TEXT_SIZE ? "a shorter text" : setting->parse(settings, value);
 
     if (expected == NULL)
         memcpy(setting_text(settings, setting), value, strlen(value) + 1);
@@ -201,7 +202,7 @@ enum status settings_set(struct settings *settings, const char *name, const char
 
 void settings_print(FILE *stream, const struct settings *settings)
 {
-#define SETTING_PRINT(name, form, initial, help)                                                 \
+#define SETTING_PRINT(name, form, initial, help)                                               \
     fprintf(stream, "# %s\n%s = \"%s\"\n", help, #name, settings->name##_text);
     SETTING_TABLE(SETTING_PRINT)
 #undef SETTING_PRINT

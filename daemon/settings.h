@@ -16,12 +16,12 @@
 #define SETTINGS_DIAL_ONLY "dial-only"
 
 /* X(name, form, default, what it is for): the forms are the parse_FORM of settings.c */
-#define SETTING_TABLE(X)                                                                         \
-    X(listen, address, "", "HOST:PORT, or dial-only; empty: as given to init or join")           \
-    X(advertise, host, "", "host that HQ's new tokens name; empty: as given to init")            \
-    X(store_size, size, "64G", "the most that the database may grow to; K, M, G, T")             \
-    X(log_format, format, "text", "text, or json: one object a line")                            \
-    X(log_level, level, "notice", "error, warning, notice or debug")                             \
+#define SETTING_TABLE(X)                                                                       \
+    X(listen, address, "", "HOST:PORT, or dial-only; empty: as given to init or join")         \
+    X(advertise, host, "", "host that HQ's new tokens name; empty: as given to init")          \
+    X(store_size, size, "64G", "the most that the database may grow to; K, M, G, T")           \
+    X(log_format, format, "text", "text, or json: one object a line")                          \
+    X(log_level, level, "notice", "error, warning, notice or debug")                           \
     X(core_dumps, flag, "no", "yes lets a crash write memory, keys included, to disk")
 
 /* Each setting as it was written, and what was made of those that are not texts. */

@@ -82,6 +82,7 @@ enum status token_format(const struct token *token, char *out_text, size_t out_s
     const size_t prefix = strlen(TOKEN_PREFIX);
     struct mp_writer writer;
 
+    ASSERT(token->address_count > 0 && token->address_count <= TOKEN_ADDRESSES_MAX);
     mp_writer_init(&writer, bytes, sizeof bytes - CHECKSUM_SIZE);
     mp_write_array(&writer, 10);
     mp_write_uint(&writer, 1);
@@ -115,6 +116,17 @@ static enum status objection(const char **out_reason, const char *reason)
     return INVALID;
 }
 
+static bool addresses_good(const struct token *token)
+{
+    char host[ADDRESS_SIZE];
+    uint16_t port;
+
+    for (size_t i = 0; i < token->address_count; i++)
+        if (address_parse(token->address[i], host, sizeof host, &port) != OK)
+            return false;
+    return token->address_count > 0;
+}
+
 static bool token_read(struct slice bytes, struct token *token)
 {
     struct mp_reader reader;
@@ -136,7 +148,7 @@ static bool token_read(struct slice bytes, struct token *token)
     token->roster_epoch = mp_read_uint(&reader, UINT64_MAX);
     token->roster_seq = mp_read_uint(&reader, UINT64_MAX);
     token->expires = mp_read_uint(&reader, UINT64_MAX);
-    if (mp_reader_finish(&reader) != OK || token->address_count == 0 ||
+    if (mp_reader_finish(&reader) != OK || !addresses_good(token) ||
         !code_valid(slice_of_text(token->code)))
         return false;
     memcpy(token->genesis, genesis.data, genesis.size);
@@ -185,6 +197,7 @@ enum status token_parse(struct slice text, struct token *out_token, const char *
         status = objection(out_reason, "its content is not an invitation");
     else
         *out_token = *token;
+    sodium_memzero(token, sizeof *token);
     free(token);
     return status;
 }

@@ -47,6 +47,16 @@ static unsigned read_tiers(struct mp_reader *reader)
     return (unsigned)tiers;
 }
 
+/* The bytes of an envelope, whose own form is head.h's to check; nil stands for none. */
+static struct slice read_envelope(struct mp_reader *reader, size_t size_max)
+{
+    const struct slice envelope = mp_read_bin(reader, size_max);
+
+    if (envelope.size == 0)
+        mp_fail(reader, INVALID);
+    return envelope;
+}
+
 /* --- lists -------------------------------------------------------------------------------- */
 
 static void read_entry(struct mp_reader *reader, struct wire_hello_entry *out)
@@ -60,7 +70,7 @@ static void read_entry(struct mp_reader *reader, struct wire_hello_entry *out)
     out->hq_epoch = mp_read_uint(reader, UINT64_MAX);
     out->hq_seq = mp_read_uint(reader, UINT64_MAX);
     if (!mp_take_nil(reader))
-        out->beat = mp_read_bin(reader, SIGNED_BEAT_SIZE_MAX);
+        out->beat = read_envelope(reader, SIGNED_BEAT_SIZE_MAX);
 }
 
 bool wire_next_entry(struct wire_list *list, struct wire_hello_entry *out)
@@ -156,7 +166,7 @@ enum status wire_read_event(struct slice message, struct wire_event *out)
     if (event.tiers == TIERS_HQ)
         mp_fail(&reader, INVALID);
     event.since = mp_read_uint(&reader, UINT64_MAX);
-    event.head = mp_read_bin(&reader, SIGNED_HEAD_SIZE_MAX);
+    event.head = read_envelope(&reader, SIGNED_HEAD_SIZE_MAX);
     event.changes = read_changes_list(&reader, event.tiers);
     if (mp_reader_finish(&reader) != OK)
         return mp_reader_finish(&reader);
@@ -170,7 +180,7 @@ enum status wire_read_beat(struct slice message, struct wire_beat *out)
     struct slice beat;
 
     begin(&reader, message, WIRE_BEAT, 2);
-    beat = mp_read_bin(&reader, SIGNED_BEAT_SIZE_MAX);
+    beat = read_envelope(&reader, SIGNED_BEAT_SIZE_MAX);
     if (mp_reader_finish(&reader) == OK)
         out->beat = beat;
     return mp_reader_finish(&reader);
@@ -228,7 +238,7 @@ enum status wire_read_changes(struct slice message, struct wire_changes *out)
     changes.tiers = read_tiers(&reader);
     changes.changes = read_changes_list(&reader, changes.tiers);
     if (!mp_take_nil(&reader))
-        changes.head = mp_read_bin(&reader, SIGNED_HEAD_SIZE_MAX);
+        changes.head = read_envelope(&reader, SIGNED_HEAD_SIZE_MAX);
     if (mp_reader_finish(&reader) != OK)
         return mp_reader_finish(&reader);
     *out = changes;
@@ -243,9 +253,12 @@ enum status wire_read_credit(struct slice message, struct wire_credit *out)
     begin(&reader, message, WIRE_CREDIT, 3);
     credit.request = mp_read_uint(&reader, UINT64_MAX);
     credit.chunks = mp_read_uint(&reader, WANT_CREDIT_MAX);
-    if (mp_reader_finish(&reader) == OK)
-        *out = credit;
-    return mp_reader_finish(&reader);
+    if (mp_reader_finish(&reader) != OK)
+        return mp_reader_finish(&reader);
+    if (credit.chunks == 0)
+        return INVALID;
+    *out = credit;
+    return OK;
 }
 
 enum status wire_read_evidence(struct slice message, struct wire_evidence *out)
@@ -255,9 +268,9 @@ enum status wire_read_evidence(struct slice message, struct wire_evidence *out)
 
     memset(&evidence, 0, sizeof evidence);
     begin(&reader, message, WIRE_EVIDENCE, 3);
-    evidence.head[0] = mp_read_bin(&reader, SIGNED_HEAD_SIZE_MAX);
+    evidence.head[0] = read_envelope(&reader, SIGNED_HEAD_SIZE_MAX);
     if (!mp_take_nil(&reader))
-        evidence.head[1] = mp_read_bin(&reader, SIGNED_HEAD_SIZE_MAX);
+        evidence.head[1] = read_envelope(&reader, SIGNED_HEAD_SIZE_MAX);
     if (mp_reader_finish(&reader) == OK)
         *out = evidence;
     return mp_reader_finish(&reader);
@@ -270,7 +283,7 @@ enum status wire_read_refusal(struct slice message, struct wire_refusal *out)
 
     begin(&reader, message, WIRE_REFUSAL, 3);
     refusal.request = mp_read_uint(&reader, UINT64_MAX);
-    refusal.reason = mp_read_uint(&reader, UINT64_MAX);
+    refusal.reason = mp_read_uint(&reader, 0xff);
     if (mp_reader_finish(&reader) == OK)
         *out = refusal;
     return mp_reader_finish(&reader);
@@ -312,7 +325,7 @@ enum status wire_read_enrolled(struct slice message, struct wire_enrolled *out)
     struct wire_enrolled enrolled;
 
     begin(&reader, message, WIRE_ENROLLED, 4);
-    enrolled.result = mp_read_uint(&reader, UINT64_MAX);
+    enrolled.result = mp_read_uint(&reader, 0xff);
     enrolled.roster_epoch = mp_read_uint(&reader, UINT64_MAX);
     enrolled.roster_seq = mp_read_uint(&reader, UINT64_MAX);
     if (mp_reader_finish(&reader) == OK)

@@ -30,14 +30,18 @@
 #include "daemon/io/fault.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
 
-#define RESERVE_PAGES_MIN 32
+#define RESERVE_PAGES_MIN 64
 #define RESERVE_SIZE_MAX (1024ull * 1024 * 1024)
+#define DISK_FULL_SIZE (1024ull * 1024) /* more than LMDB writes at once */
 
 /* --- opening --------------------------------------------------------------------------------- */
 
@@ -152,21 +156,21 @@ static void measure(struct store *store)
 }
 
 /* LMDB would make a new environment of a directory without data, and of an empty file. */
-static enum status check_files(const char *dir, char path[PATH_MAX])
+static enum status open_watch(struct store *store, const char *path)
 {
-    struct stat data;
-    int size = snprintf(path, PATH_MAX, "%s/db/data.mdb", dir);
+    char data[PATH_MAX];
+    struct stat found;
 
-    if (size < 0 || size >= PATH_MAX)
+    if (stat(path, &found) != 0)
+        return store_status_of(errno);
+    if (snprintf(data, sizeof data, "%s/data.mdb", path) >= (int)sizeof data)
         return TOO_LARGE;
-    if (stat(path, &data) != 0) {
-        const enum status status = store_status_of(errno);
-
-        path[size - (int)strlen("/data.mdb")] = '\0';
-        return status == NOT_FOUND && stat(path, &data) == 0 ? STORE_DAMAGED : status;
-    }
-    path[size - (int)strlen("/data.mdb")] = '\0';
-    return S_ISREG(data.st_mode) && data.st_size > 0 ? OK : STORE_DAMAGED;
+    store->watch_fd = open(data, O_RDWR | O_CLOEXEC);
+    if (store->watch_fd < 0)
+        return errno == ENOENT ? STORE_DAMAGED : store_status_of(errno);
+    if (fstat(store->watch_fd, &found) != 0)
+        return store_status_of(errno);
+    return S_ISREG(found.st_mode) && found.st_size > 0 ? OK : STORE_DAMAGED;
 }
 
 enum status store_open(const char *dir, uint64_t map_size, struct store **out_store)
@@ -176,11 +180,13 @@ enum status store_open(const char *dir, uint64_t map_size, struct store **out_st
     int dead = 0;
     enum status status;
 
-    if ((status = check_files(dir, path)) != OK)
-        return status;
+    if (snprintf(path, sizeof path, "%s/db", dir) >= (int)sizeof path)
+        return TOO_LARGE;
     if ((store = calloc(1, sizeof *store)) == NULL)
         return NO_MEMORY;
-    if ((status = store_env_open(path, map_size, &store->env)) != OK ||
+    store->watch_fd = -1;
+    if ((status = open_watch(store, path)) != OK ||
+        (status = store_env_open(path, map_size, &store->env)) != OK ||
         (status = store_status_of(mdb_reader_check(store->env, &dead))) != OK ||
         (status = open_format(store)) != OK)
         return status;
@@ -196,19 +202,37 @@ void store_close(struct store **store)
         return;
     ASSERT(!(*store)->writer.open);
     store_env_close(&(*store)->env);
+    if ((*store)->watch_fd >= 0)
+        close((*store)->watch_fd);
     free(*store);
     *store = NULL;
 }
 
+/* --- failures of the disk --------------------------------------------------------------------- */
+
+/* A disk that fills up in the middle of a write is EIO to LMDB, as is a sync that failed.  After the
+ * first it is whole, after the second nobody knows: the kernel tells of lost pages once for each
+ * file descriptor, and this one is ours. */
+enum status store_write_status_of(struct store *store, int code)
+{
+    struct statvfs disk;
+
+    if (code != EIO || fdatasync(store->watch_fd) != 0 || fstatvfs(store->watch_fd, &disk) != 0)
+        return store_status_of(code);
+    return (uint64_t)disk.f_bavail * disk.f_frsize < DISK_FULL_SIZE ? NO_SPACE : IO;
+}
+
 /* --- room ------------------------------------------------------------------------------------ */
 
-/* Pages that LMDB's own list has as free: its values begin with how many they name. */
-static enum status count_free_pages(struct store *store, uint64_t *out_count)
+/* Pages that LMDB's own list has as free since before transaction `before`: its keys are the
+ * transactions that freed them, its values begin with how many they name. */
+static enum status count_free_pages(struct store *store, size_t before, uint64_t *out_count)
 {
     MDB_cursor *cursor = NULL;
     MDB_txn *txn = NULL;
     MDB_val key;
     MDB_val value;
+    size_t freed = 0;
     uint64_t count = 0;
     int code = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn);
 
@@ -218,7 +242,9 @@ static enum status count_free_pages(struct store *store, uint64_t *out_count)
         while ((code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
             size_t pages = 0;
 
-            if (value.mv_size >= sizeof pages)
+            if (key.mv_size == sizeof freed)
+                memcpy(&freed, key.mv_data, sizeof freed);
+            if (freed < before && value.mv_size >= sizeof pages)
                 memcpy(&pages, value.mv_data, sizeof pages);
             count += pages;
         }
@@ -231,34 +257,32 @@ static enum status count_free_pages(struct store *store, uint64_t *out_count)
     return OK;
 }
 
-static uint64_t pages_in_file(struct store *store)
-{
-    MDB_envinfo info = { 0 };
-
-    (void)mdb_env_info(store->env, &info);
-    return info.me_last_pgno + 1;
-}
-
 uint64_t store_used_bytes(struct store *store)
 {
-    const uint64_t pages = pages_in_file(store);
+    MDB_envinfo info = { 0 };
     uint64_t unused = 0;
 
-    if (count_free_pages(store, &unused) != OK || unused > pages)
+    (void)mdb_env_info(store->env, &info);
+    if (count_free_pages(store, SIZE_MAX, &unused) != OK || unused > info.me_last_pgno)
         unused = 0;
-    return (pages - unused) * store->page_size;
+    return (info.me_last_pgno + 1 - unused) * store->page_size;
 }
 
-/* Does less than the reserve remain?  The list of free pages is read only near the end. */
+/* Does less than the reserve remain?  What the last transaction freed is not free before the next
+ * one but one.  The list is read only near the end of the map. */
 static enum status judge_room(struct store *store, bool *out_tight)
 {
-    const uint64_t used = pages_in_file(store);
-    uint64_t left = store->map_pages > used ? store->map_pages - used : 0;
+    MDB_envinfo info = { 0 };
+    uint64_t used;
+    uint64_t left;
     uint64_t unused = 0;
     enum status status;
 
+    (void)mdb_env_info(store->env, &info);
+    used = info.me_last_pgno + 1;
+    left = store->map_pages > used ? store->map_pages - used : 0;
     if (left < store->reserve_pages) {
-        if ((status = count_free_pages(store, &unused)) != OK)
+        if ((status = count_free_pages(store, info.me_last_txnid, &unused)) != OK)
             return status;
         left += unused;
     }
@@ -329,7 +353,7 @@ enum status store_commit_turn(struct store_txn *txn)
     if (status != OK) {
         store_abort(txn);
     } else {
-        status = store_status_of(mdb_txn_commit(end(txn)));
+        status = store_write_status_of(store, mdb_txn_commit(end(txn)));
         if (status == OK && fault_at("store.commit.after"))
             status = IO;
     }

@@ -143,7 +143,8 @@ static enum status sweep_rows(struct store_txn *txn, struct discard *discard, si
     return OK;
 }
 
-/* Rows that keep another tier count towards max, too: a turn's work is bounded by it. */
+/* Rows that keep another tier count towards max, too: a turn's work is bounded by it.  Where the
+ * reserve is being used, the pages of one transaction must not be all of it. */
 enum status store_sweep(struct store_txn *txn, size_t max, store_sweep_visit *visit,
                         void *context, bool *out_more)
 {
@@ -152,6 +153,8 @@ enum status store_sweep(struct store_txn *txn, size_t max, store_sweep_visit *vi
     size_t left = max;
     enum status status = OK;
 
+    if (txn->store->writer.tight && left > txn->store->reserve_pages / 8)
+        left = txn->store->reserve_pages / 8;
     while (left > 0 && (status = first_discard(txn, &discard)) == OK) {
         status = sweep_rows(txn, &discard, &left, visit, context);
         if (status == OK)

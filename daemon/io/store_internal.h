@@ -40,6 +40,7 @@ struct store {
     uint64_t page_size;
     uint64_t map_pages;
     uint64_t reserve_pages; /* kept for removals: see store_begin_write */
+    int watch_fd; /* of the data file: see store_write_status_of */
     bool failed;            /* a commit failed in the disk: LMDB would go on as if it had not */
     /* The one write transaction.  Its cursors stay open, because the next key mostly lies in
      * the page where the last one was; `tail` is a second one of records, where rows are
@@ -56,6 +57,7 @@ struct store {
 
 /* Where all codes of LMDB and of the system become ours. */
 enum status store_status_of(int code) MUST_CHECK;
+enum status store_write_status_of(struct store *store, int code) MUST_CHECK;
 
 /* --- environment (store_create.c, store.c) ------------------------------------------------ */
 /* Opens the LMDB environment in directory path. */

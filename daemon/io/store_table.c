@@ -57,7 +57,7 @@ static enum status result(struct store_txn *txn, int code)
     if (status == OK || status == NOT_FOUND || status == EXISTS || !txn->writing)
         return status;
     if (txn->store->writer.status == OK)
-        txn->store->writer.status = status;
+        txn->store->writer.status = store_write_status_of(txn->store, code);
     return txn->store->writer.status;
 }
 

@@ -171,7 +171,7 @@ static void test_every_part_counts(void **state)
     }
 }
 
-/* The federation tier has no salt, whatever the struct holds; tiers do not look at each other. */
+/* The federation tier has no salt, whatever the struct holds; no tier looks at another. */
 static void test_tiers_are_apart(void **state)
 {
     struct change change = first();

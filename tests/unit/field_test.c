@@ -10,7 +10,7 @@
 #include "proto/country.h"
 #include "proto/record.h"
 
-/* --- fields ------------------------------------------------------------------------------------ */
+/* --- fields ------------------------------------------------------------------------------- */
 
 /* Who may see what: written out once more, so that a slip in the table shows. */
 static void test_tiers(void **state)
@@ -171,7 +171,7 @@ static void test_countries(void **state)
     assert_false(country_valid(slice_of_text("LUX")));
 }
 
-/* --- codes, UUIDs, hex ------------------------------------------------------------------------- */
+/* --- codes, UUIDs, hex -------------------------------------------------------------------- */
 
 static void test_codes(void **state)
 {
@@ -250,7 +250,7 @@ static void test_hex(void **state)
     assert_string_equal(text, "");
 }
 
-/* --- dates ------------------------------------------------------------------------------------- */
+/* --- dates -------------------------------------------------------------------------------- */
 
 static void test_dates(void **state)
 {

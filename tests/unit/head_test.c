@@ -159,7 +159,7 @@ static void test_largest(void **state)
     assert_memory_equal(&beat_back, &beat, sizeof beat);
 }
 
-/* --- what is refused --------------------------------------------------------------------------- */
+/* --- what is refused ---------------------------------------------------------------------- */
 
 static bool head_taken(struct slice envelope, const uint8_t key[KEY_SIZE])
 {
@@ -328,7 +328,7 @@ static void test_copies(void **state)
     assert_true(slice_is_text(signed_head_bytes(&copy), "abc"));
 }
 
-/* --- forks ------------------------------------------------------------------------------------- */
+/* --- forks -------------------------------------------------------------------------------- */
 
 /* A head that covers (prev_seq, seq], called by one letter, on one called by another. */
 static struct head link_of(uint64_t prev_seq, uint64_t seq, char name, char prev_name)

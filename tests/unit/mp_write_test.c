@@ -21,7 +21,7 @@ static struct slice reset_and_bytes(struct mp_writer *writer)
     return bytes;
 }
 
-/* --- integers ---------------------------------------------------------------------------------- */
+/* --- integers ----------------------------------------------------------------------------- */
 
 static size_t shortest_uint(uint64_t value)
 {
@@ -97,7 +97,7 @@ static void test_integers(void **state)
     check_int(&writer, INT64_MIN);
 }
 
-/* --- sizes ------------------------------------------------------------------------------------- */
+/* --- sizes -------------------------------------------------------------------------------- */
 
 static const size_t sizes[] = { 0, 1, 15, 16, 31, 32, 255, 256, 65535, 65536 };
 #define SIZES (sizeof sizes / sizeof sizes[0])
@@ -171,7 +171,7 @@ static void test_arrays_and_maps(void **state)
     }
 }
 
-/* --- limits ------------------------------------------------------------------------------------ */
+/* --- limits ------------------------------------------------------------------------------- */
 
 static void write_sample(struct mp_writer *writer)
 {
@@ -192,6 +192,7 @@ static void test_fixed_buffer(void **state)
     for (size_t capacity = 0; capacity <= sizeof sample + 1; capacity++) {
         uint8_t *buffer = malloc(capacity + 1);
         struct mp_writer writer;
+        size_t size;
 
         assert_non_null(buffer);
         buffer[capacity] = 0x5a;
@@ -199,8 +200,10 @@ static void test_fixed_buffer(void **state)
         write_sample(&writer);
         if (capacity < sizeof sample) {
             assert_int_equal(writer.status, TOO_LARGE);
-            mp_write_nil(&writer); /* would fit perhaps; the error stays */
+            size = writer.size;
+            mp_write_nil(&writer); /* may fit; the error stays */
             assert_int_equal(writer.status, TOO_LARGE);
+            assert_int_equal(writer.size, size);
         } else {
             assert_int_equal(writer.status, OK);
             assert_true(slice_equal(mp_writer_bytes(&writer), slice_of(sample, sizeof sample)));
@@ -234,7 +237,7 @@ static void test_heap(void **state)
     mp_writer_done(&writer);
 }
 
-/* --- look-ups and slices ----------------------------------------------------------------------- */
+/* --- look-ups and slices ------------------------------------------------------------------ */
 
 static void test_map_get(void **state)
 {

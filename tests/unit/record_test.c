@@ -48,7 +48,7 @@ static void test_removal(void **state)
     assert_false(value_is_removal(slice_of("\xc0\xc0", 2)));
 }
 
-/* --- changes ----------------------------------------------------------------------------------- */
+/* --- changes ------------------------------------------------------------------------------ */
 
 static struct change sample_change(void)
 {
@@ -208,7 +208,7 @@ static void test_value_limits(void **state)
     assert_int_equal(verdict_on_map(1, 2, RECORD_SIZE_MAX - around + 1), TOO_LARGE);
 }
 
-/* --- what the census reads --------------------------------------------------------------------- */
+/* --- what the census reads ---------------------------------------------------------------- */
 
 static void test_member_facts(void **state)
 {
@@ -305,7 +305,7 @@ static void test_facts_of_nothing(void **state)
     }
 }
 
-/* --- roster entries ---------------------------------------------------------------------------- */
+/* --- roster entries ----------------------------------------------------------------------- */
 
 static struct roster_entry sample_entry(void)
 {

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* import_internal.h - one import: its options, the file, the members, and what came of the rows.
+ * Private to import.c, import_show.c, import_rejects.c and import_apply.c. */
+#ifndef CHAPTERCTL_IMPORT_INTERNAL_H
+#define CHAPTERCTL_IMPORT_INTERNAL_H
+
+#include "client/csv_file.h"
+#include "client/import_match.h"
+#include "client/import_plan.h"
+#include "client/progress.h"
+#include "client/session.h"
+
+struct import_counts {
+    uint64_t rows; /* all of them, rejected ones included */
+    uint64_t added;
+    uint64_t changed;
+    uint64_t same;
+    uint64_t rejected;
+    uint64_t absent; /* active members that no row means */
+    uint64_t lapsed; /* of those, by --absent lapse */
+};
+
+struct import_rejects {
+    struct csv_output output; /* opened by the first reject */
+    char *path;               /* where it is, or will be */
+};
+
+struct import {
+    struct session *session;
+    const struct options *options;
+    const char *path;
+    enum plan_mode mode;
+    bool apply;
+    bool lapse;
+    bool force;
+    bool verbose;
+
+    struct csv_input input;
+    struct csv_reader *reader;
+    struct import_columns columns;
+    struct import_members members;
+    struct file_keys keys;
+    struct slice values[CSV_COLUMNS_MAX]; /* of the member that the row means */
+    struct plan plan;                     /* of the row */
+
+    struct import_counts counts;
+    uint64_t unknown_rejects; /* rejected rows that may have meant any member */
+    uint64_t shown[PLAN_REJECT + 1];
+    struct import_rejects rejects;
+};
+
+/* --- import.c: passes ------------------------------------------------------------------------ */
+typedef enum exit_code import_visit(struct import *import, const struct csv_row *row,
+                                    void *context);
+/* Every row in the order of the file; anything but EXIT_OK ends the walk. */
+enum exit_code import_each_row(struct import *import, import_visit *visit,
+                               void *context) MUST_CHECK;
+/* Fills import->plan; *out_member is NULL for a new one.  Rows must come in order. */
+enum exit_code import_decide(struct import *import, const struct csv_row *row,
+                             struct import_member **out_member) MUST_CHECK;
+enum exit_code import_no_memory(const struct import *import);
+
+/* --- import_show.c: for people and programs --------------------------------------------------- */
+/* The header's columns that are not what they may seem. */
+void import_show_columns(const struct import *import);
+/* The plan of one row, unless enough of its sort have been shown. */
+void import_show_row(struct import *import, const struct csv_row *row,
+                     const struct import_member *member);
+void import_show_result(struct import *import);
+
+/* --- import_rejects.c: the rows for the operator to mend --------------------------------------- */
+enum exit_code import_reject(struct import *import, const struct csv_row *row,
+                             const char *reason) MUST_CHECK;
+/* Puts the file in its place, if there are any rejects. */
+enum exit_code import_rejects_finish(struct import *import) MUST_CHECK;
+void import_rejects_done(struct import_rejects *rejects);
+
+/* --- import_apply.c ----------------------------------------------------------------------------- */
+/* Sends what was planned and counts what was done; what the daemon refuses is rejected. */
+enum exit_code import_apply(struct import *import) MUST_CHECK;
+
+#endif
