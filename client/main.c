@@ -207,7 +207,7 @@ static enum exit_code run(const struct options *options, int argc, char **argv)
 {
     int words = 1;
     const struct command *command = command_find(options, argc, argv, &words);
-    char name[64];
+    static char name[64];
 
     if (command == NULL)
         return EXIT_USAGE;

@@ -26,7 +26,7 @@ enum command_exit { COMMAND_OK = 0, COMMAND_FAILED = 1, COMMAND_USAGE = 2 };
 COMMAND_TABLE(COMMAND_FUNCTION)
 #undef COMMAND_FUNCTION
 
-/* --- command_line.c: options and messages --------------------------------------------------------- */
+/* --- command_line.c: options and messages ------------------------------------------------- */
 struct command_option {
     const char *name;   /* with its dashes */
     const char **value; /* takes a value; or */
@@ -52,7 +52,7 @@ void command_note(const char *format, ...) __attribute__((format(printf, 1, 2)))
 /* Keys are in this memory: no core dumps, no debugger of the same user. */
 void command_harden(bool core_dumps);
 
-/* --- command_directory.c: DIR --------------------------------------------------------------------- */
+/* --- command_directory.c: DIR ------------------------------------------------------------- */
 #define COMMAND_PATH_SIZE 4096
 /* `given`, else the running user's; NULL after a message. */
 const char *command_directory(const char *given, char buffer[COMMAND_PATH_SIZE]);
@@ -89,8 +89,8 @@ enum status pending_load(const char *dir, char out_text[TOKEN_SIZE_MAX]) MUST_CH
 enum status pending_store(const char *dir, const char *text) MUST_CHECK;
 void pending_remove(const char *dir);
 
-/* From --listen and --advertise to what is stored; false after a message.  listen NULL: dial-only.
- * Notes on stderr which host is advertised if it had to be guessed. */
+/* From --listen and --advertise to what is stored; false after a message.  listen NULL:
+ * dial-only. Notes on stderr which host is advertised if it had to be guessed. */
 bool command_addresses(const char *listen, const char *advertise,
                        struct membership *membership);
 /* Is the control socket's path short enough for the system?  False after a message. */
@@ -107,7 +107,7 @@ void explain_open(const char *dir, const char *listen, enum status status,
 /* The same as a message; returns COMMAND_FAILED. */
 int command_fail(const char *dir, enum status status);
 
-/* --- command_enrol.c: the talk with HQ -------------------------------------------------------------- */
+/* --- command_enrol.c: the talk with HQ ---------------------------------------------------- */
 enum enrol_outcome {
     OUTCOME_UNRESOLVED,  /* in order of how far it came */
     OUTCOME_UNREACHABLE, /* nothing answers */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* command_directory.c - DIR as the commands see it: where it is, whose it is, what joining leaves
- * in it, and under which address the others will know it. */
+/* command_directory.c - DIR as the commands see it: where it is, whose it is, what joining
+ * leaves in it, and under which address the others will know it. */
 #include "daemon/command.h"
 #include "daemon/settings.h"
 #include "daemon/words.h"
@@ -54,7 +54,7 @@ bool command_socket_fits(const char *dir)
     return false;
 }
 
-/* --- membership --------------------------------------------------------------------------------- */
+/* --- membership --------------------------------------------------------------------------- */
 
 static enum status get_text(struct store_txn *txn, const char *name, char *out, size_t size)
 {
@@ -188,7 +188,7 @@ void membership_fingerprint(const struct membership *membership,
     }
 }
 
-/* --- a join under way --------------------------------------------------------------------------- */
+/* --- a join under way --------------------------------------------------------------------- */
 
 static enum status pending_path(const char *dir, char out_path[COMMAND_PATH_SIZE])
 {
@@ -238,7 +238,7 @@ void pending_remove(const char *dir)
         (void)unlink(path);
 }
 
-/* --- addresses ---------------------------------------------------------------------------------- */
+/* --- addresses ---------------------------------------------------------------------------- */
 
 static bool is_wildcard(const char *host)
 {

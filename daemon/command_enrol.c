@@ -17,7 +17,7 @@
 #define ASK_AGAIN_MS 3000    /* HQ leaves messages beyond its rate without an answer */
 #define NOT_NOW_PAUSE_MS 700 /* HQ takes in one chapter a turn */
 
-/* --- reachable at all? ---------------------------------------------------------------------------- */
+/* --- reachable at all? -------------------------------------------------------------------- */
 
 static void close_file(const int *fd)
 {
@@ -96,7 +96,7 @@ bool enrol_probe(const struct token *token, struct enrol_report *out_report)
     return false;
 }
 
-/* --- ask ------------------------------------------------------------------------------------------ */
+/* --- ask ---------------------------------------------------------------------------------- */
 
 static bool admit_nobody(void *context, enum transport_port port, const uint8_t key[KEY_SIZE])
 {

@@ -23,7 +23,7 @@ struct join {
     int lock;
 };
 
-/* --- the token ------------------------------------------------------------------------------------ */
+/* --- the token ---------------------------------------------------------------------------- */
 
 static bool is_blank(const char *text)
 {
@@ -97,7 +97,7 @@ static void format_time(uint64_t seconds, char out_text[32])
         memcpy(out_text, "?", 2);
 }
 
-/* --- what can go wrong ------------------------------------------------------------------------------ */
+/* --- what can go wrong -------------------------------------------------------------------- */
 
 static void remedy_repeat(const struct join *join)
 {
@@ -214,7 +214,7 @@ static void explain_outcome(const struct join *join, const struct identity *iden
     }
 }
 
-/* --- the way ---------------------------------------------------------------------------------------- */
+/* --- the way ------------------------------------------------------------------------------ */
 
 static bool same_genesis(const struct join *join, const uint8_t *genesis, size_t size)
 {

@@ -14,7 +14,7 @@
 #define MESSAGE_TEXT_SIZE 8192
 #define OPTIONS_MAX 8
 
-/* --- messages ----------------------------------------------------------------------------------- */
+/* --- messages ----------------------------------------------------------------------------- */
 
 __attribute__((format(printf, 3, 0))) static void print_escaped(FILE *stream,
                                                                 const char *before,
@@ -71,7 +71,7 @@ bool command_flush(void)
     return fflush(stdout) == 0 && ferror(stdout) == 0;
 }
 
-/* --- options ------------------------------------------------------------------------------------ */
+/* --- options ------------------------------------------------------------------------------ */
 
 static const char *usage_of(const char *command)
 {
@@ -174,7 +174,7 @@ bool command_parse(const struct command_line *line, int argc, char **argv, int *
     return true;
 }
 
-/* --- the process -------------------------------------------------------------------------------- */
+/* --- the process -------------------------------------------------------------------------- */
 
 void command_harden(bool core_dumps)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* command_run.c - `chapterd run`: the daemon, in the foreground, until a signal or a failure ends it.
- * stderr is its log; what stops it from starting is logged with its remedy, too. */
+/* command_run.c - `chapterd run`: the daemon, in the foreground, until a signal or a failure
+ * ends it. stderr is its log; what stops it from starting is logged with its remedy, too. */
 #include "chapterd/version.h"
 #include "daemon/command.h"
 #include "daemon/settings.h"
@@ -15,8 +15,9 @@
 static volatile sig_atomic_t stop_signal;
 static volatile sig_atomic_t reload_asked;
 
-/* A signal between looking at the flags and sleeping would be noticed only at the end of the sleep:
- * the alarm wakes the sleeper once more, and each alarm sets the next until all is noticed. */
+/* A signal between looking at the flags and sleeping would be noticed only at the end of the
+ * sleep: the alarm wakes the sleeper once more, and each alarm sets the next until all is
+ * noticed. */
 static void on_signal(int signal)
 {
     if (signal == SIGHUP)
@@ -39,7 +40,7 @@ static bool catch_signals(void)
     return true;
 }
 
-/* --- configuration -------------------------------------------------------------------------------- */
+/* --- configuration ------------------------------------------------------------------------ */
 
 struct run {
     const char *dir;
@@ -96,7 +97,7 @@ static void reload(struct run *run)
               restart ? "yes" : "no");
 }
 
-/* --- the daemon ----------------------------------------------------------------------------------- */
+/* --- the daemon --------------------------------------------------------------------------- */
 
 static int refuse(const struct run *run, const char *listen, enum status status)
 {

@@ -41,12 +41,6 @@ static uint64_t tally_sum(const struct tally *tally)
     return sum;
 }
 
-static void tally_add(struct tally *tally, const struct tally *other)
-{
-    for (int kind = 0; kind < KIND_COUNT; kind++)
-        tally->kind[kind] += other->kind[kind];
-}
-
 /* --- the census ------------------------------------------------------------------------------------------ */
 
 /* A dimension of one number: active members by value, and by status whatever the value. */

@@ -6,14 +6,14 @@
 
 #include "daemon/node_internal.h"
 
-#define CONTROL_PARKED_MAX 256                        /* requests that wait */
-#define CONTROL_PARKED_BYTES_MAX (64u * 1024 * 1024)  /* of theirs, in all */
-#define CONTROL_PAGE_SIZE (1024 * 1024)               /* a page ends here */
-#define CONTROL_VISITS_MAX 20000                      /* rows looked at for one page */
-#define CONTROL_TURN_OPS_MAX DELTA_ONE_TURN_MAX       /* changes taken into one turn */
-#define CONTROL_TIME_MAX_MS 86400000                  /* that a request may ask to wait */
-#define CONTROL_TEXT_SIZE 256                         /* error and remedy */
-#define CONTROL_QUOTE_SIZE 72                         /* of a client's word in them */
+#define CONTROL_PARKED_MAX 256                       /* requests that wait */
+#define CONTROL_PARKED_BYTES_MAX (64u * 1024 * 1024) /* of theirs, in all */
+#define CONTROL_PAGE_SIZE (1024 * 1024)              /* a page ends here */
+#define CONTROL_VISITS_MAX 20000                     /* rows looked at for one page */
+#define CONTROL_TURN_OPS_MAX DELTA_ONE_TURN_MAX      /* changes taken into one turn */
+#define CONTROL_TIME_MAX_MS 86400000                 /* that a request may ask to wait */
+#define CONTROL_TEXT_SIZE 256                        /* error and remedy */
+#define CONTROL_QUOTE_SIZE 72                        /* of a client's word in them */
 
 enum argument_form {
     FORM_TEXT,
@@ -27,29 +27,29 @@ enum argument_form {
 };
 
 /* X(name, form): a name means the same in every command. */
-#define ARGUMENT_TABLE(X)                                                                       \
-    X(after, FORM_MAP)                                                                          \
-    X(against, FORM_CODE)                                                                       \
-    X(by, FORM_TEXT)                                                                            \
-    X(chapter, FORM_CODE)                                                                       \
-    X(confirm, FORM_BOOL)                                                                       \
-    X(country, FORM_TEXT)                                                                       \
-    X(cursor, FORM_TEXT)                                                                        \
-    X(deep, FORM_BOOL)                                                                          \
-    X(id, FORM_ID)                                                                              \
-    X(kind, FORM_TEXT)                                                                          \
-    X(lag, FORM_UINT)                                                                           \
-    X(limit, FORM_UINT)                                                                         \
-    X(member, FORM_ID)                                                                          \
-    X(name, FORM_TEXT)                                                                          \
-    X(newest, FORM_BOOL)                                                                        \
-    X(ops, FORM_LIST)                                                                           \
-    X(private, FORM_BOOL)                                                                       \
-    X(search, FORM_TEXT)                                                                        \
-    X(since, FORM_TIME)                                                                         \
-    X(status, FORM_TEXT)                                                                        \
-    X(timeout_ms, FORM_UINT)                                                                    \
-    X(ttl_s, FORM_UINT)                                                                         \
+#define ARGUMENT_TABLE(X)                                                                      \
+    X(after, FORM_MAP)                                                                         \
+    X(against, FORM_CODE)                                                                      \
+    X(by, FORM_TEXT)                                                                           \
+    X(chapter, FORM_CODE)                                                                      \
+    X(confirm, FORM_BOOL)                                                                      \
+    X(country, FORM_TEXT)                                                                      \
+    X(cursor, FORM_TEXT)                                                                       \
+    X(deep, FORM_BOOL)                                                                         \
+    X(id, FORM_ID)                                                                             \
+    X(kind, FORM_TEXT)                                                                         \
+    X(lag, FORM_UINT)                                                                          \
+    X(limit, FORM_UINT)                                                                        \
+    X(member, FORM_ID)                                                                         \
+    X(name, FORM_TEXT)                                                                         \
+    X(newest, FORM_BOOL)                                                                       \
+    X(ops, FORM_LIST)                                                                          \
+    X(private, FORM_BOOL)                                                                      \
+    X(search, FORM_TEXT)                                                                       \
+    X(since, FORM_TIME)                                                                        \
+    X(status, FORM_TEXT)                                                                       \
+    X(timeout_ms, FORM_UINT)                                                                   \
+    X(ttl_s, FORM_UINT)                                                                        \
     X(wait_ms, FORM_UINT)
 
 #define ARGUMENT_ENUM(name, form) ARGUMENT_##name,
@@ -59,9 +59,9 @@ enum argument_index { ARGUMENT_TABLE(ARGUMENT_ENUM) ARGUMENT_COUNT };
 
 struct argument {
     bool given;
-    bool flag;           /* FORM_BOOL */
-    uint64_t number;     /* FORM_UINT, FORM_TIME */
-    struct slice text;   /* FORM_TEXT; the raw value of FORM_MAP and FORM_LIST */
+    bool flag;         /* FORM_BOOL */
+    uint64_t number;   /* FORM_UINT, FORM_TIME */
+    struct slice text; /* FORM_TEXT; the raw value of FORM_MAP and FORM_LIST */
     char code[CODE_SIZE];
     uint8_t id[ID_SIZE];
 };
@@ -142,11 +142,14 @@ void control_write_uuid(struct mp_writer *writer, const uint8_t id[ID_SIZE]);
 /* A stored value in the form that control messages allow: binary as hex, not too deep. */
 void control_write_value(struct mp_writer *writer, struct slice raw);
 /* The turn's transaction for reading; on failure the turn has failed and an error is returned. */
-enum status control_reading(struct control_wait *request, struct store_txn **out_txn) MUST_CHECK;
+enum status control_reading(struct control_wait *request,
+                            struct store_txn **out_txn) MUST_CHECK;
 /* A failure of the store while reading, told to the client. */
 enum status control_store_error(struct control_wait *request, enum status status);
 /* May this request write now?  AGAIN: park it. */
 enum status control_may_write(struct control_wait *request) MUST_CHECK;
+/* A job keeps the request: it must be parked before, which this sees to (then: AGAIN). */
+bool control_is_parked(struct control_wait *request);
 /* Head of the federation tier; false if the feed has none. */
 bool control_head_of(const struct node_feed *feed, struct head *out_head);
 /* A hello came since the start: somebody said what he knows. */

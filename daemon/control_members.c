@@ -8,9 +8,9 @@
 #include <unicase.h>
 #include <uninorm.h>
 
-#define NEEDLE_SIZE 1024   /* a search text, folded */
-#define CLOCK_EVERY 512    /* rows between looks at the clock */
-#define PAGE_MS_MAX 50     /* a page ends then, whatever was found */
+#define NEEDLE_SIZE 1024 /* a search text, folded */
+#define CLOCK_EVERY 512  /* rows between looks at the clock */
+#define PAGE_MS_MAX 50   /* a page ends then, whatever was found */
 #define CURSOR_SIZE (CODE_SIZE + 24)
 
 /* What is asked for; an empty slice or NONE: anything. */
@@ -43,9 +43,8 @@ static bool fold(struct slice text, uint8_t *out, size_t capacity, size_t *out_s
         return false;
     if (is_ascii(text)) {
         for (size_t i = 0; i < text.size; i++)
-            out[i] = text.data[i] >= 'A' && text.data[i] <= 'Z'
-                         ? (uint8_t)(text.data[i] | 0x20)
-                         : text.data[i];
+            out[i] = text.data[i] >= 'A' && text.data[i] <= 'Z' ? (uint8_t)(text.data[i] | 0x20)
+                                                                : text.data[i];
         *out_size = text.size;
         return true;
     }
@@ -116,12 +115,12 @@ static enum status read_filter(struct control_wait *request, struct filter *filt
                                  control_quote(country->text, quote));
         filter->by_country = true;
         for (size_t i = 0; i < country->text.size; i++)
-            filter->country[i] = (char)(country->text.data[i] >= 'a'
-                                            ? country->text.data[i] & ~0x20
-                                            : country->text.data[i]);
+            filter->country[i] =
+                (char)(country->text.data[i] >= 'a' ? country->text.data[i] & ~0x20
+                                                    : country->text.data[i]);
     }
-    if (search->given && !fold(search->text, filter->needle, sizeof filter->needle,
-                               &filter->needle_size))
+    if (search->given &&
+        !fold(search->text, filter->needle, sizeof filter->needle, &filter->needle_size))
         return control_error(request, USAGE, "search for less",
                              "the text to search for is too long");
     return OK;
@@ -223,9 +222,8 @@ static bool read_cursor(struct slice text, char out_code[CODE_SIZE], uint64_t *o
     if (colon == NULL ||
         !slice_copy_text(slice_of(text.data, (size_t)(colon - text.data)), out_code,
                          CODE_SIZE) ||
-        !slice_copy_text(
-            slice_of(colon + 1, text.size - (size_t)(colon - text.data) - 1), number,
-            sizeof number) ||
+        !slice_copy_text(slice_of(colon + 1, text.size - (size_t)(colon - text.data) - 1),
+                         number, sizeof number) ||
         number[0] < '0' || number[0] > '9')
         return false;
     *out_seq = strtoull(number, &end, 10);
@@ -287,7 +285,8 @@ enum status control_members_list(struct control_wait *request, struct mp_writer 
         (status = control_feed_of(request, ARGUMENT(request, chapter), &only)) != OK)
         return status;
     if (limit->given && limit->number == 0)
-        return control_error(request, USAGE, "leave it out for all", "\"limit\" must be at least 1");
+        return control_error(request, USAGE, "leave it out for all",
+                             "\"limit\" must be at least 1");
     if (limit->given && limit->number < page.limit)
         page.limit = limit->number;
     if (cursor->given && !read_cursor(cursor->text, from, &page.reached))

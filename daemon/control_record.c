@@ -142,8 +142,7 @@ static int compare_fields(const void *a, const void *b)
 {
     const struct field_view *left = a;
     const struct field_view *right = b;
-    const size_t size =
-        left->name.size < right->name.size ? left->name.size : right->name.size;
+    const size_t size = left->name.size < right->name.size ? left->name.size : right->name.size;
     const int order = memcmp(left->name.data, right->name.data, size);
 
     if (order != 0)

@@ -9,7 +9,7 @@
 #include <time.h>
 
 #define SECONDS_MAX 253402300799ull /* the end of year 9999 */
-#define VALUE_DEPTH_MAX 2           /* containers in a field; the reply around it takes the rest */
+#define VALUE_DEPTH_MAX 2 /* containers in a field; the reply around it takes the rest */
 
 /* --- errors --------------------------------------------------------------------------------------- */
 
@@ -274,6 +274,14 @@ enum status control_may_write(struct control_wait *request)
     else if (status != OK)
         return control_error(request, status, remedy, "%s", error);
     return status;
+}
+
+bool control_is_parked(struct control_wait *request)
+{
+    if (request->stage == REQUEST_PARKED)
+        return true;
+    request->due_ms = node_now(request->node);
+    return false;
 }
 
 /* --- in step? ---------------------------------------------------------------------------------------- */

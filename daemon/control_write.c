@@ -175,6 +175,8 @@ enum status control_members_lapse(struct control_wait *request, struct mp_writer
 
     if (!request->job_done && request->job_asked)
         return AGAIN;
+    if (!control_is_parked(request))
+        return AGAIN;
     if (!request->job_asked) {
         if ((status = control_may_write(request)) != OK)
             return status;
@@ -234,9 +236,9 @@ enum status control_invite(struct control_wait *request, struct mp_writer *write
     if (ttl->given && (ttl->number == 0 || ttl->number > TTL_S_MAX))
         return control_error(request, USAGE, "leave --ttl out for 72 hours",
                              "an invitation is open for at least a second and at most a year");
-    status = enrol_invite(node, code, name, country,
-                          ttl->given ? ttl->number : INVITE_TTL_S_DEFAULT, token, &expires,
-                          &error);
+    status =
+        enrol_invite(node, code, name, country, ttl->given ? ttl->number : INVITE_TTL_S_DEFAULT,
+                     token, &expires, &error);
     if (status != OK)
         return control_error(request, status, "chapterctl chapters list", "%s",
                              error != NULL ? error : status_text(status));

@@ -5,7 +5,6 @@
 #include "daemon/words.h"
 #include "proto/country.h"
 
-#include <ctype.h>
 #include <sodium.h>
 #include <string.h>
 
@@ -19,7 +18,7 @@ static uint64_t wall_s(void)
     return (uint64_t)(clock_wall_ms() / 1000);
 }
 
-/* --- invitations in the store ----------------------------------------------------------------- */
+/* --- invitations in the store ------------------------------------------------------------- */
 
 /* [1, code, name, country, expires, used, sign key, curve key] */
 static enum status put_invitation(struct store_txn *txn, const uint8_t hash[HASH_SIZE],
@@ -110,22 +109,12 @@ bool enrol_open(const struct node *node)
     return node->invites_open_until > wall_s();
 }
 
-/* --- inviting ----------------------------------------------------------------------------------- */
+/* --- inviting ----------------------------------------------------------------------------- */
 
 static enum status objection(enum status status, const char *error, const char **out_error)
 {
     *out_error = error;
     return status;
-}
-
-/* A code that is a country's is that country's chapter as a rule; else the code is the name. */
-static const char *default_name(const char *code)
-{
-    const char upper[2] = { (char)toupper((unsigned char)code[0]),
-                            (char)toupper((unsigned char)code[1]) };
-    const char *name = strlen(code) == sizeof upper ? country_name(upper) : NULL;
-
-    return name != NULL ? name : code;
 }
 
 static enum status check_invitation(const struct node *node, const char *code, const char *name,
@@ -229,7 +218,7 @@ enum status enrol_invite(struct node *node, const char *code, const char *name,
     enum status status;
 
     if (name == NULL || name[0] == '\0')
-        name = default_name(code);
+        name = code;
     if (country == NULL)
         country = "";
     if (ttl_s == 0)
@@ -244,12 +233,10 @@ enum status enrol_invite(struct node *node, const char *code, const char *name,
     if ((status = store_invitation(node, &invitation, out_token, out_error)) != OK)
         return status;
     *out_expires = invitation.expires;
-    log_event(LOG_NOTICE, "event=invited chapter=%s ttl_s=%llu", invitation.code,
-              (unsigned long long)ttl_s);
     return OK;
 }
 
-/* --- enrolling ---------------------------------------------------------------------------------- */
+/* --- enrolling ---------------------------------------------------------------------------- */
 
 static bool same_key(const uint8_t a[KEY_SIZE], const uint8_t b[KEY_SIZE])
 {

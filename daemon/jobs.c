@@ -127,9 +127,9 @@ static bool sweep_slice(struct node *node, struct job *job)
     if (node_writing(node) == NULL)
         return false;
     node->sweep_more = false;
-    (void)node_turn_fails(node, store_sweep(&node->txn, ROWS_PER_SLICE,
-                                            node->is_hq ? swept : NULL, &context,
-                                            &node->sweep_more));
+    (void)node_turn_fails(node,
+                          store_sweep(&node->txn, ROWS_PER_SLICE, node->is_hq ? swept : NULL,
+                                      &context, &node->sweep_more));
     return !node->sweep_more;
 }
 
@@ -162,8 +162,8 @@ static bool prune_slice(struct node *node, struct job *job)
 
     if (before_s <= 0 || node_writing(node) == NULL)
         return true;
-    (void)node_turn_fails(
-        node, store_prune_history(&node->txn, (uint64_t)before_s, ROWS_PER_SLICE));
+    (void)node_turn_fails(node,
+                          store_prune_history(&node->txn, (uint64_t)before_s, ROWS_PER_SLICE));
     return ++prune->slices == PRUNE_SLICES;
 }
 
@@ -200,7 +200,8 @@ static bool done_today(struct node *node, int32_t today)
     struct store_txn *txn = node_reading(node);
     uint64_t day = 0;
 
-    if (txn == NULL || node_turn_fails(node, store_get_meta_uint(txn, META_LAPSE_DAY, &day)) != OK)
+    if (txn == NULL ||
+        node_turn_fails(node, store_get_meta_uint(txn, META_LAPSE_DAY, &day)) != OK)
         return true;
     return day == (uint64_t)today;
 }

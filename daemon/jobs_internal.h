@@ -11,10 +11,11 @@
 
 /* What a job does; it is over when a slice said so and that turn is known to be durable. */
 struct job_kind {
-    bool (*slice)(struct node *node, struct job *job);     /* true: it was the last one */
-    void (*undo)(struct node *node, struct job *job);      /* its last slice was dropped; may be NULL */
-    void (*end)(struct node *node, struct job *job);       /* may be NULL */
-    void (*release)(struct job *job);                      /* frees it */
+    bool (*slice)(struct node *node, struct job *job); /* true: it was the last one */
+    void (*undo)(struct node *node,
+                 struct job *job); /* its last slice was dropped; may be NULL */
+    void (*end)(struct node *node, struct job *job); /* may be NULL */
+    void (*release)(struct job *job);                /* frees it */
 };
 
 /* The first member of every job. */

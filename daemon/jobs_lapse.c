@@ -172,8 +172,8 @@ static bool write_slice(struct node *node, struct lapse_job *job)
     if (more)
         return false;
     if (node_writing(node) != NULL)
-        (void)node_turn_fails(node, store_put_meta_uint(&node->txn, META_LAPSE_DAY,
-                                                        (uint64_t)job->today));
+        (void)node_turn_fails(
+            node, store_put_meta_uint(&node->txn, META_LAPSE_DAY, (uint64_t)job->today));
     return true;
 }
 
@@ -221,10 +221,9 @@ static void lapse_release(struct job *base)
     free(base);
 }
 
-const struct job_kind job_lapse = { .slice = lapse_slice,
-                                    .undo = lapse_undo,
-                                    .end = lapse_end,
-                                    .release = lapse_release };
+const struct job_kind job_lapse = {
+    .slice = lapse_slice, .undo = lapse_undo, .end = lapse_end, .release = lapse_release
+};
 
 enum status jobs_lapse(struct node *node, bool confirmed, lapse_done *done, void *context)
 {

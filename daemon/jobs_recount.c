@@ -106,8 +106,7 @@ static enum status census_differs(struct recount *recount, uint32_t number, bool
 {
     static const uint8_t any[CENSUS_KEY_SIZE] = { 0 };
     struct census_check check = { recount, 0, false };
-    enum status status =
-        store_census_scan(&recount->txn, number, any, 0, check_group, &check);
+    enum status status = store_census_scan(&recount->txn, number, any, 0, check_group, &check);
 
     *out_differs = check.wrong || check.groups != recount->group_count;
     return status;
@@ -283,8 +282,9 @@ static enum status judge_tier(struct recount *recount, int tier,
     if (counted->count != head.count[tier] ||
         memcmp(verdict->actual[tier], head.digest[tier], HASH_SIZE) != 0)
         is_wrong(verdict, tier,
-                 recount->depth == RECOUNT_STORED ? "the stored sums are not the signed head's"
-                                                  : "the rows are not those of the signed head");
+                 recount->depth == RECOUNT_STORED
+                     ? "the stored sums are not the signed head's"
+                     : "the rows are not those of the signed head");
     else if (!sums_equal(counted, &stored))
         is_wrong(verdict, tier, "the stored sums are not those of the rows");
     return OK;

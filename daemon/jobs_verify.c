@@ -39,10 +39,9 @@ static void tell_replica(struct node *node, const struct recount_job *job, unsig
                   "event=copy_damaged feed=%s remedy=\"it is fetched again; check the disk of"
                   " %s\"",
                   origin, node->dir);
-    node_step(node, &(struct replica_input){ .kind = INPUT_RECOUNTED,
-                                             .feed = job->feed,
-                                             .tiers = tiers,
-                                             .clean = clean });
+    node_step(node,
+              &(struct replica_input){
+                  .kind = INPUT_RECOUNTED, .feed = job->feed, .tiers = tiers, .clean = clean });
 }
 
 static void tell_result(struct node *node, struct recount_job *job)
@@ -182,8 +181,8 @@ static bool verify_step(struct node *node, struct verify_job *job)
     enum status status = OK;
 
     if (job->recount == NULL) {
-        status = recount_open(node->store, job->origin, true, TIERS_BOTH, job->depth,
-                              &job->recount);
+        status =
+            recount_open(node->store, job->origin, true, TIERS_BOTH, job->depth, &job->recount);
         if (status != OK) {
             if (status != NOT_FOUND)
                 feed_unreadable(job, status);

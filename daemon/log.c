@@ -59,8 +59,8 @@ struct pair {
     bool quoted;
 };
 
-/* key=word or key="words"; anything else is taken whole, under the key "text".  The end of a quoted
- * value is a quote before a space or the end, so that a quote within it does no harm. */
+/* key=word or key="words"; anything else is taken whole, under the key "text".  The end of a
+ * quoted value is a quote before a space or the end, so that a quote within it does no harm. */
 static bool next_pair(const char **at, struct pair *out_pair)
 {
     const char *key = *at + strspn(*at, " ");

@@ -18,7 +18,7 @@ static const char *const setting_names[] = { SETTING_TABLE(SETTING_NAME) };
 #undef SETTING_NAME
 #define SETTING_COUNT (sizeof setting_names / sizeof setting_names[0])
 
-/* --- forms -------------------------------------------------------------------------------------- */
+/* --- forms -------------------------------------------------------------------------------- */
 
 bool host_valid(const char *host)
 {
@@ -107,7 +107,7 @@ static const char *parse_flag(struct settings *settings, const char *value)
     return NULL;
 }
 
-/* --- settings ----------------------------------------------------------------------------------- */
+/* --- settings ----------------------------------------------------------------------------- */
 
 static enum status wrong(struct settings_error *out_error, size_t line, const char *text,
                          const char *remedy)
@@ -193,7 +193,7 @@ enum status settings_set(struct settings *settings, const char *name, const char
         out_error->line = 0;
         (void)snprintf(out_error->text, sizeof out_error->text, "%s cannot be \"%.64s\"", name,
                        value);
-        (void)snprintf(out_error->remedy, sizeof out_error->remedy, "write %s = %s", name,
+        (void)snprintf(out_error->remedy, sizeof out_error->remedy, "%s takes %s", name,
                        expected);
         return INVALID;
     }
@@ -208,7 +208,7 @@ void settings_print(FILE *stream, const struct settings *settings)
 #undef SETTING_PRINT
 }
 
-/* --- form of the file ---------------------------------------------------------------------------- */
+/* --- form of the file --------------------------------------------------------------------- */
 
 static enum status check_bytes(struct slice file, struct settings_error *out_error)
 {

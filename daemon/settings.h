@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* settings.h - the configuration file: which settings there are, what they take, what is wrong.
+/* settings.h - the configuration file: which settings there are, what they take, what is
+ * wrong.
  *
- * One row of SETTING_TABLE adds a setting: parsing, defaults, `chapterd check-config` and the test
- * of the manual page follow from it. */
+ * One row of SETTING_TABLE adds a setting: parsing, defaults, `chapterd check-config` and
+ * the test of the manual page follow from it. */
 #ifndef CHAPTERD_SETTINGS_H
 #define CHAPTERD_SETTINGS_H
 
@@ -50,8 +51,8 @@ enum status settings_set(struct settings *settings, const char *name, const char
                          struct settings_error *out_error) MUST_CHECK;
 /* As lines of such a file. */
 void settings_print(FILE *stream, const struct settings *settings);
-/* The file's settings over the defaults.  NOT_FOUND or another status of reading it; INVALID with
- * the reason. */
+/* The file's settings over the defaults.  NOT_FOUND or another status of reading it; INVALID
+ * with the reason. */
 enum status settings_load(const char *path, struct settings *out_settings,
                           struct settings_error *out_error) MUST_CHECK;
 

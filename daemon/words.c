@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* words.c - escaping, names, "did you mean": names come from strangers, and a character that moves
- * the cursor or turns text around must not reach a terminal or a log. */
+/* words.c - escaping, names, "did you mean": names come from strangers, and a character that
+ * moves the cursor or turns text around must not reach a terminal or a log. */
 #include "daemon/words.h"
 
 #include <stdio.h>

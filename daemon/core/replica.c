@@ -129,9 +129,11 @@ static bool choose_peer(const struct replica *replica, uint32_t index, int tier,
         const bool origin = strcmp(peer->code, feed->feed.origin) == 0;
         int rank = 0;
 
-        if (!peer->up || !is_wanted(&peer->claim[index][tier], feed, tier))
+        if (!peer->up)
             continue;
-        if (tier == TIER_HQ && !origin)
+        /* Who signed a head that I know of has both its tiers, whatever it said last. */
+        if (tier == TIER_HQ ? !origin
+                            : !is_wanted(&peer->claim[index][tier], feed, tier))
             continue;
         if (!has_mismatched(&feed->tier[tier], i))
             rank += 8;
@@ -166,8 +168,7 @@ static void start_pull(struct replica *replica, uint32_t index, int tier, uint32
     /* Both at once where both stand at the same head and come from the origin. */
     if (tier == TIER_FEDERATION && feed->followed[TIER_HQ] && origin &&
         !feed->pull[TIER_HQ].active && marks_equal(&mine[TIER_FEDERATION], &mine[TIER_HQ]) &&
-        feed->tier[TIER_FEDERATION].snapshot == feed->tier[TIER_HQ].snapshot &&
-        is_newer(&replica->peers[peer]->claim[index][TIER_HQ], &mine[TIER_HQ]))
+        feed->tier[TIER_FEDERATION].snapshot == feed->tier[TIER_HQ].snapshot)
         pull->tiers = TIERS_BOTH;
     pull->active = true;
     pull->peer = peer;
@@ -287,6 +288,10 @@ static void on_advanced(struct replica *replica, const struct replica_input *inp
         else
             state->target = (struct replica_claim){ mark->epoch, mark->seq };
     }
+    /* Where the federation tier came by a relay, tier hq has something to fetch. */
+    if (input->tiers & TIERS_FEDERATION)
+        raise_target(feed, TIER_HQ, feed->feed.tier[TIER_FEDERATION].epoch,
+                     feed->feed.tier[TIER_FEDERATION].seq, now_ms);
 }
 
 static void on_mismatch(struct replica *replica, const struct replica_input *input,

@@ -13,7 +13,7 @@
  *
  *   key     00000005 0000000000000009
  *   value   03 01 0190a1b2c3d47e5f8a6b7c8d9eafb0c1 000102030405060708090a0b0c0d0e0f
- *           00000004 81a161a178 80
+ *           00000005 81a161a178 80
  *
  * removals has the key of each row with a tier that is nil: those tiers 1, id 16.  The same record
  * removed at seq 10:

@@ -14,8 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A restarted peer is back within a tenth of a second; one that is away costs an attempt at a
- * TCP connection every 2 s, which on the same machine is nothing and elsewhere a packet. */
+/* Of libzmq, while nobody listens: a peer that restarts at once is found within a tenth of a
+ * second; one that is away costs an attempt at a TCP connection, a packet, every 2 s. */
 #define RECONNECT_IVL_MS 50
 #define RECONNECT_IVL_MAX_MS 2000
 #define CONNECT_TIMEOUT_MS 5000
@@ -24,8 +24,8 @@
 #define FAILED_PAUSE_MS_MAX 5000
 #define REFUSED_PAUSE_MS 1000
 #define REFUSED_PAUSE_MS_MAX 30000
-#define SUB_GRACE_MS                                                                           \
-    500 /* what a link waits for its SUB, so that a hello misses no event after it */
+/* What a link waits for its SUB, so that little is published between its hello and that. */
+#define SUB_GRACE_MS 1000
 
 #define DEALER_HWM 256
 #define SUB_HWM 512
@@ -33,6 +33,7 @@
 #define TROUBLE                                                                                \
     (ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |              \
      ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_DISCONNECTED)
+#define PROGRESS (ZMQ_EVENT_CONNECTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED)
 
 /* --- one socket ----------------------------------------------------------------------- */
 
@@ -67,7 +68,7 @@ static void *dial_monitor(struct transport *transport, void *socket)
 
     (void)snprintf(endpoint, sizeof endpoint, "inproc://monitor-%llu",
                    (unsigned long long)++transport->serial);
-    if (zmq_socket_monitor(socket, endpoint, TROUBLE | ZMQ_EVENT_HANDSHAKE_SUCCEEDED) != 0)
+    if (zmq_socket_monitor(socket, endpoint, TROUBLE | PROGRESS) != 0)
         return NULL;
     monitor = socket_open(transport, ZMQ_PAIR, options, sizeof options / sizeof options[0]);
     if (monitor != NULL && zmq_connect(monitor, endpoint) != 0)
@@ -79,6 +80,7 @@ static void dial_close(struct transport *transport, struct dial *dial, int linge
 {
     socket_close(&dial->socket, linger_ms);
     socket_close(&dial->monitor, 0);
+    dial->connected = false;
     dial->up = false;
     transport->sources_old = true;
 }
@@ -117,7 +119,7 @@ static void dial_trouble(struct transport *transport, struct dialled *dialled,
 {
     const bool refused = event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
 
-    dial->failed = !dial->up;
+    dial->refused = refused;
     if (refused && dial->type == ZMQ_DEALER)
         dialled->denied = true;
     dial_close(transport, dial, 0);
@@ -132,7 +134,7 @@ static void dial_trouble(struct transport *transport, struct dialled *dialled,
 static void judge(struct dialled *dialled, int64_t now_ms)
 {
     const bool sub_settled =
-        dialled->sub.up || dialled->sub.failed || now_ms >= dialled->grace_at_ms;
+        dialled->sub.up || dialled->sub.refused || now_ms >= dialled->grace_at_ms;
 
     if (!dialled->dealer.up) {
         dialled->bounced |= dialled->up;
@@ -162,21 +164,37 @@ static bool next_event(void *monitor, unsigned *out_event)
     return true;
 }
 
+static void dial_succeeded(struct transport *transport, struct dialled *dialled,
+                           struct dial *dial, int64_t now_ms)
+{
+    struct dial *sub = &dialled->sub;
+
+    dial->up = true;
+    dial->refused = false;
+    dial->pause_ms = 0;
+    if (dial != &dialled->dealer)
+        return;
+    dialled->grace_at_ms = now_ms + SUB_GRACE_MS;
+    /* The peer is there: no pause from when it was not. */
+    if (!sub->connected && !sub->refused) {
+        dial_close(transport, sub, 0);
+        sub->redial_at_ms = now_ms;
+        sub->pause_ms = 0;
+    }
+}
+
 void dialled_watch(struct transport *transport, struct dialled *dialled, struct dial *dial)
 {
     const int64_t now_ms = zclock_mono();
     unsigned event;
 
     while (dial->monitor != NULL && next_event(dial->monitor, &event)) {
-        if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
-            dial->up = true;
-            dial->failed = false;
-            dial->pause_ms = 0;
-            if (dial->type == ZMQ_DEALER)
-                dialled->grace_at_ms = now_ms + SUB_GRACE_MS;
-        } else if ((event & TROUBLE) != 0) {
+        if (event == ZMQ_EVENT_CONNECTED)
+            dial->connected = true;
+        else if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED)
+            dial_succeeded(transport, dialled, dial, now_ms);
+        else if ((event & TROUBLE) != 0)
             dial_trouble(transport, dialled, dial, event);
-        }
         judge(dialled, now_ms);
     }
 }

@@ -52,10 +52,11 @@ enum link_kind link_kind_of(transport_link link);
 struct dial {
     int type; /* ZMQ_DEALER or ZMQ_SUB */
     uint16_t port;
-    void *socket;  /* NULL while pausing */
-    void *monitor; /* PAIR */
-    bool up;       /* the handshake succeeded */
-    bool failed;   /* the last attempt did not get so far */
+    void *socket;   /* NULL while pausing */
+    void *monitor;  /* PAIR */
+    bool connected; /* there is a TCP connection */
+    bool up;        /* the handshake succeeded */
+    bool refused;   /* the last attempt was */
     int64_t pause_ms;
     int64_t redial_at_ms;
 };

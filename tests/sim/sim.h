@@ -108,6 +108,7 @@ struct world {
     struct sim_request {
         bool open;
         bool answered;
+        bool write; /* of the load: op and value tell which */
         transport_link link;
         int node;
         size_t op;

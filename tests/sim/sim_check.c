@@ -242,6 +242,7 @@ static void check_persons(void)
             struct member_facts facts;
             struct store_row row;
             struct slice email;
+            char text[64];
             unsigned number;
 
             if (change.type != RECORD_MEMBER || value_is_removal(change.value[0]))
@@ -252,7 +253,8 @@ static void check_persons(void)
             if (store_get_row(&txn, hq->feeds[i]->record.tier[1].number, change.id, &row) !=
                     OK ||
                 !mp_map_get_text(row.value[1], "email", &email) ||
-                sscanf((const char *)email.data, "P%u@", &number) != 1 || number >= 37) {
+                !slice_copy_text(email, text, sizeof text) ||
+                sscanf(text, "P%u@", &number) != 1 || number >= 37) {
                 sim_fail("a member at HQ without its tier hq");
                 continue;
             }

@@ -3,7 +3,6 @@
  * those of the rows.  The child opens the store after the fork, as LMDB demands. */
 #include "store_fixture.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -46,46 +45,46 @@ static void group_of(uint32_t id, uint8_t key[CENSUS_KEY_SIZE])
 
 /* --- the child: one change after the other, with sums and census, a few a turn --------------- */
 
-static bool count_member(struct store_txn *txn, const struct change *change, int by)
+static bool counts(const struct change *change)
 {
-    uint8_t key[CENSUS_KEY_SIZE];
-
-    if (value_is_removal(change->value[TIER_FEDERATION]))
-        return true;
-    group_of(change->id[ID_SIZE - 1], key);
-    return store_census_add(txn, NUMBER, key, by) == OK;
+    return (change->tiers & TIERS_FEDERATION) && !value_is_removal(change->value[TIER_FEDERATION]);
 }
 
 static bool apply(struct store_txn *txn, const struct change *change)
 {
+    struct digest_sum sums[TIERS_PUBLISHED];
     struct store_row row = { .tiers = 0 };
+    uint8_t key[CENSUS_KEY_SIZE];
+    int delta = counts(change);
     const enum status got = store_get_row(txn, NUMBER, change->id, &row);
 
     if (got != OK && got != NOT_FOUND)
         return false;
     for (int tier = 0; tier < TIERS_PUBLISHED; tier++) {
-        struct digest_sum sum;
-        struct change old = { .seq = row.seq[tier], .type = row.type, .tiers = 1u << tier };
+        struct change old = { .seq = row.seq[tier], .type = row.type };
 
         if (!(change->tiers & (1u << tier)))
             continue;
-        if (store_get_sum(txn, NUMBER, (enum tier)tier, &sum) != OK)
+        if (store_get_sum(txn, NUMBER, (enum tier)tier, &sums[tier]) != OK)
             return false;
+        digest_add(&sums[tier], "fr", (enum tier)tier, change);
+        if (!(row.tiers & (1u << tier)))
+            continue;
+        old.tiers = 1u << tier;
         memcpy(old.id, change->id, ID_SIZE);
         if (tier == TIER_HQ)
             memcpy(old.salt, row.salt, SALT_SIZE);
         old.value[tier] = row.value[tier];
-        if (row.tiers & (1u << tier)) {
-            digest_subtract(&sum, "fr", (enum tier)tier, &old);
-            if (tier == TIER_FEDERATION && !count_member(txn, &old, -1))
-                return false;
-        }
-        digest_add(&sum, "fr", (enum tier)tier, change);
-        if (tier == TIER_FEDERATION && !count_member(txn, change, 1))
-            return false;
-        if (store_put_sum(txn, NUMBER, (enum tier)tier, &sum) != OK)
-            return false;
+        digest_subtract(&sums[tier], "fr", (enum tier)tier, &old);
+        delta -= counts(&old);
     }
+    for (int tier = 0; tier < TIERS_PUBLISHED; tier++)
+        if ((change->tiers & (1u << tier)) &&
+            store_put_sum(txn, NUMBER, (enum tier)tier, &sums[tier]) != OK)
+            return false;
+    group_of(change->id[ID_SIZE - 1], key);
+    if (delta != 0 && store_census_add(txn, NUMBER, key, delta) != OK)
+        return false;
     return store_put_row(txn, NUMBER, change) == OK;
 }
 

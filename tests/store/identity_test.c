@@ -334,12 +334,22 @@ static void test_lock_excludes_and_names_its_holder(void **state)
     int first = -1;
     int second = -1;
     long pid = 0;
+    char text[32];
+    char found[32];
+    FILE *file;
 
     assert_int_equal(directory_lock(place->dir, &first, &pid), NOT_FOUND);
     assert_int_equal(identity_create(place->dir, &identity), OK);
     put_file(path_in(place, "lock"), "99999999999\nlonger than a pid\n", 0600);
     assert_int_equal(directory_lock(place->dir, &first, &pid), OK);
     assert_int_equal(pid, getpid());
+    (void)snprintf(text, sizeof text, "%ld\n", (long)getpid());
+    file = fopen(path_in(place, "lock"), "r");
+    assert_non_null(file);
+    assert_non_null(fgets(found, sizeof found, file));
+    assert_string_equal(found, text);
+    assert_null(fgets(found, sizeof found, file));
+    fclose(file);
     pid = 0;
     assert_int_equal(directory_lock(place->dir, &second, &pid), LOCKED);
     assert_int_equal(pid, getpid());

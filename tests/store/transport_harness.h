@@ -199,6 +199,20 @@ static inline void publish_text(struct end *end, const char *topic, const char *
     assert_int_equal(transport_publish(end->transport, topic, slice_of_text(text)), OK);
 }
 
+/* Until it arrives: subscriptions travel on a connection of their own, after all. */
+static inline void publish_until(struct world *world, struct end *from, const struct end *to,
+                                 const char *topic, const char *text)
+{
+    const int64_t until = now_ms() + PATIENCE_MS;
+
+    do {
+        if (now_ms() >= until)
+            fail_msg("published in vain: %s", text);
+        publish_text(from, topic, text);
+        pump_for(world, 20);
+    } while (!slice_is_text(to->last[TRANSPORT_PUBLISHED].data, text));
+}
+
 /* --- other people's programs ------------------------------------------------------------ */
 
 struct stranger {
@@ -236,6 +250,14 @@ static inline void stranger_connect(struct stranger *stranger, uint16_t port)
 
     (void)snprintf(endpoint, sizeof endpoint, "tcp://" HOST ":%u", (unsigned)port);
     assert_int_equal(zmq_connect(stranger->socket, endpoint), 0);
+}
+
+static inline void stranger_bind(struct stranger *stranger, uint16_t port)
+{
+    char endpoint[64];
+
+    (void)snprintf(endpoint, sizeof endpoint, "tcp://" HOST ":%u", (unsigned)port);
+    assert_int_equal(zmq_bind(stranger->socket, endpoint), 0);
 }
 
 static inline void stranger_close(struct stranger *stranger)

@@ -3,7 +3,9 @@
  * the control socket, and the limits. */
 #include "tests/store/transport_harness.h"
 
+#include <netinet/in.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/time.h>
 
 #include "daemon/io/transport_internal.h"
@@ -55,17 +57,16 @@ static void test_all_subscribers_get_what_is_published(void **state)
     const transport_link link = connect_two(world);
     struct stranger reader;
     char frame[64];
+    int count;
 
-    /* The link is up only once its SUB is, so nothing of this is missed. */
-    publish_text(hq, "fr", "event");
-    await(world, &world->end[1], TRANSPORT_PUBLISHED, 1);
-    assert_true(slice_is_text(world->end[1].last[TRANSPORT_PUBLISHED].data, "event"));
+    publish_until(world, hq, &world->end[1], "fr", "event");
     assert_int_equal(world->end[1].last[TRANSPORT_PUBLISHED].link, link);
     assert_true(world->end[1].last[TRANSPORT_PUBLISHED].dialled);
     assert_memory_equal(world->end[1].last[TRANSPORT_PUBLISHED].key, hq->config.curve_public,
                         KEY_SIZE);
+    count = world->end[1].count[TRANSPORT_PUBLISHED];
     publish_text(hq, "", "vector");
-    await(world, &world->end[1], TRANSPORT_PUBLISHED, 2);
+    await(world, &world->end[1], TRANSPORT_PUBLISHED, count + 1);
     assert_true(slice_is_text(world->end[1].last[TRANSPORT_PUBLISHED].data, "vector"));
 
     /* Somebody's own reader subscribes to the topic "f" with its NUL, and does not get "fr". */
@@ -117,9 +118,8 @@ static void test_a_link_comes_back_after_a_restart(void **state)
         send_text(hq, older, "to nobody");
         await(world, fr, TRANSPORT_UP, 1 + round);
         send_text(fr, link, "after");
-        publish_text(hq, "hq", "event");
         await(world, hq, TRANSPORT_PEER, 2 * round);
-        await(world, fr, TRANSPORT_PUBLISHED, round);
+        publish_until(world, hq, fr, "hq", round == 1 ? "once" : "twice");
         assert_true(slice_is_text(hq->last[TRANSPORT_PEER].data, "after"));
     }
     assert_int_equal(fr->count[TRANSPORT_DENIED], 0);
@@ -140,6 +140,37 @@ static void test_dialling_before_the_peer_is_there(void **state)
     assert_int_equal(fr->count[TRANSPORT_UP] + fr->count[TRANSPORT_DOWN], 0);
     open_again(hq);
     await(world, fr, TRANSPORT_UP, 1);
+}
+
+/* So that little is published between the hello of a link and its subscription. */
+static void test_a_link_waits_for_its_sub(void **state)
+{
+    struct world *world = *state;
+    struct end *hq = &world->end[0];
+    struct end *fr = &world->end[1];
+    struct stranger router = stranger_open(ZMQ_ROUTER, NULL, NULL);
+    struct sockaddr_in address = { .sin_family = AF_INET,
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    const int silent = socket(AF_INET, SOCK_STREAM, 0);
+    const int server = 1;
+    int64_t started;
+
+    open_listening(hq); /* only to find two free ports */
+    transport_close(&hq->transport);
+    address.sin_port = htons((uint16_t)(hq->config.listen_port + 1));
+    assert_int_equal(setsockopt(silent, SOL_SOCKET, SO_REUSEADDR, &server, sizeof server), 0);
+    assert_int_equal(bind(silent, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(silent, 8), 0);
+    zmq_setsockopt(router.socket, ZMQ_CURVE_SERVER, &server, sizeof server);
+    zmq_setsockopt(router.socket, ZMQ_CURVE_SECRETKEY, hq->config.curve_secret, KEY_SIZE);
+    stranger_bind(&router, hq->config.listen_port);
+    open_again(fr);
+    started = now_ms();
+    dial(fr, hq);
+    await(world, fr, TRANSPORT_UP, 1);
+    assert_in_range(now_ms() - started, 900, 4000);
+    close(silent);
+    stranger_close(&router);
 }
 
 static void test_a_gone_link_drops_silently_and_never_returns(void **state)
@@ -379,6 +410,7 @@ int main(void)
         LINKED(test_publishing_without_a_port_is_nothing),
         LINKED(test_a_link_comes_back_after_a_restart),
         LINKED(test_dialling_before_the_peer_is_there),
+        LINKED(test_a_link_waits_for_its_sub),
         LINKED(test_a_gone_link_drops_silently_and_never_returns),
         LINKED(test_a_full_queue_says_so),
         LINKED(test_sizes),

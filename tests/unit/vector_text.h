@@ -3,7 +3,7 @@
  * what each means, and read again.  Included once by each program of tests.
  *
  * Lines that begin with "#" explain; "name: value" lines state something about the example (a
- * hash, a key); all other lines are hex, up to a "#".  white space in hex means nothing. */
+ * hash, a key); all other lines are hex, up to a "#".  White space in hex means nothing. */
 #ifndef CHAPTERD_VECTOR_TEXT_H
 #define CHAPTERD_VECTOR_TEXT_H
 
@@ -197,6 +197,8 @@ struct labels {
 
 static inline const char *label_take(struct labels *labels)
 {
+    if (labels == NULL)
+        return NULL; /* in a map */
     assert_true(labels->next < labels->end); /* a value without a name */
     return *labels->next++;
 }
@@ -307,7 +309,7 @@ static inline void annotate(struct vector *vector, unsigned depth, struct mp_rea
 static inline void vector_begin_text(struct vector *vector, const char *explanation)
 {
     vector->text_size = 0;
-    text_add(vector, "%s\n", explanation);
+    text_add(vector, "# SPDX-License-Identifier: MPL-2.0\n%s\n", explanation);
     for (size_t i = 0; i < vector->stated_count; i++)
         text_add(vector, "%s: %s\n", vector->stated[i].name, vector->stated[i].value);
     text_add(vector, "\n");

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* control_alarms.c - what an operator must know or do, each with its next step. */
+#include "daemon/control_internal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define STORE_FULL_PERCENT 90
+
+struct alarms {
+    struct mp_writer list;
+    size_t count;
+};
+
+static void alarms_done(struct alarms *alarms)
+{
+    mp_writer_done(&alarms->list);
+}
+
+static void alarm_add(struct alarms *alarms, const char *remedy, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void alarm_add(struct alarms *alarms, const char *remedy, const char *format, ...)
+{
+    char text[2 * CONTROL_TEXT_SIZE];
+    va_list arguments;
+
+    va_start(arguments, format);
+    (void)vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    mp_write_map(&alarms->list, 2);
+    mp_write_key_text(&alarms->list, "remedy", remedy);
+    mp_write_key_text(&alarms->list, "text", text);
+    alarms->count++;
+}
+
+/* --- this node -------------------------------------------------------------------------------------------- */
+
+static void about_own_feed(const struct node *node, struct alarms *alarms)
+{
+    const struct node_feed *own = node->feeds[node->own_feed];
+    const struct roster_node *place = roster_find(node, node->code);
+
+    if (node->recovering)
+        alarm_add(
+            alarms,
+            "stop the daemon and bring the newest directory back; nothing is signed until"
+            " then",
+            "this directory is an older copy: it ends at change %llu, other nodes hold %llu"
+            " of ours",
+            (unsigned long long)own->replica.feed.tier[TIER_FEDERATION].seq,
+            (unsigned long long)node->recovering_seq);
+    if (own->replica.feed.freeze == FREEZE_FORKED)
+        alarm_add(alarms,
+                  "stop the daemon that runs on a copy of this directory, then ask HQ for a new"
+                  " epoch",
+                  "two daemons signed with the keys of %s: its feed is frozen everywhere, the"
+                  " proof is kept",
+                  node->code);
+    else if (own->replica.feed.freeze == FREEZE_DIVERGED)
+        alarm_add(alarms, "ask HQ for a new epoch",
+                  "the own feed of %s contradicts itself and is frozen", node->code);
+    if (place != NULL && place->entry.state != CHAPTER_ENROLLED)
+        alarm_add(alarms, "ask HQ; the members of this chapter stay readable here",
+                  "HQ has %s this chapter",
+                  place->entry.state == CHAPTER_REVOKED ? "revoked" : "suspended");
+    if (node->lapse_asked != 0)
+        alarm_add(
+            alarms, "chapterctl members lapse --confirm",
+            "%llu members have expired, more than %d %% of the active ones: none was lapsed",
+            (unsigned long long)node->lapse_asked, LAPSE_PERCENT_MAX);
+}
+
+static void about_store(const struct node *node, struct alarms *alarms)
+{
+    const uint64_t size =
+        node->config.store_size != 0 ? node->config.store_size : STORE_SIZE_DEFAULT;
+    const uint64_t used = store_used_bytes(node->store);
+
+    if (node->full_since_ms != 0)
+        alarm_add(alarms, "free space on the disk, or raise store_size and restart the daemon",
+                  "the store is full: nothing can be written, neither here nor what others"
+                  " changed");
+    else if (used >= size / 100 * STORE_FULL_PERCENT)
+        alarm_add(alarms, "raise store_size and restart the daemon",
+                  "the store is nearly full: %llu of %llu bytes", (unsigned long long)used,
+                  (unsigned long long)size);
+}
+
+/* --- the others -------------------------------------------------------------------------------------------- */
+
+static void about_links(const struct node *node, struct alarms *alarms)
+{
+    const int64_t now = node_now(node);
+
+    for (size_t i = 0; i < node->link_count; i++) {
+        const struct link *link = &node->links[i];
+        const char *code;
+
+        if (!link->dialled || !link->denied || link->peer == NO_PEER)
+            continue;
+        code = node->peers[link->peer]->code;
+        if (strcmp(code, "hq") == 0)
+            alarm_add(alarms,
+                      "ask HQ whether this chapter was suspended, revoked or joined anew"
+                      " elsewhere",
+                      "HQ does not know this node's key and refuses it");
+        else
+            alarm_add(alarms, "wait until it has HQ's newest roster, then ask its operator",
+                      "the node of %s does not know this node's key and refuses it", code);
+    }
+    if (!node->is_hq && now - node->started_ms >= BEAT_FRESH_MS &&
+        !hq_beats_heard(&node->hq_beats, now))
+        alarm_add(alarms, "check that HQ runs and can be reached; chapters go on without it",
+                  "HQ was not heard for %d seconds: current means by arrival only",
+                  BEAT_FRESH_MS / 1000);
+}
+
+static bool somebody_has_more(const struct node *node, uint32_t index)
+{
+    const struct feed_mark *mine = &node->feeds[index]->replica.feed.tier[TIER_FEDERATION];
+
+    for (size_t i = 0; i < node->replica.peer_count; i++) {
+        const struct replica_claim *claim = &node->peers[i]->claim[index][TIER_FEDERATION];
+
+        if (node->peers[i]->up &&
+            feed_compare(claim->epoch, claim->seq, mine->epoch, mine->seq) > 0)
+            return true;
+    }
+    return false;
+}
+
+static void about_frozen(const struct node_feed *feed, struct alarms *alarms)
+{
+    const char *code = feed->replica.feed.origin;
+
+    if (feed->replica.feed.freeze == FREEZE_FORKED)
+        alarm_add(alarms,
+                  "its operator must stop one of two daemons; then HQ opens a new epoch for it",
+                  "%s signed two histories: its feed is frozen here, the proof is kept, all"
+                  " others go on",
+                  code);
+    else
+        alarm_add(alarms, "tell that chapter and HQ: HQ opens a new epoch for it",
+                  "%s signed a state that does not follow from its former one: its feed is"
+                  " frozen here",
+                  code);
+}
+
+static void about_feed(const struct node *node, uint32_t index, struct alarms *alarms)
+{
+    const struct node_feed *feed = node->feeds[index];
+    const char *code = feed->replica.feed.origin;
+
+    if (feed->replica.own)
+        return;
+    if (feed->replica.feed.freeze != FREEZE_NONE)
+        about_frozen(feed, alarms);
+    if (feed->over_quota)
+        alarm_add(alarms, "HQ raises the limit in the roster, or asks the chapter",
+                  "the feed of %s is larger than the roster allows: it is paused", code);
+    if (feed->replica.tier[TIER_FEDERATION].damaged || feed->replica.tier[TIER_HQ].damaged)
+        alarm_add(alarms, "nothing to do but to check the disk: it is fetched again",
+                  "this node's copy of %s is damaged", code);
+    if (replica_feed_state(&feed->replica, &node->hq_beats, node->is_hq, node_now(node)) ==
+            STATE_BEHIND &&
+        !somebody_has_more(node, index))
+        alarm_add(alarms, "it is fetched as soon as a node that has it can be reached",
+                  "%s has changes that no connected node holds", code);
+}
+
+enum status control_write_alarms(struct control_wait *request, struct mp_writer *writer)
+{
+    CLEANUP(alarms_done) struct alarms alarms = { 0 };
+    const struct node *node = request->node;
+    uint32_t order[ORIGINS_MAX];
+    const size_t count = control_feed_order(node, order);
+
+    mp_writer_init_heap(&alarms.list, CONTROL_SIZE_MAX);
+    about_own_feed(node, &alarms);
+    about_store(node, &alarms);
+    about_links(node, &alarms);
+    for (size_t i = 0; i < count; i++)
+        about_feed(node, order[i], &alarms);
+    mp_write_array(writer, alarms.count);
+    mp_write_raw(writer, mp_writer_bytes(&alarms.list));
+    return alarms.list.status;
+}

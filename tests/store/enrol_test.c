@@ -1,0 +1,489 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* enrol_test.c - HQ's side of joining: a real node with a real store, a transport that only
+ * remembers what was sent, and clocks that the tests move. */
+#include "tests/store/store_fixture.h"
+
+#include "daemon/command.h"
+
+#include <sodium.h>
+
+#define LINK 77
+#define HOUR_S 3600
+
+/* --- the world of the node -------------------------------------------------------------------- */
+
+static int64_t monotonic_ms;
+static int64_t wall_ms;
+
+int64_t clock_monotonic_ms(void)
+{
+    return monotonic_ms;
+}
+
+int64_t clock_wall_ms(void)
+{
+    return wall_ms;
+}
+
+struct transport {
+    size_t replies;
+    struct wire_enrolled last;
+};
+static struct transport fake;
+
+enum status transport_open(const struct transport_config *config, struct transport **out)
+{
+    (void)config;
+    *out = &fake;
+    return OK;
+}
+
+void transport_close(struct transport **transport)
+{
+    *transport = NULL;
+}
+
+enum status transport_wait(struct transport *transport, int64_t timeout_ms)
+{
+    (void)transport;
+    (void)timeout_ms;
+    return TIMEOUT;
+}
+
+enum status transport_receive(struct transport *transport, struct transport_message *out)
+{
+    (void)transport;
+    (void)out;
+    return AGAIN;
+}
+
+enum status transport_send(struct transport *transport, transport_link link, struct slice data)
+{
+    assert_int_equal(link, LINK);
+    transport->replies++;
+    return wire_read_enrolled(data, &transport->last);
+}
+
+enum status transport_publish(struct transport *transport, const char *topic, struct slice data)
+{
+    (void)transport;
+    (void)topic;
+    (void)data;
+    return OK;
+}
+
+enum status transport_dial(struct transport *transport, const uint8_t key[KEY_SIZE],
+                           const char *host, uint16_t port, transport_link *out_link)
+{
+    static transport_link links = 1000;
+
+    (void)transport;
+    (void)key;
+    (void)host;
+    (void)port;
+    *out_link = ++links;
+    return OK;
+}
+
+void transport_hang_up(struct transport *transport, transport_link link)
+{
+    (void)transport;
+    (void)link;
+}
+
+enum status transport_cut_all(struct transport *transport)
+{
+    (void)transport;
+    return OK;
+}
+
+void transport_counters(const struct transport *transport, struct transport_counters *out)
+{
+    (void)transport;
+    memset(out, 0, sizeof *out);
+}
+
+/* --- HQ ---------------------------------------------------------------------------------------- */
+
+struct hq {
+    struct place *place;
+    struct node *node;
+};
+
+static void start(struct hq *hq)
+{
+    const struct node_config config = { .dir = hq->place->dir,
+                                        .control_path = "",
+                                        .store_size = MAP_SIZE_TEST };
+
+    assert_ok(node_open(&config, &hq->node));
+    assert_ok(node_turn(hq->node, 0));
+}
+
+static int hq_new(void **state)
+{
+    static struct membership membership;
+    struct hq *hq = calloc(1, sizeof *hq);
+    struct identity identity;
+    struct genesis genesis = { .name = "Testing Society", .created = 1 };
+    struct mp_writer writer;
+
+    assert_non_null(hq);
+    hq->place = place_new();
+    monotonic_ms = 1000000;
+    wall_ms = 1700000000000;
+    memset(&fake, 0, sizeof fake);
+    log_set_level(LOG_ERROR);
+    assert_ok(identity_create(hq->place->dir, &identity));
+    memset(&membership, 0, sizeof membership);
+    memcpy(genesis.sign_key, identity.sign.public_key, KEY_SIZE);
+    mp_writer_init(&writer, membership.genesis, sizeof membership.genesis);
+    genesis_write(&writer, &genesis);
+    membership.genesis_size = writer.size;
+    memcpy(membership.code, "hq", 3);
+    memcpy(membership.hq_curve, identity.curve_public, KEY_SIZE);
+    assert_true(command_addresses("127.0.0.1:7440", "hq.example", &membership));
+    memcpy(membership.hq_address, membership.advertise, ADDRESS_SIZE);
+    assert_ok(membership_store(hq->place->dir, &membership));
+    start(hq);
+    *state = hq;
+    return 0;
+}
+
+static int hq_free(void **state)
+{
+    struct hq *hq = *state;
+    void *place = hq->place;
+
+    node_close(&hq->node);
+    free(hq);
+    return place_free(&place);
+}
+
+static struct token invite(struct hq *hq, const char *code, uint64_t ttl_s)
+{
+    char text[TOKEN_SIZE_MAX];
+    const char *reason = "";
+    uint64_t expires = 0;
+    struct token token;
+
+    monotonic_ms += SIGN_WAIT_MS; /* HQ may sign, whoever else there is */
+    assert_ok(enrol_invite(hq->node, code, NULL, NULL, ttl_s, text, &expires, &reason));
+    assert_ok(node_turn(hq->node, 0));
+    assert_ok(token_parse(slice_of_text(text), &token, &reason));
+    assert_int_equal(token.expires, expires);
+    return token;
+}
+
+/* --- a chapter that asks ------------------------------------------------------------------------ */
+
+struct asker {
+    struct identity identity;
+    struct wire_enrol enrol;
+    uint8_t link_key[KEY_SIZE];
+    uint8_t bytes[2 * ENROL_SIZE_MAX];
+    size_t size;
+};
+
+static void asker_pack(struct asker *asker)
+{
+    struct mp_writer writer;
+
+    mp_writer_init(&writer, asker->bytes, sizeof asker->bytes);
+    wire_write_enrol(&writer, &asker->enrol, &asker->identity.sign);
+    assert_ok(writer.status);
+    asker->size = writer.size;
+}
+
+static struct asker asker_new(const struct token *token)
+{
+    struct asker asker;
+
+    memset(&asker, 0, sizeof asker);
+    identity_make_sign_key(&asker.identity.sign);
+    crypto_box_keypair(asker.identity.curve_public, asker.identity.curve_secret);
+    asker.enrol.version = PROTOCOL_VERSION;
+    memcpy(asker.enrol.secret, token->secret, TOKEN_SECRET_SIZE);
+    memcpy(asker.enrol.code, token->code, CODE_SIZE);
+    memcpy(asker.enrol.sign_key, asker.identity.sign.public_key, KEY_SIZE);
+    memcpy(asker.enrol.curve_key, asker.identity.curve_public, KEY_SIZE);
+    memcpy(asker.link_key, asker.identity.curve_public, KEY_SIZE);
+    asker_pack(&asker);
+    return asker;
+}
+
+static void ask_without_turn(struct hq *hq, const struct asker *asker)
+{
+    enrol_on_message(hq->node, LINK, asker->link_key, slice_of(asker->bytes, asker->size));
+}
+
+/* -1: no answer */
+static int ask(struct hq *hq, const struct asker *asker)
+{
+    const size_t before = fake.replies;
+
+    monotonic_ms += 200; /* below the rate limit */
+    ask_without_turn(hq, asker);
+    assert_int_equal(fake.replies, before); /* nothing leaves before the commit */
+    assert_ok(node_turn(hq->node, 0));
+    return fake.replies == before ? -1 : (int)fake.last.result;
+}
+
+static uint64_t roster_seq(const struct hq *hq)
+{
+    const struct node *node = hq->node;
+
+    return node->feeds[node_feed_index(node, "hq")]->replica.feed.tier[TIER_FEDERATION].seq;
+}
+
+/* --- tests --------------------------------------------------------------------------------------- */
+
+static void test_what_can_be_invited(void **state)
+{
+    static const struct {
+        const char *code, *name, *country;
+        uint64_t ttl_s;
+        enum status expected;
+    } cases[] = {
+        { "fr", NULL, NULL, 0, OK },
+        { "qc", "Québec", "CA", 60, OK },
+        { "a23456789012345", "x", "", 0, OK },
+        { "a234567890123456", "x", "", 0, INVALID },
+        { "", NULL, NULL, 0, INVALID },
+        { "Fr", NULL, NULL, 0, INVALID },
+        { "1a", NULL, NULL, 0, INVALID },
+        { "hq", NULL, NULL, 0, INVALID },
+        { "lu", "two\nlines", NULL, 0, INVALID },
+        { "lu", "turned \xe2\x80\xae round", NULL, 0, INVALID },
+        { "lu", "\xff", NULL, 0, INVALID },
+        { "lu", NULL, "fr", 0, INVALID },
+        { "lu", NULL, "ZZ", 0, INVALID },
+        { "lu", NULL, NULL, 367 * 24 * HOUR_S, INVALID },
+    };
+    struct hq *hq = *state;
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[TOKEN_SIZE_MAX];
+        const char *error = NULL;
+        uint64_t expires;
+
+        assert_status(enrol_invite(hq->node, cases[i].code, cases[i].name, cases[i].country,
+                                   cases[i].ttl_s, text, &expires, &error),
+                      cases[i].expected);
+        assert_int_equal(error == NULL, cases[i].expected == OK);
+    }
+    assert_ok(node_turn(hq->node, 0));
+}
+
+static void test_a_chapter_is_taken_in_once(void **state)
+{
+    struct hq *hq = *state;
+    struct token token;
+    struct asker fr;
+    struct asker other;
+    uint64_t seq;
+    char text[TOKEN_SIZE_MAX];
+    const char *error;
+
+    assert_false(enrol_open(hq->node));
+    token = invite(hq, "fr", HOUR_S);
+    assert_true(enrol_open(hq->node));
+    assert_string_equal(token.address[0], "hq.example:7440");
+    fr = asker_new(&token);
+    other = asker_new(&token);
+    memcpy(fr.enrol.address, "fr.example:7440", 16);
+    asker_pack(&fr);
+    assert_int_equal(ask(hq, &fr), ENROL_OK);
+    assert_false(enrol_open(hq->node));
+    seq = roster_seq(hq);
+    assert_int_equal(fake.last.roster_seq, seq);
+    assert_true(seq > token.roster_seq);
+    assert_non_null(roster_find(hq->node, "fr"));
+    assert_string_equal(roster_find(hq->node, "fr")->entry.address, "fr.example:7440");
+    assert_true(roster_admit(hq->node, PORT_XPUB, fr.link_key));
+    /* a lost answer: the same keys get it again, also after the token expired */
+    wall_ms += 2 * HOUR_S * 1000LL;
+    assert_int_equal(ask(hq, &fr), ENROL_OK);
+    assert_int_equal(roster_seq(hq), seq);
+    log_set_level(LOG_ERROR);
+    assert_int_equal(ask(hq, &other), ENROL_USED);
+    assert_int_equal(roster_seq(hq), seq);
+    assert_memory_equal(roster_find(hq->node, "fr")->entry.curve_key, fr.link_key, KEY_SIZE);
+    assert_status(enrol_invite(hq->node, "fr", NULL, NULL, 0, text, &seq, &error), EXISTS);
+}
+
+static void test_what_is_refused(void **state)
+{
+    struct hq *hq = *state;
+    const struct token token = invite(hq, "fr", HOUR_S);
+    const uint64_t seq = roster_seq(hq);
+    struct asker asker = asker_new(&token);
+
+    asker.enrol.secret[3] ^= 1;
+    asker_pack(&asker);
+    assert_int_equal(ask(hq, &asker), ENROL_UNKNOWN);
+
+    asker = asker_new(&token);
+    memcpy(asker.enrol.code, "lu", 3);
+    asker_pack(&asker);
+    assert_int_equal(ask(hq, &asker), ENROL_UNKNOWN);
+
+    asker = asker_new(&token); /* somebody else's key in the message */
+    asker.link_key[0] ^= 1;
+    assert_int_equal(ask(hq, &asker), ENROL_MALFORMED);
+
+    asker = asker_new(&token); /* not signed by the key that it names */
+    asker.enrol.sign_key[0] ^= 1;
+    asker_pack(&asker);
+    assert_int_equal(ask(hq, &asker), ENROL_MALFORMED);
+
+    asker = asker_new(&token);
+    memcpy(asker.enrol.address, "fr.example", 11);
+    asker_pack(&asker);
+    assert_int_equal(ask(hq, &asker), ENROL_MALFORMED);
+
+    asker = asker_new(&token);
+    asker.enrol.version = PROTOCOL_VERSION + 1;
+    asker_pack(&asker);
+    assert_int_equal(ask(hq, &asker), ENROL_MALFORMED);
+
+    asker = asker_new(&token);
+    asker.size = sizeof asker.bytes;
+    assert_int_equal(ask(hq, &asker), ENROL_MALFORMED);
+
+    asker = asker_new(&token); /* HQ's own key is HQ's */
+    asker.identity = hq->node->identity;
+    memcpy(asker.enrol.sign_key, asker.identity.sign.public_key, KEY_SIZE);
+    asker_pack(&asker);
+    assert_int_equal(ask(hq, &asker), ENROL_MALFORMED);
+
+    asker = asker_new(&token);
+    wall_ms += HOUR_S * 1000LL;
+    assert_false(enrol_open(hq->node));
+    assert_int_equal(ask(hq, &asker), ENROL_EXPIRED);
+    assert_int_equal(roster_seq(hq), seq);
+}
+
+static void test_two_tokens_for_one_chapter(void **state)
+{
+    struct hq *hq = *state;
+    const struct token first = invite(hq, "fr", HOUR_S);
+    const struct token second = invite(hq, "fr", HOUR_S);
+    struct asker fr = asker_new(&first);
+    struct asker other = asker_new(&second);
+    uint64_t seq;
+
+    assert_int_equal(ask(hq, &fr), ENROL_OK);
+    assert_true(enrol_open(hq->node));
+    seq = roster_seq(hq);
+    assert_int_equal(ask(hq, &other), ENROL_USED);
+    memcpy(fr.enrol.secret, second.secret, TOKEN_SECRET_SIZE);
+    asker_pack(&fr);
+    assert_int_equal(ask(hq, &fr), ENROL_OK);
+    assert_int_equal(roster_seq(hq), seq);
+    assert_false(enrol_open(hq->node));
+}
+
+static void test_one_key_is_one_chapter(void **state)
+{
+    struct hq *hq = *state;
+    const struct token first = invite(hq, "fr", HOUR_S);
+    const struct token second = invite(hq, "lu", HOUR_S);
+    struct asker asker = asker_new(&first);
+
+    assert_int_equal(ask(hq, &asker), ENROL_OK);
+    memcpy(asker.enrol.secret, second.secret, TOKEN_SECRET_SIZE);
+    memcpy(asker.enrol.code, "lu", 3);
+    asker_pack(&asker);
+    assert_int_equal(ask(hq, &asker), ENROL_MALFORMED);
+    assert_null(roster_find(hq->node, "lu"));
+}
+
+static void test_a_new_address(void **state)
+{
+    struct hq *hq = *state;
+    const struct token token = invite(hq, "fr", HOUR_S);
+    struct asker fr = asker_new(&token);
+    uint64_t seq;
+
+    assert_int_equal(ask(hq, &fr), ENROL_OK);
+    seq = roster_seq(hq);
+    memcpy(fr.enrol.address, "fr.example:1", 13);
+    asker_pack(&fr);
+    assert_int_equal(ask(hq, &fr), ENROL_OK);
+    assert_int_equal(roster_seq(hq), seq + 1);
+    assert_string_equal(roster_find(hq->node, "fr")->entry.address, "fr.example:1");
+    assert_memory_equal(roster_find(hq->node, "fr")->entry.sign_key, fr.enrol.sign_key,
+                        KEY_SIZE);
+}
+
+static void test_rate(void **state)
+{
+    struct hq *hq = *state;
+    const struct token token = invite(hq, "fr", HOUR_S);
+    struct asker asker = asker_new(&token);
+
+    asker.enrol.secret[0] ^= 1;
+    asker_pack(&asker);
+    monotonic_ms += 5000;
+    for (int i = 0; i < 12; i++)
+        ask_without_turn(hq, &asker);
+    assert_ok(node_turn(hq->node, 0));
+    assert_int_equal(fake.replies, 10);
+    monotonic_ms += 1000;
+    assert_int_equal(ask(hq, &asker), ENROL_UNKNOWN);
+}
+
+static void test_two_in_one_turn(void **state)
+{
+    struct hq *hq = *state;
+    const struct token first = invite(hq, "fr", HOUR_S);
+    const struct token second = invite(hq, "fr", HOUR_S);
+    const struct asker fr = asker_new(&first);
+    const struct asker other = asker_new(&second);
+
+    ask_without_turn(hq, &fr);
+    ask_without_turn(hq, &other);
+    assert_ok(node_turn(hq->node, 0));
+    assert_int_equal(fake.replies, 2);
+    assert_int_equal(fake.last.result, ENROL_NOT_NOW);
+    assert_memory_equal(roster_find(hq->node, "fr")->entry.curve_key, fr.link_key, KEY_SIZE);
+    assert_int_equal(ask(hq, &other), ENROL_USED);
+}
+
+static void test_after_a_restart(void **state)
+{
+    struct hq *hq = *state;
+    const struct token first = invite(hq, "fr", HOUR_S);
+    const struct token second = invite(hq, "lu", HOUR_S);
+    const struct asker fr = asker_new(&first);
+    const struct asker lu = asker_new(&second);
+
+    assert_int_equal(ask(hq, &fr), ENROL_OK);
+    node_close(&hq->node);
+    start(hq);
+    assert_true(enrol_open(hq->node));
+    assert_int_equal(ask(hq, &fr), ENROL_OK);
+    /* HQ signs nothing before it heard from a peer, or waited long enough */
+    assert_int_equal(ask(hq, &lu), ENROL_NOT_NOW);
+    monotonic_ms += SIGN_WAIT_MS;
+    assert_int_equal(ask(hq, &lu), ENROL_OK);
+    assert_false(enrol_open(hq->node));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_what_can_be_invited, hq_new, hq_free),
+        cmocka_unit_test_setup_teardown(test_a_chapter_is_taken_in_once, hq_new, hq_free),
+        cmocka_unit_test_setup_teardown(test_what_is_refused, hq_new, hq_free),
+        cmocka_unit_test_setup_teardown(test_two_tokens_for_one_chapter, hq_new, hq_free),
+        cmocka_unit_test_setup_teardown(test_one_key_is_one_chapter, hq_new, hq_free),
+        cmocka_unit_test_setup_teardown(test_a_new_address, hq_new, hq_free),
+        cmocka_unit_test_setup_teardown(test_rate, hq_new, hq_free),
+        cmocka_unit_test_setup_teardown(test_two_in_one_turn, hq_new, hq_free),
+        cmocka_unit_test_setup_teardown(test_after_a_restart, hq_new, hq_free),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
