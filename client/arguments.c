@@ -39,33 +39,48 @@ bool parse_seconds(const char *text, double *out_seconds)
     return false;
 }
 
+/* Two digits up to max and the separator after them ('\0': any); moves *at past both. */
+static bool parse_pair(const char **at, int max, char separator, int *out_number)
+{
+    const char *text = *at;
+
+    if (text[0] < '0' || text[0] > '9' || text[1] < '0' || text[1] > '9')
+        return false;
+    *out_number = (text[0] - '0') * 10 + text[1] - '0';
+    if (*out_number > max || (separator != '\0' && text[2] != separator))
+        return false;
+    *at = text + (separator == '\0' ? 2 : 3);
+    return true;
+}
+
 /* "Z" or "+hh:mm"; false if there is neither. */
 static bool parse_offset(const char *text, int64_t *out_seconds)
 {
+    const bool west = text[0] == '-';
     int hours;
     int minutes;
-    int end = 0;
 
     *out_seconds = 0;
     if (strcmp(text, "Z") == 0 || strcmp(text, "z") == 0)
         return true;
-    if ((text[0] != '+' && text[0] != '-') ||
-        sscanf(text + 1, "%2d:%2d%n", &hours, &minutes, &end) != 2 || text[1 + end] != '\0' ||
-        hours < 0 || hours > 23 || minutes < 0 || minutes > 59)
+    if (!west && text[0] != '+')
         return false;
-    *out_seconds = (text[0] == '-' ? -1 : 1) * (hours * 3600 + minutes * 60);
+    text++;
+    if (!parse_pair(&text, 23, ':', &hours) || !parse_pair(&text, 59, '\0', &minutes) ||
+        text[0] != '\0')
+        return false;
+    *out_seconds = (west ? -60 : 60) * (hours * 60 + minutes);
     return true;
 }
 
 bool parse_time(const char *text, int64_t now, int64_t *out_time)
 {
-    struct slice date = slice_of(text, strnlen(text, 10));
+    const struct slice date = slice_of(text, strnlen(text, 10));
     int64_t offset = 0;
     int32_t days;
     int hour = 0;
     int minute = 0;
     int second = 0;
-    int end = 0;
     double ago;
 
     if (parse_seconds(text, &ago)) {
@@ -76,10 +91,11 @@ bool parse_time(const char *text, int64_t now, int64_t *out_time)
         return false;
     text += 10;
     if (text[0] != '\0') {
-        if ((text[0] != 'T' && text[0] != 't' && text[0] != ' ') ||
-            sscanf(text + 1, "%2d:%2d:%2d%n", &hour, &minute, &second, &end) != 3 || hour < 0 ||
-            hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 60 ||
-            !parse_offset(text + 1 + end, &offset))
+        if (text[0] != 'T' && text[0] != 't' && text[0] != ' ')
+            return false;
+        text++;
+        if (!parse_pair(&text, 23, ':', &hour) || !parse_pair(&text, 59, ':', &minute) ||
+            !parse_pair(&text, 60, '\0', &second) || !parse_offset(text, &offset))
             return false;
     }
     *out_time = (int64_t)days * 86400 + hour * 3600 + minute * 60 + second - offset;

@@ -77,8 +77,7 @@ static void print_changes(const struct options *options, const json_t *changes)
 }
 
 /* Page after page; ends where nothing is left, unless it follows. */
-static enum exit_code stream(struct session *session, json_t *args, bool follow,
-                             bool only_newest)
+static enum exit_code stream(struct session *session, json_t *args, bool follow)
 {
     const struct options *options = session_options(session);
 
@@ -97,7 +96,7 @@ static enum exit_code stream(struct session *session, json_t *args, bool follow,
         if (after != NULL)
             (void)json_object_set(args, "after", after);
         json_decref(result);
-        if (ferror(stdout) != 0 || (!follow && (only_newest || !moved)))
+        if (ferror(stdout) != 0 || (!follow && !moved))
             return EXIT_OK;
         (void)json_object_del(args, "newest");
         (void)json_object_set_new(args, "limit", json_integer(CONTROL_PAGE_ROWS_MAX));
@@ -119,7 +118,6 @@ enum exit_code command_log(struct session *session, int argc, char **argv)
     const char *member;
     json_t *args;
     bool follow;
-    bool newest;
 
     if (!arguments_parse(options, argc, argv, rules, sizeof rules / sizeof rules[0], 0, 0,
                          &arguments))
@@ -133,12 +131,11 @@ enum exit_code command_log(struct session *session, int argc, char **argv)
     if (follow && json_object_get(args, "limit") == NULL &&
         json_object_get(args, "since") == NULL)
         (void)json_object_set_new(args, "limit", json_integer(FOLLOW_NEWEST));
-    newest = json_object_get(args, "limit") != NULL;
-    if (newest)
+    if (json_object_get(args, "limit") != NULL)
         (void)json_object_set_new(args, "newest", json_true());
     if (options->form == OUTPUT_CSV)
         puts("chapter,epoch,seq,op,type,id,time,fields");
     if (follow)
         session_extend_timeout(session, FOLLOW_WAIT_MS / 1000.0);
-    return stream(session, args, follow, newest);
+    return stream(session, args, follow);
 }

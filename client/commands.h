@@ -58,7 +58,7 @@
       "changes as they were applied", 0,                                                       \
       "  --member ID  of that member           --chapter C  of that chapter\n"                 \
       "  --since T    from 2026-01-31, 2026-01-31T12:00:00Z or 24h (ago)\n"                    \
-      "  -n N         the newest N of each chapter\n"                                          \
+      "  -n N         the newest N of each chapter, at most 1000\n"                            \
       "  -f           follows: waits for more; begins with the newest 10\n")                   \
     X(command_wait, "wait", "", "[--lag N] [--chapter C] [--timeout S]",                       \
       "until this node is in step; exit 1 on time-out", 0,                                     \

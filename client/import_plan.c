@@ -114,6 +114,11 @@ static bool surplus_is_empty(const struct import_columns *columns, const struct 
     return true;
 }
 
+void plan_reject(struct plan *plan, const char *reason)
+{
+    reject(plan, "", reason);
+}
+
 void plan_row(const struct import_columns *columns, enum plan_mode mode,
               const struct csv_row *row, const struct slice *old, struct plan *out_plan)
 {

@@ -217,11 +217,14 @@ void table_explain(const struct table *table)
 enum exit_code print_objects(const struct options *options, const struct table_column *columns,
                              size_t count, const json_t *array)
 {
-    CLEANUP(table_free) struct table *table = table_new(options, columns, count);
+    struct table *table = table_new(options, columns, count);
+    enum exit_code code;
 
     for (size_t i = 0; i < json_array_size(array); i++)
         table_row_of(table, json_array_get(array, i));
-    return table_print(table);
+    code = table_print(table);
+    table_free(&table);
+    return code;
 }
 
 static void print_member(struct table *table, const char *prefix, const char *key,
@@ -259,7 +262,8 @@ enum exit_code print_object(const struct options *options, const char *const *fi
 {
     static const struct table_column columns[] = { { "NAME", "name", NULL, false, false },
                                                    { "VALUE", "value", NULL, false, false } };
-    CLEANUP(table_free) struct table *table = table_new(options, columns, 2);
+    struct table *table = table_new(options, columns, 2);
+    enum exit_code code;
     const char *key;
     json_t *value;
 
@@ -270,5 +274,7 @@ enum exit_code print_object(const struct options *options, const char *const *fi
         print_member(table, "", key, value);
     if (table != NULL && options->form == OUTPUT_TEXT)
         (void)scols_table_enable_noheadings(table->scols, 1);
-    return table_print(table);
+    code = table_print(table);
+    table_free(&table);
+    return code;
 }

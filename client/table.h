@@ -41,8 +41,8 @@ enum exit_code print_objects(const struct options *options, const struct table_c
 enum exit_code print_object(const struct options *options, const char *const *first,
                             const json_t *object);
 
-/* One field of CSV (RFC 4180), with what a spreadsheet would take for a formula defused; escaped
- * where the stream is a terminal. */
+/* One field of CSV (RFC 4180), with what a spreadsheet would take for a formula defused, and
+ * escaped where the stream is a terminal. */
 void print_csv_field(FILE *stream, const char *text);
 
 #endif

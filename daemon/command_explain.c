@@ -6,6 +6,7 @@
 #include "daemon/words.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -118,7 +119,11 @@ static void explain_denied(const char *dir, const char *quoted, const char *list
     char name[QUOTED_SIZE];
     struct stat found;
 
-    if (stat(dir, &found) == 0 && found.st_uid != geteuid()) {
+    if (stat(dir, &found) != 0 && errno == ENOENT) {
+        say(explanation, "user %u may not make the directory %s", (unsigned)geteuid(), dir);
+        advise(explanation, "let root make it: install -d -m 700 -o %u %s", (unsigned)geteuid(),
+               quoted);
+    } else if (stat(dir, &found) == 0 && found.st_uid != geteuid()) {
         say(explanation, "%s belongs to user %u, and this is user %u", dir,
             (unsigned)found.st_uid, (unsigned)geteuid());
         advise(explanation,
@@ -205,7 +210,7 @@ void explain_open(const char *dir, const char *listen, enum status status,
         explain_port(listen, out_explanation);
     } else if (status == TOO_LARGE) {
         explain_too_long(dir, out_explanation);
-    } else if (status == INVALID) {
+    } else if (status == INVALID || status == UNREACHABLE) {
         explain_invalid(dir, listen, out_explanation);
     } else if (status == STORE_NEWER) {
         say(out_explanation, "the database in %s was written by a newer chapterd", dir);

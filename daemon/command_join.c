@@ -189,7 +189,7 @@ static void explain_outcome(const struct join *join, const struct identity *iden
     case OUTCOME_NOT_HQ:
         command_error("what answers at %s does not prove to be the HQ of this token", address);
         command_remedy("HQ may have new keys, another program may have its port, or somebody is"
-                       " in between: ask HQ for a new token, by a way you trust");
+                       " in between: use a way that you trust for the new token");
         remedy_new_token(join);
         break;
     case OUTCOME_DENIED:

@@ -99,13 +99,21 @@ static void reload(struct run *run)
 
 /* --- the daemon --------------------------------------------------------------------------- */
 
-static int refuse(const struct run *run, const char *listen, enum status status)
+static const char *stored_listen(const char *dir)
 {
     static struct membership membership;
+
+    return membership_load(dir, &membership) == OK ? membership.listen : "";
+}
+
+static int refuse(const struct run *run, const char *listen, enum status status)
+{
     struct explanation explanation;
 
     if (listen == NULL)
-        listen = membership_load(run->dir, &membership) == OK ? membership.listen : "";
+        listen = status == ADDRESS_IN_USE || status == UNREACHABLE || status == DENIED
+                     ? stored_listen(run->dir)
+                     : "";
     explain_open(run->dir, listen, status, &explanation);
     log_event(LOG_ERROR, "event=start_failed error=\"%s\" remedy=\"%s\"", explanation.what,
               explanation.remedy);
@@ -218,6 +226,8 @@ int command_run(int argc, char **argv)
     }
     if (run.format != NULL)
         log_set_form(run.format[0] == 'j' ? LOG_AS_JSON : LOG_AS_TEXT);
+    if (!run.file_given && access(run.dir, F_OK) == 0 && access(run.dir, X_OK) != 0)
+        return refuse(&run, "", status_of_errno(errno));
     if (load_settings(&run, &run.settings) != OK || !command_socket_fits(run.dir))
         return COMMAND_FAILED;
     use_log_settings(&run.settings);

@@ -443,6 +443,20 @@ static enum wire_enrol_result judge(struct node *node, const struct wire_enrol *
     return take_in(node, enrol, hash, &invitation);
 }
 
+static const char *reason_name(enum wire_enrol_result result)
+{
+    switch (result) {
+    case ENROL_UNKNOWN:
+        return "unknown_invitation";
+    case ENROL_EXPIRED:
+        return "expired";
+    case ENROL_NOT_NOW:
+        return "not_now";
+    default:
+        return "malformed";
+    }
+}
+
 void enrol_on_message(struct node *node, transport_link link, const uint8_t key[KEY_SIZE],
                       struct slice message)
 {
@@ -461,7 +475,7 @@ void enrol_on_message(struct node *node, transport_link link, const uint8_t key[
     result = judge(node, &enrol);
     sodium_memzero(enrol.secret, sizeof enrol.secret);
     if (result != ENROL_OK && result != ENROL_USED)
-        log_event(LOG_WARNING, "event=enrol_refused chapter=%s result=%d", enrol.code,
-                  (int)result);
+        log_event(result == ENROL_NOT_NOW ? LOG_NOTICE : LOG_WARNING,
+                  "event=enrol_refused chapter=%s reason=%s", enrol.code, reason_name(result));
     reply(node, link, result);
 }

@@ -551,6 +551,16 @@ static enum status open_parts(struct node *node)
     return OK;
 }
 
+static void set_limits(struct node_config *config)
+{
+    if (config->chunk_changes_max == 0)
+        config->chunk_changes_max = EVENT_CHANGES_MAX;
+    if (config->delta_one_turn_max == 0)
+        config->delta_one_turn_max = DELTA_ONE_TURN_MAX;
+    if (config->rows_per_slice == 0)
+        config->rows_per_slice = ROWS_PER_SLICE;
+}
+
 enum status node_open(const struct node_config *config, struct node **out_node)
 {
     struct node *node = calloc(1, sizeof *node);
@@ -560,6 +570,7 @@ enum status node_open(const struct node_config *config, struct node **out_node)
         return NO_MEMORY;
     node->lock_fd = -1;
     node->config = *config;
+    set_limits(&node->config);
     if (strlen(config->dir) >= sizeof node->dir - sizeof CONTROL_PATH_SUFFIX) {
         free(node);
         return TOO_LARGE;

@@ -539,7 +539,7 @@ static void finish_build(struct node *node, uint32_t peer, uint32_t index,
         (void)drop_build(node, build);
         return;
     }
-    if (build->rows > DELTA_ONE_TURN_MAX && build->since != 0 &&
+    if (build->rows > node->config.delta_one_turn_max && build->since != 0 &&
         can_merge(feed, build, tiers)) {
         feed->building = true; /* pull_merge_slice goes on */
         return;
@@ -633,7 +633,7 @@ static enum status copy_slice(struct node *node, const struct node_feed *feed,
     source->arena = malloc((size_t)BUILD_BATCH * TIERS_PUBLISHED * RECORD_SIZE_MAX);
     if (source->arena != NULL)
         status = load_sums(node, build, sums);
-    while (status == OK && rows < ROWS_PER_SLICE && source_next(source, &change)) {
+    while (status == OK && rows < node->config.rows_per_slice && source_next(source, &change)) {
         rows++;
         build->copied_to = change.seq;
         /* Removals that the head's horizon passed are part of no state any more. */
@@ -643,7 +643,7 @@ static enum status copy_slice(struct node *node, const struct node_feed *feed,
     }
     if (status == OK && source->failed)
         status = STORE_DAMAGED;
-    *out_done = rows < ROWS_PER_SLICE;
+    *out_done = rows < node->config.rows_per_slice;
     free(source->arena);
     free(source);
     if (status == OK)

@@ -200,7 +200,7 @@ static enum status fill_chunk(struct node *node, const struct walk *walk,
         return status;
     *out_more = true;
     *out_reached = walk->reached;
-    while (count < EVENT_CHANGES_MAX && rows->size < EVENT_FILL_SIZE) {
+    while (count < node->config.chunk_changes_max && rows->size < EVENT_FILL_SIZE) {
         if ((status = store_cursor_next(&cursor, &change)) == NOT_FOUND) {
             *out_more = false;
             break;

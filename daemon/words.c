@@ -157,7 +157,7 @@ const char *words_quote(char *out, size_t out_size, const char *text)
 
     ASSERT(out_size > 3);
     if (is_plain(text)) {
-        (void)words_escape(out, out_size, slice_of_text(text), "");
+        (void)snprintf(out, out_size, "%s", text);
         return out;
     }
     out[0] = '\'';

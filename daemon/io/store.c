@@ -2,29 +2,31 @@
 /* store.c - the environment and its transactions, and a map of everything that is in it.
  *
  * All numbers are big-endian.  An origin is its code, padded with NULs to 16 bytes.  The worked
- * hex of each format stands beside the code that writes it; store_format_test holds them to it.
+ * hex of each format stands beside the code that writes it; tests/store/format_test.c holds
+ * them to it.
  *
- * table      key                          value                                    in
- * meta       name                         the caller's; numbers as 8 bytes         store_meta.c
- * feeds      origin                       both tiers' number, horizon and head;    store_feed.c
- *                                         hold; beat
- * records    number 4, seq 8              one row: the tiers that are at this seq  store_row.c
- * by_id      number 4, id 16              which tiers are held, and their seq      store_index.c
- * removals   number 4, seq 8              tiers that are nil, id 16                store_row.c
- * sums       number 4, tier 1             lanes 2048, count 8                      store_scan.c
- * census     number 4, counter 6          count 8                                  store_census.c
- * persons    hash 16, or one NUL          memberships 8                            store_person.c
- * person_of  origin 16, id 16             form 1, hash 16 if there is one          store_person.c
- * heads      origin 16, epoch 8, seq 8    envelope                                 store_head.c
- * evidence   origin 16, number 1          size 2, envelope, size 2, envelope       store_head.c
- * private    id 16                        a MessagePack map                        store_origin.c
- * history    number 8                     time 8, the caller's                     store_origin.c
- * invites    hash 32                      the caller's                             store_origin.c
- * builds     origin 16, tiers 1           progress of a transfer                   store_build.c
- * discards   number 4                     tiers 1, origin 16, reached 8            store_discard.c
+ * table      key                        value                                    in
+ * meta       name                       the caller's; numbers as 8 bytes         store_meta.c
+ * feeds      origin 16                  both tiers' number, horizon and head;    store_feed.c
+ *                                       hold; beat
+ * records    number 4, seq 8            one row: the tiers that are at this seq  store_row.c
+ * by_id      number 4, id 16            which tiers are held, and their seq      store_index.c
+ * removals   number 4, seq 8            tiers that are nil 1, id 16              store_row.c
+ * sums       number 4, tier 1           lanes 2048, count 8                      store_scan.c
+ * census     number 4, counter 6        count 8                                  store_census.c
+ * persons    hash 16, or one NUL        memberships 8                            store_person.c
+ * person_of  origin 16, id 16           form 1, hash 16 if there is one          store_person.c
+ * heads      origin 16, epoch 8, seq 8  envelope                                 store_head.c
+ * evidence   origin 16, number 1        size 2, envelope, size 2, envelope       store_head.c
+ * private    id 16                      a MessagePack map                        store_origin.c
+ * history    number 8                   time 8, the caller's                     store_origin.c
+ * invites    hash 32                    the caller's                             store_origin.c
+ * builds     origin 16, tiers 1         progress of a transfer                   store_build.c
+ * discards   number 4                   tiers 1, origin 16, reached 8
+ * store_discard.c
  *
- * Rows are appended: both keys of a feed's newest row are the highest of its number, so a change
- * touches the last pages, wherever its record was before. */
+ * Rows are appended: both keys of a feed's newest row are the highest of its number, so a
+ * change touches the last pages, wherever its record was before. */
 #include "daemon/io/store_internal.h"
 
 #include "daemon/io/fault.h"
@@ -43,7 +45,7 @@
 #define RESERVE_SIZE_MAX (1024ull * 1024 * 1024)
 #define DISK_FULL_SIZE (1024ull * 1024) /* more than LMDB writes at once */
 
-/* --- opening --------------------------------------------------------------------------------- */
+/* --- opening ----------------------------------------------------------------------------- */
 
 enum status store_open_tables(MDB_txn *txn, unsigned flags, MDB_dbi tables[TABLE_COUNT])
 {
@@ -135,8 +137,8 @@ static enum status open_format(struct store *store)
     return store_status_of(mdb_txn_commit(txn));
 }
 
-/* A map the size of the file system's free space is of no use without pages for removals, by which
- * an operator makes room again. */
+/* A map the size of the file system's free space is of no use without pages for removals, by
+ * which an operator makes room again. */
 static void measure(struct store *store)
 {
     MDB_envinfo info = { 0 };
@@ -173,11 +175,24 @@ static enum status open_watch(struct store *store, const char *path)
     return S_ISREG(found.st_mode) && found.st_size > 0 ? OK : STORE_DAMAGED;
 }
 
+static enum status open_parts(struct store *store, const char *path, uint64_t map_size)
+{
+    int dead = 0;
+    enum status status;
+
+    if ((status = open_watch(store, path)) != OK ||
+        (status = store_env_open(path, map_size, &store->env)) != OK ||
+        (status = store_status_of(mdb_reader_check(store->env, &dead))) != OK ||
+        (status = open_format(store)) != OK)
+        return status;
+    measure(store);
+    return OK;
+}
+
 enum status store_open(const char *dir, uint64_t map_size, struct store **out_store)
 {
-    CLEANUP(store_close) struct store *store = NULL;
+    struct store *store;
     char path[PATH_MAX];
-    int dead = 0;
     enum status status;
 
     if (snprintf(path, sizeof path, "%s/db", dir) >= (int)sizeof path)
@@ -185,15 +200,11 @@ enum status store_open(const char *dir, uint64_t map_size, struct store **out_st
     if ((store = calloc(1, sizeof *store)) == NULL)
         return NO_MEMORY;
     store->watch_fd = -1;
-    if ((status = open_watch(store, path)) != OK ||
-        (status = store_env_open(path, map_size, &store->env)) != OK ||
-        (status = store_status_of(mdb_reader_check(store->env, &dead))) != OK ||
-        (status = open_format(store)) != OK)
-        return status;
-    measure(store);
-    *out_store = store;
-    store = NULL;
-    return OK;
+    if ((status = open_parts(store, path, map_size)) == OK)
+        *out_store = store;
+    else
+        store_close(&store);
+    return status;
 }
 
 void store_close(struct store **store)
@@ -208,11 +219,11 @@ void store_close(struct store **store)
     *store = NULL;
 }
 
-/* --- failures of the disk --------------------------------------------------------------------- */
+/* --- failures of the disk ---------------------------------------------------------------- */
 
-/* A disk that fills up in the middle of a write is EIO to LMDB, as is a sync that failed.  After the
- * first it is whole, after the second nobody knows: the kernel tells of lost pages once for each
- * file descriptor, and this one is ours. */
+/* A disk that fills up in the middle of a write is EIO to LMDB, as is a sync that
+ * failed.  After the first it is whole, after the second nobody knows: the kernel tells of
+ * lost pages once for each file descriptor, and this one is ours. */
 enum status store_write_status_of(struct store *store, int code)
 {
     struct statvfs disk;
@@ -222,7 +233,7 @@ enum status store_write_status_of(struct store *store, int code)
     return (uint64_t)disk.f_bavail * disk.f_frsize < DISK_FULL_SIZE ? NO_SPACE : IO;
 }
 
-/* --- room ------------------------------------------------------------------------------------ */
+/* --- room -------------------------------------------------------------------------------- */
 
 /* Pages that LMDB's own list has as free since before transaction `before`: its keys are the
  * transactions that freed them, its values begin with how many they name. */
@@ -268,8 +279,8 @@ uint64_t store_used_bytes(struct store *store)
     return (info.me_last_pgno + 1 - unused) * store->page_size;
 }
 
-/* Does less than the reserve remain?  What the last transaction freed is not free before the next
- * one but one.  The list is read only near the end of the map. */
+/* Does less than the reserve remain?  What the last transaction freed is not free before the
+ * next one but one.  The list is read only near the end of the map. */
 static enum status judge_room(struct store *store, bool *out_tight)
 {
     MDB_envinfo info = { 0 };
@@ -290,7 +301,7 @@ static enum status judge_room(struct store *store, bool *out_tight)
     return OK;
 }
 
-/* --- transactions ---------------------------------------------------------------------------- */
+/* --- transactions ------------------------------------------------------------------------ */
 
 enum status store_begin_read(struct store *store, struct store_txn *out_txn)
 {

@@ -2,8 +2,8 @@
 /* store_build.c - transfers under way: how far each has come, so that a crash costs one chunk.
  *
  * builds: origin 16, tiers 1 -> number 4, peer 32, epoch 8, since 8, base 8, reached 8, rows 8,
- * copied_to 8, size of the final head 2, head.  A snapshot of fr, both tiers, under number 6 from
- * the peer of key 11 11 ... 11, epoch 1, base 9, 2 rows up to seq 4, no head yet:
+ * copied_to 8, size of the final head 2, head.  A snapshot of fr, both tiers, under number 6
+ * from the peer of key 11 11 ... 11, epoch 1, base 9, 2 rows up to seq 4, no head yet:
  *
  *   key     66720000000000000000000000000000 03
  *   value   00000006 1111111111111111111111111111111111111111111111111111111111111111

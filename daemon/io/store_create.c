@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* store_create.c - making a store, and opening LMDB's environment.
- * An environment that a crash left half made cannot be opened: so it is made under another name. */
+ * An environment that a crash left half made cannot be opened: so it is made under another
+ * name. */
 #include "daemon/io/store_internal.h"
 
 #include <dirent.h>
@@ -18,7 +19,7 @@
 #define MAP_SIZE_NEW (1024 * 1024)
 #define TEMPORARY "db.tmp-"
 
-/* --- LMDB's environment ---------------------------------------------------------------------- */
+/* --- LMDB's environment ------------------------------------------------------------------ */
 
 void store_env_close(MDB_env **env)
 {
@@ -42,7 +43,8 @@ static int env_open(const char *path, uint64_t map_size, MDB_env **out_env)
     return 0;
 }
 
-/* Address space may be limited where the file may grow: a smaller map is better than no start. */
+/* Address space may be limited where the file may grow: a smaller map is better than no
+ * start. */
 enum status store_env_open(const char *path, uint64_t map_size, MDB_env **out_env)
 {
     const uint64_t page_size = (uint64_t)sysconf(_SC_PAGESIZE);
@@ -56,7 +58,7 @@ enum status store_env_open(const char *path, uint64_t map_size, MDB_env **out_en
     return store_status_of(code);
 }
 
-/* --- creation -------------------------------------------------------------------------------- */
+/* --- creation ---------------------------------------------------------------------------- */
 
 static void close_directory(DIR **directory)
 {

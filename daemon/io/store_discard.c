@@ -143,8 +143,8 @@ static enum status sweep_rows(struct store_txn *txn, struct discard *discard, si
     return OK;
 }
 
-/* Rows that keep another tier count towards max, too: a turn's work is bounded by it.  Where the
- * reserve is being used, the pages of one transaction must not be all of it. */
+/* Rows that keep another tier count towards max, too: a turn's work is bounded by it.  Where
+ * the reserve is being used, the pages of one transaction must not be all of it. */
 enum status store_sweep(struct store_txn *txn, size_t max, store_sweep_visit *visit,
                         void *context, bool *out_more)
 {

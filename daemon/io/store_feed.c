@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* store_feed.c - one record an origin: where its rows are, and its newest heads and beat.
  *
- * For both tiers number 4, horizon 8, size of the head 2, head; then hold 1, the epoch of hold 8,
- * size of the beat 2, beat.  Origin fr: tier federation under number 5 with horizon 2 and a head of
- * 3 bytes (ones of 370 are usual), tier hq not held, not frozen, a beat of 2 bytes:
+ * For both tiers number 4, horizon 8, size of the head 2, head; then hold 1, the epoch of hold
+ * 8, size of the beat 2, beat.  Origin fr: tier federation under number 5 with horizon 2 and a
+ * head of 3 bytes (ones of 370 are usual), tier hq not held, not frozen, a beat of 2 bytes:
  *
  *   key     66720000000000000000000000000000
  *   value   00000005 0000000000000002 0003 aabbcc

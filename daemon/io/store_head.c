@@ -26,7 +26,7 @@ static struct slice origin_prefix(uint8_t buffer[ORIGIN_KEY_SIZE], const char *o
     return slice_of(buffer, ORIGIN_KEY_SIZE);
 }
 
-/* --- heads ----------------------------------------------------------------------------------- */
+/* --- heads ------------------------------------------------------------------------------- */
 
 static enum status count_heads(struct store_txn *txn, struct slice prefix, size_t *out_count)
 {
@@ -110,7 +110,7 @@ enum status store_list_heads(struct store_txn *txn, const char *origin, struct s
     return OK;
 }
 
-/* --- evidence -------------------------------------------------------------------------------- */
+/* --- evidence ---------------------------------------------------------------------------- */
 
 static enum status evidence_decode(struct slice value, struct signed_head out_pair[2])
 {
@@ -126,8 +126,8 @@ static bool is_envelope(const struct signed_head *head, struct slice envelope)
     return slice_equal(slice_of(head->bytes, head->size), envelope);
 }
 
-/* EXISTS also when the origin has its full share of proofs: the first ones stay, and a node that
- * passes on only what is new falls silent. */
+/* EXISTS also when the origin has its full share of proofs: the first ones stay, and a node
+ * that passes on only what is new falls silent. */
 enum status store_put_evidence(struct store_txn *txn, const char *origin, struct slice a,
                                struct slice b)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* store_index.c - where the row of an id is: the table by_id, the only index that is not in order.
+/* store_index.c - where the row of an id is: the table by_id, the only index that is not in
+ * order.
  *
  * Form 1, then one seq (8) or two.  Id 0190a1b2-c3d4-7e5f-8a6b-7c8d9eafb0c1 under number 5:
  *

@@ -40,7 +40,7 @@ struct store {
     uint64_t page_size;
     uint64_t map_pages;
     uint64_t reserve_pages; /* kept for removals: see store_begin_write */
-    int watch_fd; /* of the data file: see store_write_status_of */
+    int watch_fd;           /* of the data file: see store_write_status_of */
     bool failed;            /* a commit failed in the disk: LMDB would go on as if it had not */
     /* The one write transaction.  Its cursors stay open, because the next key mostly lies in
      * the page where the last one was; `tail` is a second one of records, where rows are
@@ -59,7 +59,7 @@ struct store {
 enum status store_status_of(int code) MUST_CHECK;
 enum status store_write_status_of(struct store *store, int code) MUST_CHECK;
 
-/* --- environment (store_create.c, store.c) ------------------------------------------------ */
+/* --- environment (store_create.c, store.c) ----------------------------------------------- */
 /* Opens the LMDB environment in directory path. */
 enum status store_env_open(const char *path, uint64_t map_size, MDB_env **out_env) MUST_CHECK;
 void store_env_close(MDB_env **env);
@@ -78,7 +78,7 @@ enum status store_get_own_uint(struct store_txn *txn, const char *name,
 enum status store_put_own_uint(struct store_txn *txn, const char *name,
                                uint64_t value) MUST_CHECK;
 
-/* --- tables (store_table.c) --------------------------------------------------------------- */
+/* --- tables (store_table.c) -------------------------------------------------------------- */
 /* NOT_FOUND. */
 enum status table_get(struct store_txn *txn, enum table table, struct slice key,
                       struct slice *out_value) MUST_CHECK;
@@ -115,7 +115,7 @@ void table_scan_close(struct table_scan *scan);
 
 bool slice_begins(struct slice slice, struct slice prefix);
 
-/* --- bytes (store_bytes.c) ---------------------------------------------------------------- */
+/* --- bytes (store_bytes.c) --------------------------------------------------------------- */
 /* Writes fields one after the other into a buffer that is known to be large enough. */
 struct packer {
     uint8_t *at;
@@ -151,7 +151,7 @@ void pack_origin(struct packer *packer, const char *origin);
 /* false if it is no NUL-terminated text. */
 bool unpack_origin(struct unpacker *unpacker, char out_origin[CODE_SIZE]);
 
-/* --- rows (store_row.c) ------------------------------------------------------------------- */
+/* --- rows (store_row.c) ------------------------------------------------------------------ */
 #define ROW_KEY_SIZE 12 /* number, seq */
 struct slice row_key(uint8_t buffer[ROW_KEY_SIZE], uint32_t number, uint64_t seq);
 /* Of the row of a stored key and value; out_row's values point into value. */
@@ -161,7 +161,7 @@ enum status row_decode(struct slice key, struct slice value, uint32_t *out_numbe
 enum status row_drop(struct store_txn *txn, uint32_t number, uint64_t seq, unsigned tiers,
                      const uint8_t id[ID_SIZE]) MUST_CHECK;
 
-/* --- the rest of a number, when its rows are gone --------------------------------------------- */
+/* --- the rest of a number, when its rows are gone ---------------------------------------- */
 enum status census_forget(struct store_txn *txn, uint32_t number) MUST_CHECK;
 enum status sum_forget(struct store_txn *txn, uint32_t number, enum tier tier) MUST_CHECK;
 

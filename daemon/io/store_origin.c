@@ -19,7 +19,7 @@
 
 #define HISTORY_KEY_SIZE 8
 
-/* --- tier chapter ---------------------------------------------------------------------------- */
+/* --- tier chapter ------------------------------------------------------------------------ */
 
 enum status store_get_private(struct store_txn *txn, const uint8_t id[ID_SIZE],
                               struct slice *out_map)
@@ -37,7 +37,7 @@ enum status store_put_private(struct store_txn *txn, const uint8_t id[ID_SIZE],
     return txn->store->writer.tight ? NO_SPACE : table_put(txn, TABLE_PRIVATE, key, map);
 }
 
-/* --- history --------------------------------------------------------------------------------- */
+/* --- history ----------------------------------------------------------------------------- */
 
 static struct slice history_key(uint8_t buffer[HISTORY_KEY_SIZE], uint64_t number)
 {
@@ -129,7 +129,7 @@ enum status store_scan_history(struct store_txn *txn, uint64_t before,
     return status == NOT_FOUND || status == AGAIN ? OK : status;
 }
 
-/* --- invitations ----------------------------------------------------------------------------- */
+/* --- invitations ------------------------------------------------------------------------- */
 
 enum status store_get_invite(struct store_txn *txn, const uint8_t hash[HASH_SIZE],
                              struct slice *out)

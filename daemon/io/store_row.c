@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* store_row.c - rows: one version of one record, in the tiers that stand at its seq.
  *
- * Both tiers of a record have one row as long as they stand at the same seq.  Where tier federation
- * went ahead through a relay, the row at the older seq keeps tier hq, until that follows and the
- * rows become one again.
+ * Both tiers of a record have one row as long as they stand at the same seq.  Where tier
+ * federation went ahead through a relay, the row at the older seq keeps tier hq, until that
+ * follows and the rows become one again.
  *
  *   key     number 4, seq 8
- *   value   tiers 1, type 1, id 16, salt 16 if tier hq is there, length of the federation value 4
+ *   value   tiers 1, type 1, id 16, salt 16 if tier hq is there, length of the federation
+ * value 4
  *           if that is there, federation value, hq value
  *
  * A member in both tiers, number 5, seq 9, values {"a": "x"} and {}:
@@ -15,8 +16,8 @@
  *   value   03 01 0190a1b2c3d47e5f8a6b7c8d9eafb0c1 000102030405060708090a0b0c0d0e0f
  *           00000005 81a161a178 80
  *
- * removals has the key of each row with a tier that is nil: those tiers 1, id 16.  The same record
- * removed at seq 10:
+ * removals has the key of each row with a tier that is nil: those tiers 1, id 16.  The same
+ * record removed at seq 10:
  *
  *   key     00000005 000000000000000a
  *   value   03 0190a1b2c3d47e5f8a6b7c8d9eafb0c1 */
@@ -26,7 +27,7 @@
 
 #define REMOVAL_SIZE (1 + ID_SIZE)
 
-/* --- bytes ----------------------------------------------------------------------------------- */
+/* --- bytes ------------------------------------------------------------------------------- */
 
 struct slice row_key(uint8_t buffer[ROW_KEY_SIZE], uint32_t number, uint64_t seq)
 {
@@ -105,7 +106,7 @@ static enum status row_get(struct store_txn *txn, uint32_t number, uint64_t seq,
     return status;
 }
 
-/* --- removals -------------------------------------------------------------------------------- */
+/* --- removals ---------------------------------------------------------------------------- */
 
 static unsigned tiers_nil(const struct change *row)
 {
@@ -166,7 +167,7 @@ enum status store_list_removals(struct store_txn *txn, uint32_t number, unsigned
     return OK;
 }
 
-/* --- reading --------------------------------------------------------------------------------- */
+/* --- reading ----------------------------------------------------------------------------- */
 
 enum status store_get_row(struct store_txn *txn, uint32_t number, const uint8_t id[ID_SIZE],
                           struct store_row *out)
@@ -204,7 +205,7 @@ enum status store_get_row(struct store_txn *txn, uint32_t number, const uint8_t 
     return OK;
 }
 
-/* --- writing --------------------------------------------------------------------------------- */
+/* --- writing ----------------------------------------------------------------------------- */
 
 /* Takes tiers out of a row: what is left of it stays at its seq. */
 static enum status row_reduce(struct store_txn *txn, uint32_t number, uint64_t seq,
@@ -262,7 +263,8 @@ enum status store_drop_row(struct store_txn *txn, uint32_t number, unsigned tier
     return status;
 }
 
-/* What the new row is to hold: the change, and the other tier if that waited at this very seq. */
+/* What the new row is to hold: the change, and the other tier if that waited at this very
+ * seq. */
 static enum status row_join(struct store_txn *txn, uint32_t number, const struct change *change,
                             unsigned waiting, struct change *row)
 {
@@ -334,7 +336,8 @@ enum status store_put_row(struct store_txn *txn, uint32_t number, const struct c
     if ((status = row_join(txn, number, change, here & ~change->tiers, &row)) != OK)
         return status;
     nil = tiers_nil(&row);
-    /* From here on the change's own bytes, which may lie in the map, are not needed any more. */
+    /* From here on the change's own bytes, which may lie in the map, are not needed any
+     * more. */
     value = row_encode(&row, txn->store->writer.row);
     status = here != 0 ? table_put(txn, TABLE_RECORDS, key, value)
                        : table_insert(txn, TABLE_RECORDS, key, value);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* store_scan.c - a number's rows in order of seq, and the sums of its tiers.
  *
- * sums holds for each (number 4, tier 1) the stored form of digest.h, 2,056 bytes: 1,024 lanes of
- * 16 bits, little-endian, then the count.  Tier hq of number 5 with 3 records, all lanes zero:
+ * sums holds for each (number 4, tier 1) the stored form of digest.h, 2,056 bytes: 1,024 lanes
+ * of 16 bits, little-endian, then the count.  Tier hq of number 5 with 3 records, all lanes
+ * zero:
  *
  *   key     00000005 01
  *   value   0000 ... 0000 0000000000000003 */
@@ -12,7 +13,7 @@
 
 #define SUM_KEY_SIZE 5
 
-/* --- rows ------------------------------------------------------------------------------------ */
+/* --- rows -------------------------------------------------------------------------------- */
 
 enum status store_cursor_open(struct store_txn *txn, uint32_t number, unsigned tiers,
                               uint64_t after, struct store_cursor *out)
@@ -88,7 +89,7 @@ enum status store_count_rows(struct store_txn *txn, uint32_t number, uint64_t af
     return OK;
 }
 
-/* --- sums ------------------------------------------------------------------------------------ */
+/* --- sums -------------------------------------------------------------------------------- */
 
 static struct slice sum_key(uint8_t buffer[SUM_KEY_SIZE], uint32_t number, enum tier tier)
 {

@@ -72,7 +72,7 @@ int main(int argc, char **argv)
                 printf(" --nodes %d", nodes);
             printf("\n");
         }
-        if (seed % 50 == 0 && run_seed(seed, nodes, false, again) != hash) {
+        if (seed % 50 == 0 && run_seed(seed, nodes, trace, again) != hash) {
             failures++;
             printf("seed %llu: two runs differ\n", (unsigned long long)seed);
         }
@@ -80,6 +80,10 @@ int main(int argc, char **argv)
     }
     for (int i = 0; i < 8; i++)
         printf("%s %llu%s", fault_names[i], (unsigned long long)hits[i], i < 7 ? ", " : "\n");
-    printf("%llu seeds, %d failed\n", (unsigned long long)seeds, failures);
+#define PRINT_COUNTER(name, text)                                                              \
+    printf(#name " %llu, ", (unsigned long long)sim_counters.name);
+    COUNTER_TABLE(PRINT_COUNTER)
+#undef PRINT_COUNTER
+    printf("\n%llu seeds, %d failed\n", (unsigned long long)seeds, failures);
     return failures == 0 ? 0 : 1;
 }

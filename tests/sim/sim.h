@@ -99,6 +99,9 @@ struct world {
     struct sim_packet *queue; /* sorted by (at_ms, order) */
     bool cut[SIM_NODES_MAX][SIM_NODES_MAX];
     transport_link next_link;
+    size_t chunk_changes; /* limits of this seed, 0: the real ones */
+    size_t one_turn;
+    size_t slice_rows;
     int crash_in; /* commits until the crash; 0: none */
     bool crash_after;
     struct sim_op ops[SIM_OPS_MAX];
@@ -123,6 +126,7 @@ struct world {
 };
 
 extern struct world world;
+extern struct counters sim_counters; /* of all nodes of all seeds: what was exercised */
 
 /* sim_world.c */
 uint64_t sim_random(uint64_t below);

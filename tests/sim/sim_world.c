@@ -17,6 +17,7 @@
 #define TURNS_AT_ONCE_MAX 2000
 
 struct world world;
+struct counters sim_counters;
 
 /* --- dice, clock, trace ------------------------------------------------------------------- */
 
@@ -142,7 +143,13 @@ void sim_start(int index)
 {
     struct sim_node *sim = &world.nodes[index];
     struct node_config config = {
-        .dir = sim->dir, .listen = sim->address, .control_path = "", .store_size = 64u << 20
+        .dir = sim->dir,
+        .listen = sim->address,
+        .control_path = "",
+        .store_size = 64u << 20,
+        .chunk_changes_max = world.chunk_changes,
+        .delta_one_turn_max = world.one_turn,
+        .rows_per_slice = world.slice_rows,
     };
     enum status status;
 
@@ -160,6 +167,13 @@ void sim_start(int index)
     sim_check_heads(index);
 }
 
+#define ADD_COUNTER(name, text) sim_counters.name += counters->name;
+static void add_counters(const struct counters *counters)
+{
+    COUNTER_TABLE(ADD_COUNTER)
+}
+#undef ADD_COUNTER
+
 void sim_stop(int index)
 {
     struct sim_node *sim = &world.nodes[index];
@@ -168,6 +182,7 @@ void sim_stop(int index)
         return;
     sim_trace("down %s", sim->code);
     world.crash_in = 0;
+    add_counters(&sim->node->counters);
     node_close(&sim->node);
     sim_network_node_down(index);
     for (size_t i = 0; i < sizeof world.requests / sizeof world.requests[0]; i++)
@@ -424,11 +439,13 @@ static void take_replies(void)
         if (request->value == 0) /* removals look alike: the last one */
             for (at = op->value_count - 1; at > 0 && op->values[at] != 0; at--)
                 ;
+        if (at == op->value_count)
+            continue; /* a later one was acknowledged in the same instant */
         if (reply_good(request)) {
             memmove(op->values, op->values + at, (op->value_count - at) * sizeof *op->values);
             op->value_count -= at;
             sim_trace("acknowledged %s %u", op->origin, request->value);
-        } else if (at < op->value_count && op->value_count > 1) {
+        } else if (op->value_count > 1) {
             memmove(op->values + at, op->values + at + 1,
                     (op->value_count - at - 1) * sizeof *op->values);
             op->value_count--;
@@ -593,15 +610,15 @@ void sim_begin(uint64_t seed, int nodes, bool trace)
     struct stat shm;
 
     memset(&world, 0, sizeof world);
-    world.seed = seed;
+    randombytes_set_implementation(&entropy);
+    if (sodium_init() < 0)
+        sim_fail("libsodium");
+    world.seed = seed; /* from here on: the first sodium_init takes randomness, too */
     world.random = seed * 7919 + 1;
     world.entropy = seed ^ 0x5bd1e995;
     world.trace = trace;
     world.trace_hash = 1469598103934665603ull;
     world.now_ms = 1000;
-    randombytes_set_implementation(&entropy);
-    if (sodium_init() < 0)
-        sim_fail("libsodium");
     if (tmp == NULL)
         tmp = stat("/dev/shm", &shm) == 0 ? "/dev/shm" : "/tmp";
     (void)snprintf(world.root, sizeof world.root, "%.150s/chapterd-sim-XXXXXX", tmp);
@@ -610,6 +627,11 @@ void sim_begin(uint64_t seed, int nodes, bool trace)
         return;
     }
     world.faults = (unsigned)sim_random(FAULT_ALL + 1u);
+    if (sim_chance(70)) { /* long transfers with few records */
+        world.chunk_changes = 1 + (size_t)sim_random(4);
+        world.one_turn = 1 + (size_t)sim_random(10);
+        world.slice_rows = 1 + (size_t)sim_random(7);
+    }
     lay_out_nodes(nodes != 0 ? nodes : 2 + (int)sim_random(3));
     sim_trace("seed %llu nodes %d faults %02x", (unsigned long long)seed, world.node_count,
               world.faults);

@@ -2,7 +2,7 @@
 /* census_test.c - counters of groups, merged into the view's; and distinct persons. */
 #include "store_fixture.h"
 
-/* --- census ---------------------------------------------------------------------------------- */
+/* --- census ------------------------------------------------------------------------------ */
 
 struct census_line {
     char text[512];
@@ -14,9 +14,9 @@ static enum status append(void *context, const uint8_t key[CENSUS_KEY_SIZE], uin
 {
     struct census_line *line = context;
 
-    line->used += (size_t)snprintf(line->text + line->used, sizeof line->text - line->used,
-                                   "%s%.6s %u", line->used == 0 ? "" : ", ", (const char *)key,
-                                   (unsigned)count);
+    line->used +=
+        (size_t)snprintf(line->text + line->used, sizeof line->text - line->used, "%s%.6s %u",
+                         line->used == 0 ? "" : ", ", (const char *)key, (unsigned)count);
     return line->answer;
 }
 
@@ -45,8 +45,10 @@ static void counters_rise_and_fall(void **state)
     add(place, 5, "c11LU0", -1);
     add(place, 5, "c12DE0", 0);
     assert_census(place, 5, "", "c11FR0 2");
-    assert_status(store_census_add(&place->txn, 5, (const uint8_t *)"c11FR0", -3), STORE_DAMAGED);
-    assert_status(store_census_add(&place->txn, 5, (const uint8_t *)"c11XX0", -1), STORE_DAMAGED);
+    assert_status(store_census_add(&place->txn, 5, (const uint8_t *)"c11FR0", -3),
+                  STORE_DAMAGED);
+    assert_status(store_census_add(&place->txn, 5, (const uint8_t *)"c11XX0", -1),
+                  STORE_DAMAGED);
     assert_census(place, 5, "", "c11FR0 2");
 }
 
@@ -104,7 +106,9 @@ static void a_large_census_is_merged_whole(void **state)
 
     for (int round = 0; round < 2; round++) {
         for (unsigned i = 0; i < 3000; i++) {
-            const uint8_t key[CENSUS_KEY_SIZE] = { 'c', 1, (uint8_t)(i >> 8), (uint8_t)i, 0, 0 };
+            const uint8_t key[CENSUS_KEY_SIZE] = {
+                'c', 1, (uint8_t)(i >> 8), (uint8_t)i, 0, 0
+            };
 
             assert_ok(store_census_add(&place->txn, (uint32_t)round + 5, key, i + 1));
         }
@@ -117,7 +121,7 @@ static void a_large_census_is_merged_whole(void **state)
     assert_string_equal(line.text, "");
 }
 
-/* --- persons --------------------------------------------------------------------------------- */
+/* --- persons ----------------------------------------------------------------------------- */
 
 static void person(struct place *place, const char *origin, uint64_t id, enum person_form form,
                    uint8_t who, uint64_t distinct)

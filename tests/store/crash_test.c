@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* crash_test.c - kill -9 at random moments: what was acknowledged is there, and sums and census are
- * those of the rows.  The child opens the store after the fork, as LMDB demands. */
+/* crash_test.c - kill -9 at random moments: what was acknowledged is there, and sums and
+ * census are those of the rows.  The child opens the store after the fork, as LMDB demands. */
 #include "store_fixture.h"
 
 #include <signal.h>
@@ -8,7 +8,7 @@
 
 enum { CYCLES = 20, IDS = 64, NUMBER = 5, OPS_A_TURN_MAX = 24 };
 
-/* --- a history that follows from its numbers ------------------------------------------------- */
+/* --- a history that follows from its numbers --------------------------------------------- */
 
 static uint32_t mix(uint64_t value)
 {
@@ -29,8 +29,8 @@ static struct change change_at(uint64_t seq, uint8_t bytes[256])
     memset(bytes, (int)(seq & 0x7f), 256);
     for (int tier = 0; tier < TIERS_PUBLISHED; tier++)
         if (change.tiers & (1u << tier))
-            change.value[tier] = random >> 16 & 3 ? slice_of(bytes, random >> 24)
-                                                  : slice_of_text(NIL);
+            change.value[tier] =
+                random >> 16 & 3 ? slice_of(bytes, random >> 24) : slice_of_text(NIL);
     if (change.tiers & TIERS_HQ)
         memset(change.salt, (int)(seq & 0xff), SALT_SIZE);
     return change;
@@ -43,11 +43,12 @@ static void group_of(uint32_t id, uint8_t key[CENSUS_KEY_SIZE])
     key[3] = (uint8_t)(id % 5);
 }
 
-/* --- the child: one change after the other, with sums and census, a few a turn --------------- */
+/* --- the child: one change after the other, with sums and census, a few a turn ----------- */
 
 static bool counts(const struct change *change)
 {
-    return (change->tiers & TIERS_FEDERATION) && !value_is_removal(change->value[TIER_FEDERATION]);
+    return (change->tiers & TIERS_FEDERATION) &&
+           !value_is_removal(change->value[TIER_FEDERATION]);
 }
 
 static bool apply(struct store_txn *txn, const struct change *change)
@@ -116,7 +117,7 @@ static int child(const char *dir, int acknowledge)
     }
 }
 
-/* --- the parent: kills, and looks ------------------------------------------------------------ */
+/* --- the parent: kills, and looks -------------------------------------------------------- */
 
 /* The last seq that the child acknowledged before it died. */
 static uint64_t run_and_kill(const char *dir, useconds_t after_us)
@@ -222,7 +223,8 @@ static void what_was_acknowledged_survives(void **state)
 
     assert_ok(store_create(place->dir));
     for (int cycle = 0; cycle < CYCLES; cycle++) {
-        const uint64_t acknowledged = run_and_kill(place->dir, mix((uint64_t)cycle + 1) % 20000);
+        const uint64_t acknowledged =
+            run_and_kill(place->dir, mix((uint64_t)cycle + 1) % 20000);
         uint64_t seq = 0;
 
         assert_ok(store_open(place->dir, MAP_SIZE_TEST, &place->store));

@@ -16,9 +16,9 @@ static enum status note(void *context, const char *origin, const uint8_t id[ID_S
 
     gone->count++;
     if (gone->used < sizeof gone->text - 32)
-        gone->used += (size_t)snprintf(gone->text + gone->used, sizeof gone->text - gone->used,
-                                       "%s%s/%u", gone->used == 0 ? "" : ", ", origin,
-                                       (unsigned)id[ID_SIZE - 1]);
+        gone->used +=
+            (size_t)snprintf(gone->text + gone->used, sizeof gone->text - gone->used, "%s%s/%u",
+                             gone->used == 0 ? "" : ", ", origin, (unsigned)id[ID_SIZE - 1]);
     return gone->answer;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* feeds_test.c - what is known of each origin: its feed, last heads, proofs of fork, transfers. */
+/* feeds_test.c - what is known of each origin: its feed, last heads, proofs of fork,
+ * transfers. */
 #include "store_fixture.h"
 
 static struct signed_head envelope_of(const char *text)
@@ -52,8 +53,12 @@ static void a_feed_is_read_as_it_was_put(void **state)
 
 static void feeds_come_in_order_of_origin(void **state)
 {
-    static const char *const origins[] = { "lu", "hq", "fr", "fr-paris", "a", "abcdefghijklmno" };
-    static const char *const sorted[] = { "a", "abcdefghijklmno", "fr", "fr-paris", "hq", "lu" };
+    static const char *const origins[] = {
+        "lu", "hq", "fr", "fr-paris", "a", "abcdefghijklmno"
+    };
+    static const char *const sorted[] = {
+        "a", "abcdefghijklmno", "fr", "fr-paris", "hq", "lu"
+    };
     struct place *place = *state;
     struct store_feed feed = { .origin = "" };
 
@@ -115,7 +120,8 @@ static void a_head_that_is_too_large_is_refused(void **state)
     const struct slice envelope = slice_of(large, sizeof large);
 
     assert_status(store_put_head(&place->txn, &head, envelope), TOO_LARGE);
-    assert_status(store_put_evidence(&place->txn, "fr", slice_of(large, 1), envelope), TOO_LARGE);
+    assert_status(store_put_evidence(&place->txn, "fr", slice_of(large, 1), envelope),
+                  TOO_LARGE);
 }
 
 static void evidence_is_kept_once_and_bounded(void **state)
@@ -214,12 +220,9 @@ int main(void)
 {
 #define OPEN(test) cmocka_unit_test_setup_teardown(test, place_make, place_free)
     const struct CMUnitTest tests[] = {
-        OPEN(a_feed_is_read_as_it_was_put),
-        OPEN(feeds_come_in_order_of_origin),
-        OPEN(the_last_heads_are_kept),
-        OPEN(a_head_that_is_too_large_is_refused),
-        OPEN(evidence_is_kept_once_and_bounded),
-        OPEN(a_transfer_is_remembered),
+        OPEN(a_feed_is_read_as_it_was_put),      OPEN(feeds_come_in_order_of_origin),
+        OPEN(the_last_heads_are_kept),           OPEN(a_head_that_is_too_large_is_refused),
+        OPEN(evidence_is_kept_once_and_bounded), OPEN(a_transfer_is_remembered),
         OPEN(transfers_come_in_order),
     };
 

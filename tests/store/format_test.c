@@ -128,8 +128,9 @@ static void heads(void **state)
 static void census_and_persons(void **state)
 {
     static const uint8_t group[CENSUS_KEY_SIZE] = { 'c', 1, 1, 'F', 'R', 0 };
-    static const uint8_t hash[PERSON_HASH_SIZE] = { 0xf0, 0xe1, 0xd2, 0xc3, 0xb4, 0xa5, 0x96, 0x87,
-                                                    0x78, 0x69, 0x5a, 0x4b, 0x3c, 0x2d, 0x1e, 0x0f };
+    static const uint8_t hash[PERSON_HASH_SIZE] = { 0xf0, 0xe1, 0xd2, 0xc3, 0xb4, 0xa5,
+                                                    0x96, 0x87, 0x78, 0x69, 0x5a, 0x4b,
+                                                    0x3c, 0x2d, 0x1e, 0x0f };
     static const uint8_t other[ID_SIZE] = { 1 };
     struct place *place = *state;
 
@@ -157,8 +158,13 @@ static void the_origins_own(void **state)
 static void builds_and_discards(void **state)
 {
     struct place *place = *state;
-    struct store_build build = { .origin = "fr", .tiers = TIERS_BOTH, .number = 6, .epoch = 1,
-                                 .base = 9, .reached = 4, .rows = 2 };
+    struct store_build build = { .origin = "fr",
+                                 .tiers = TIERS_BOTH,
+                                 .number = 6,
+                                 .epoch = 1,
+                                 .base = 9,
+                                 .reached = 4,
+                                 .rows = 2 };
     bool more = false;
 
     memset(build.peer, 0x11, KEY_SIZE);

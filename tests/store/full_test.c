@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* full_test.c - a store without room: writes are refused, everything is read, removals go on. */
+/* full_test.c - a store without room: writes are refused, everything is read, removals go
+ * on. */
 #include "store_fixture.h"
 
 #include <sys/mount.h>
@@ -25,7 +26,8 @@ static int make_tiny(void **state)
     return 0;
 }
 
-/* Rows from first on, so many a transaction, until there is no room; returns the last durable. */
+/* Rows from first on, so many a transaction, until there is no room; returns the last
+ * durable. */
 static uint64_t write_until_full(struct place *place, uint64_t first, uint64_t a_turn)
 {
     char value[VALUE_SIZE + 1];
@@ -150,10 +152,31 @@ static void a_discarded_number_is_swept_from_a_full_store(void **state)
     assert_ok(store_commit_turn(&place->txn));
     while (more) {
         assert_ok(store_begin_write(place->store, &place->txn));
-        assert_ok(store_sweep(&place->txn, 20, NULL, NULL, &more));
+        assert_ok(store_sweep(&place->txn, 4096, NULL, NULL, &more));
         assert_ok(store_commit_turn(&place->txn));
     }
     assert_int_equal(write_until_full(place, 1, 7), last);
+}
+
+/* Every row is written anew, without that tier: more pages than the reserve has. */
+static void a_discarded_tier_is_swept_from_a_full_store(void **state)
+{
+    struct place *place = *state;
+    const uint64_t last = write_until_full(place, 1, 7);
+    uint64_t count = 0;
+    bool more = true;
+
+    assert_ok(store_begin_write(place->store, &place->txn));
+    assert_ok(store_discard(&place->txn, "fr", NUMBER, TIERS_FEDERATION));
+    assert_ok(store_commit_turn(&place->txn));
+    while (more) {
+        assert_ok(store_begin_write(place->store, &place->txn));
+        assert_ok(store_sweep(&place->txn, 4096, NULL, NULL, &more));
+        assert_ok(store_commit_turn(&place->txn));
+    }
+    assert_ok(store_begin_write(place->store, &place->txn));
+    assert_ok(store_count_rows(&place->txn, NUMBER, 0, UINT64_MAX, &count));
+    assert_int_equal(count, last);
 }
 
 static void a_larger_map_is_all_it_takes(void **state)
@@ -166,7 +189,8 @@ static void a_larger_map_is_all_it_takes(void **state)
     assert_true(write_until_full(place, last + 1, 1) > last + last / 2);
 }
 
-/* A transaction that runs into the end of the map says so whatever is asked of it afterwards. */
+/* A transaction that runs into the end of the map says so whatever is asked of it
+ * afterwards. */
 static void one_large_transaction_is_dropped_whole(void **state)
 {
     struct place *place = *state;
@@ -220,6 +244,7 @@ int main(void)
         TINY(members_are_erased_in_a_full_store),
         TINY(nothing_else_is_written_to_the_reserve),
         TINY(a_discarded_number_is_swept_from_a_full_store),
+        TINY(a_discarded_tier_is_swept_from_a_full_store),
         TINY(a_larger_map_is_all_it_takes),
         TINY(one_large_transaction_is_dropped_whole),
         TINY(a_full_disk_is_the_same),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* model_test.c - random puts and drops, commits and aborts, against a model in memory; everything
- * is compared every 100 steps.  A failure prints its seed: model_test SEED replays it alone. */
+/* model_test.c - random puts and drops, commits and aborts, against a model in memory;
+ * everything is compared every 100 steps.  A failure prints its seed: model_test SEED replays
+ * it alone. */
 #include "store_fixture.h"
 
 enum { NUMBERS = 2, IDS = 150, STEPS = 4000, SEEDS = 10 };
@@ -42,7 +43,7 @@ static void salt_of(uint64_t seq, uint8_t out_salt[SALT_SIZE])
     memset(out_salt, (int)(seq * 5 & 0xff), SALT_SIZE);
 }
 
-/* --- steps ----------------------------------------------------------------------------------- */
+/* --- steps ------------------------------------------------------------------------------- */
 
 static uint16_t draw_size(void)
 {
@@ -125,7 +126,7 @@ static void step(struct place *place)
     }
 }
 
-/* --- comparing ------------------------------------------------------------------------------- */
+/* --- comparing --------------------------------------------------------------------------- */
 
 static void compare_leaf(const struct leaf *leaf, int tier, uint64_t seq, struct slice value,
                          const uint8_t salt[SALT_SIZE])

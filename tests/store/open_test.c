@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* open_test.c - making, opening and closing a store; transactions; what failures leave behind. */
+/* open_test.c - making, opening and closing a store; transactions; what failures leave
+ * behind. */
 #include "store_fixture.h"
 
 #include "daemon/io/fault.h"
@@ -63,9 +64,8 @@ static void put_raw_meta(const struct place *place, const char *name, const void
     assert_int_equal(mdb_env_open(env, path, 0, 0600), 0);
     assert_int_equal(mdb_txn_begin(env, NULL, 0, &txn), 0);
     assert_int_equal(mdb_dbi_open(txn, "meta", 0, &meta), 0);
-    assert_int_equal(size == 0 ? mdb_del(txn, meta, &key, NULL)
-                               : mdb_put(txn, meta, &key, &value, 0),
-                     0);
+    assert_int_equal(
+        size == 0 ? mdb_del(txn, meta, &key, NULL) : mdb_put(txn, meta, &key, &value, 0), 0);
     assert_int_equal(mdb_txn_commit(txn), 0);
     mdb_env_close(env);
 }
@@ -112,7 +112,8 @@ static void creation_needs_a_directory(void **state)
 }
 
 /* Root may do anything, so where permissions count another user tries. */
-static enum status in_child(enum status (*run)(const char *dir), bool as_nobody, const char *dir)
+static enum status in_child(enum status (*run)(const char *dir), bool as_nobody,
+                            const char *dir)
 {
     int status = 0;
     const pid_t child = fork();
@@ -205,6 +206,7 @@ static void write_file(const char *path, size_t size)
 static void damaged_files_are_refused(void **state)
 {
     struct place *place = *state;
+    struct stat found;
     char path[256];
 
     assert_ok(store_create(place->dir));
@@ -215,6 +217,8 @@ static void damaged_files_are_refused(void **state)
     assert_status(only_open(place->dir), STORE_DAMAGED);
     write_file(path, 0);
     assert_status(only_open(place->dir), STORE_DAMAGED);
+    assert_int_equal(stat(path, &found), 0);
+    assert_int_equal(found.st_size, 0);
     assert_int_equal(unlink(path), 0);
     assert_status(only_open(place->dir), STORE_DAMAGED);
     assert_int_not_equal(access(path, F_OK), 0);
@@ -344,7 +348,8 @@ static void used_bytes_follow_what_is_held(void **state)
 
     assert_true(empty > 0 && empty < 1024 * 1024);
     for (uint64_t i = 1; i <= 5000; i++)
-        assert_ok(put(place, 1, i, i, "some hundred bytes of a member's federation value", "x"));
+        assert_ok(
+            put(place, 1, i, i, "some hundred bytes of a member's federation value", "x"));
     assert_ok(store_commit_turn(&place->txn));
     full = store_used_bytes(place->store);
     assert_true(full > empty + 5000 * 100);

@@ -12,10 +12,10 @@ static enum status append(void *context, uint64_t number, uint64_t time_s, struc
 {
     struct trail *trail = context;
 
-    trail->used += (size_t)snprintf(
-        trail->text + trail->used, sizeof trail->text - trail->used, "%s%u@%u %.*s",
-        trail->used == 0 ? "" : ", ", (unsigned)number, (unsigned)time_s, (int)value.size,
-        value.size == 0 ? "" : (const char *)value.data);
+    trail->used += (size_t)snprintf(trail->text + trail->used, sizeof trail->text - trail->used,
+                                    "%s%u@%u %.*s", trail->used == 0 ? "" : ", ",
+                                    (unsigned)number, (unsigned)time_s, (int)value.size,
+                                    value.size == 0 ? "" : (const char *)value.data);
     return --trail->left == 0 ? AGAIN : OK;
 }
 

@@ -5,7 +5,8 @@
 
 #define NUMBER 5
 
-static void get(struct place *place, uint64_t id, enum status expected, struct store_row *out_row)
+static void get(struct place *place, uint64_t id, enum status expected,
+                struct store_row *out_row)
 {
     uint8_t bytes[ID_SIZE];
 
@@ -242,7 +243,8 @@ static void removals_are_listed(void **state)
     assert_removals(place, TIERS_HQ, 0, 99, 16, "5");
     drop(place, 4, TIERS_FEDERATION);
     assert_removals(place, TIERS_FEDERATION, 0, 99, 16, "6");
-    assert_rows(place, NUMBER, TIERS_BOTH, 0, "1@1 fh, 3@3 fh, 4@12 h, 5@13 fh, 2@15 fh, 6@16 f");
+    assert_rows(place, NUMBER, TIERS_BOTH, 0,
+                "1@1 fh, 3@3 fh, 4@12 h, 5@13 fh, 2@15 fh, 6@16 f");
 }
 
 static void dropping_forgets_tiers(void **state)

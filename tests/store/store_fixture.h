@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* store_fixture.h - a store in a directory of its own for each test, and short ways to say things.
- * Included once by each program of tests, after nothing else. */
+/* store_fixture.h - a store in a directory of its own for each test, and short ways to say
+ * things. Included once by each program of tests, after nothing else. */
 #ifndef CHAPTERD_STORE_FIXTURE_H
 #define CHAPTERD_STORE_FIXTURE_H
 
@@ -95,7 +95,7 @@ static inline void assert_slice(struct slice slice, const char *text)
     assert_memory_equal(slice.data, text, slice.size);
 }
 
-/* --- rows ------------------------------------------------------------------------------------ */
+/* --- rows -------------------------------------------------------------------------------- */
 
 #define NIL "\xc0"
 

@@ -66,8 +66,7 @@ static inline void parse_stated(struct vector *vector, const char *line, const c
     assert_true(slice_copy_text(slice_of(line, (size_t)(colon - line)), stated->name,
                                 sizeof stated->name));
     assert_true(strlen(colon) > 2 && colon[1] == ' ');
-    assert_true(
-        slice_copy_text(slice_of_text(colon + 2), stated->value, sizeof stated->value));
+    assert_true(slice_copy_text(slice_of_text(colon + 2), stated->value, sizeof stated->value));
 }
 
 static inline unsigned parse_digit(char c)
@@ -198,7 +197,7 @@ struct labels {
 static inline const char *label_take(struct labels *labels)
 {
     if (labels == NULL)
-        return NULL; /* in a map */
+        return NULL;                         /* in a map */
     assert_true(labels->next < labels->end); /* a value without a name */
     return *labels->next++;
 }
@@ -232,8 +231,8 @@ static inline void annotate_bin(struct vector *vector, unsigned depth, struct sl
     struct mp_reader reader;
     char comment[256];
 
-    (void)snprintf(comment, sizeof comment, "%s%s%zu bytes", label == NULL ? "" : label + inside,
-                   label == NULL ? "" : ": ", bytes.size);
+    (void)snprintf(comment, sizeof comment, "%s%s%zu bytes",
+                   label == NULL ? "" : label + inside, label == NULL ? "" : ": ", bytes.size);
     text_add_hex(vector, depth, start, lead, comment);
     if (!inside) {
         text_add_hex(vector, depth + 1, bytes.data, bytes.size, NULL);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* escape_test.c - what strangers write never moves a terminal's cursor or turns its text around.
+/* escape_test.c - what strangers write never moves a cursor or turns text around.
  * And an escaped JSON text is the same JSON value. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: MPL-2.0
+"""chapterd's own commands: what they refuse, with which exit code and advice, and that a join can
+be repeated whatever went wrong."""
+
+import os
+import signal
+import subprocess
+import time
+
+from federation import BIN, Federation, check, free_port_pair, main, wait_until
+
+
+def refused(result, code, *texts):
+    got, out, err = result
+    check(got == code, "exit %d, not %d: %s%s" % (got, code, out, err))
+    for text in texts:
+        check(text in err, "no %r in: %s" % (text, err))
+    check("\n  " in err, "no advice in: " + err)
+
+
+def test_usage():
+    with Federation() as f:
+        def run(*args, **options):
+            return f.daemon(*args, check=False, **options)
+
+        new = os.path.join(f.dir, "new")
+        refused(run("int"), 2, "did you mean chapterd init?")
+        refused(run("init", "--dir", new), 2, "--hq")
+        refused(run("init", "--hq", "--dir", new, "--nam", "X"), 2, "did you mean --name?")
+        refused(run("init", "--hq", "--dir", new, "--listen", "7440"), 2, "HOST:PORT")
+        refused(run("init", "--hq", "--dir", f.hq.dir, "--listen", "127.0.0.1:1"), 1, "another")
+        refused(run("join", "--dir", new, stdin=""), 2, "no token")
+        refused(run("join", "hello", "--dir", new), 2, "chapterd1.")
+        token = f.invite("fr")
+        refused(run("join", token[:-7], "--dir", new), 2, "no token that can be used")
+        refused(run("join", token, "--dir", new, "--dial-only", "--listen", "*:1"), 2, "exclude")
+        refused(run("join", token, "--dir", new + "x" * 120), 2, "control socket")
+        refused(run("restore", "x", "--dir", new), 2, "not in this version")
+        check(not os.path.exists(new), "a refused command made the directory")
+        check(run("version")[1].startswith("chapterd "), "version")
+
+
+def test_join_can_be_repeated():
+    with Federation() as f:
+        token = f.invite("fr", "--name", "France")
+        port = free_port_pair()
+        node = os.path.join(f.dir, "fr")
+        where = ("--dir", node, "--listen", "127.0.0.1:%d" % port)
+        f.hq.stop()
+        refused(f.daemon("join", token, *where, check=False), 1, "cannot be reached",
+                "same command again")
+        check(not os.path.exists(node), "an unreachable HQ made the directory")
+        f.hq.start()
+        # killed at any moment: the keys stay, and so does the place at HQ
+        for pause in (0, 0.005, 0.01, 0.02):
+            join = subprocess.Popen([os.path.join(BIN, "chapterd"), "join", token, *where],
+                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            time.sleep(pause)
+            join.kill()
+            join.wait()
+        f.daemon("join", token, *where)
+        code, out, _ = f.daemon("join", token, *where, check=False)
+        check(code == 0 and "already" in out, out)
+        check(sorted(os.listdir(os.path.join(node, "keys"))) == ["curve", "sign"], "leftovers")
+        f.invite("lu")  # keeps HQ open for unknown keys
+        refused(f.daemon("join", token, "--dir", os.path.join(f.dir, "thief"), check=False), 1,
+                "used already")
+        with open(f.hq.log) as log:
+            check("token_used_twice" in log.read(), "no alarm at HQ")
+        refused(f.daemon("join", f.invite("be"), *where, check=False), 1, "as fr")
+
+
+def test_another_hq_at_the_address():
+    with Federation() as f:
+        token = f.invite("fr")
+        f.hq.stop()
+        other = os.path.join(f.dir, "other")
+        f.daemon("init", "--hq", "--dir", other, "--listen", "127.0.0.1:%d" % f.hq.port)
+        os.rename(f.hq.dir, f.hq.dir + "-away")
+        os.rename(other, f.hq.dir)
+        f.hq.start()
+        refused(f.daemon("join", token, "--dir", os.path.join(f.dir, "fr"), check=False), 1,
+                "does not prove to be the HQ")
+
+
+def test_starting_and_stopping():
+    with Federation() as f:
+        def start(*args):
+            run = subprocess.run([os.path.join(BIN, "chapterd"), "run", *args],
+                                 capture_output=True, text=True, timeout=60,
+                                 stdin=subprocess.DEVNULL)
+            check(run.returncode == 1 and 'remedy="' in run.stderr, run.stderr)
+            return run.stderr
+
+        fr = f.join("fr", start=False)
+        check("process %d" % f.hq.process.pid in start("--dir", f.hq.dir), "who has the directory")
+        check("does not exist" in start("--dir", os.path.join(f.dir, "none")), "none")
+        config = os.path.join(fr.dir, "chapterd.conf")
+        with open(config, "w") as file:
+            file.write("listen = 127.0.0.1:%d\n" % f.hq.port)
+        check("is in use" in start("--dir", fr.dir), "port")
+        with open(config, "w") as file:
+            file.write("\nlog_levle = debug\n")
+        check("line=2" in start("--dir", fr.dir), "config")
+        os.unlink(config)
+        key = os.path.join(fr.dir, "keys", "sign")
+        os.chmod(key, 0o644)
+        check("chmod 600" in start("--dir", fr.dir), "key")
+        os.chmod(key, 0o600)
+        for how in (signal.SIGTERM, signal.SIGINT):
+            fr.start()
+            fr.process.send_signal(signal.SIGHUP)
+
+            def reread():
+                with open(fr.log) as log:
+                    return log.read().count("event=config_read")
+
+            wait_until(reread, 5, "the configuration is read again")
+            check(fr.stop(how) == 0, "a clean stop on signal %d" % how)
+            os.unlink(fr.log)
+
+
+if __name__ == "__main__":
+    main(test_usage, test_join_can_be_repeated, test_another_hq_at_the_address,
+         test_starting_and_stopping)
