@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* csv.h - CSV read row by row in constant memory, whatever the input, and cells written as CSV.
+/* csv.h - CSV read row by row in constant memory, whatever the input, and cells as CSV.
  *
  * Rows are RFC 4180 with strict quotes, in UTF-8 with or without BOM, ended by LF, CRLF or CR.
- * A row that cannot be read is handed out as broken, with its line and the reason, and reading goes
- * on at the line after the one in which it began: a quote that is never closed costs one row and
- * not the rest of the file.  No input makes the reader hold more than CSV_MEMORY bytes. */
+ * A row that cannot be read is handed out as broken, with its line and the reason, and reading
+ * goes on at the line after the one in which it began: a quote that is never closed costs one
+ * row, not the rest of the file.  No input makes the reader hold more than CSV_MEMORY bytes. */
 #ifndef CHAPTERCTL_CSV_H
 #define CHAPTERCTL_CSV_H
 
@@ -37,10 +37,10 @@ struct csv_row {
 
 struct csv_reader;
 
-/* Reads the header and finds the separator: of , ; and tab the one under which most columns have a
- * name of `known`, then the one that makes most columns.  NOT_FOUND if there is nothing to read,
- * UNSUPPORTED for UTF-16, INVALID if the header is broken, with the reason in out_reason (of
- * CSV_REASON_SIZE bytes), IO with errno, NO_MEMORY. */
+/* Reads the header and finds the separator: of , ; and tab the one under which most columns
+ * have a name of `known`, then the one that makes most columns.  NOT_FOUND if there is nothing
+ * to read, UNSUPPORTED for UTF-16, INVALID if the header is broken, with the reason in
+ * out_reason (of CSV_REASON_SIZE bytes), IO with errno, NO_MEMORY. */
 enum status csv_reader_open(const struct csv_source *source, const char *const *known,
                             size_t known_count, struct csv_reader **out_reader,
                             char *out_reason) MUST_CHECK;
@@ -54,9 +54,9 @@ enum status csv_reader_next(struct csv_reader *reader,
 /* Back to the first row after the header. */
 enum status csv_reader_rewind(struct csv_reader *reader) MUST_CHECK;
 
-/* A spreadsheet takes a cell that starts with = + - @ tab or CR for a formula.  Written cells of
- * that kind get a ' in front; csv_restore takes it away again, so that restore(defused(x)) is x for
- * every x, those that begin with ' included. */
+/* A spreadsheet takes a cell that starts with = + - @ tab or CR for a formula.  Written cells
+ * of that kind get a ' in front; csv_restore takes it away again, so that restore(defused(x))
+ * is x for every x, those that begin with ' included. */
 struct slice csv_restore(struct slice cell);
 void csv_write_cell(FILE *stream, char separator, struct slice text);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* csv_file.h - files of members: read as a csv_source, written so that a reader never meets half.
+/* csv_file.h - files of members: read as a csv_source, written whole or not at all.
  * They hold personal data, so what is written is the user's alone (0600). */
 #ifndef CHAPTERCTL_CSV_FILE_H
 #define CHAPTERCTL_CSV_FILE_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* csv_lines.h - a source cut into lines through one fixed buffer, with line numbers and offsets.
- * Lines end with LF, CRLF or CR; a line longer than the buffer comes in several pieces. */
+/* csv_lines.h - a source cut into numbered lines through one fixed buffer.
+ * Lines end with LF, CRLF or CR; one longer than the buffer comes in several pieces. */
 #ifndef CHAPTERCTL_CSV_LINES_H
 #define CHAPTERCTL_CSV_LINES_H
 

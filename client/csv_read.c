@@ -35,7 +35,7 @@ struct csv_reader {
 
 _Static_assert(sizeof(struct csv_reader) + CSV_CELL_SIZE_MAX <= CSV_MEMORY, "CSV_MEMORY");
 
-/* --- libcsv ---------------------------------------------------------------------------------- */
+/* --- libcsv ------------------------------------------------------------------------------- */
 
 static void *bounded_realloc(void *old, size_t size)
 {
@@ -106,10 +106,10 @@ static void on_row(int end, void *context)
     reader->row_ended = true;
 }
 
-/* --- broken rows ------------------------------------------------------------------------------ */
+/* --- broken rows -------------------------------------------------------------------------- */
 
-/* What follows the row's first line may be rows of its own: they are read as such, and those that
- * do not look like rows are not taken for any. */
+/* What follows the row's first line may be rows of its own: they are read as such, and those
+ * that do not look like rows are not taken for any. */
 static enum status resume(struct csv_reader *reader)
 {
     struct csv_piece piece = { 0 };
@@ -191,7 +191,7 @@ static enum status after_error(struct csv_reader *reader)
     return NO_MEMORY;
 }
 
-/* --- rows --------------------------------------------------------------------------------------- */
+/* --- rows --------------------------------------------------------------------------------- */
 
 static bool piece_is_blank(const struct csv_reader *reader, const struct csv_piece *piece)
 {
@@ -285,7 +285,7 @@ enum status csv_reader_rewind(struct csv_reader *reader)
     return begin_parsing(reader);
 }
 
-/* --- the header ----------------------------------------------------------------------------------- */
+/* --- the header --------------------------------------------------------------------------- */
 
 static bool cell_is(struct slice cell, const char *name)
 {

@@ -49,7 +49,7 @@ static bool is_extra(const char *name, const json_t *value)
     return json_is_string(value) && !is_canonical(name) && !column_is_daemons(name);
 }
 
-/* --- columns ---------------------------------------------------------------------------------- */
+/* --- columns ------------------------------------------------------------------------------ */
 
 static enum exit_code note_columns(void *context, const json_t *member)
 {
@@ -91,7 +91,7 @@ static enum exit_code list_columns(struct export *export)
     return EXIT_OK;
 }
 
-/* --- rows -------------------------------------------------------------------------------------- */
+/* --- rows --------------------------------------------------------------------------------- */
 
 /* member NULL: the header. */
 static void write_cells(const struct export *export, FILE *stream, const json_t *member)
@@ -216,7 +216,7 @@ static enum exit_code write_all(struct export *export, const char *code)
     return exit_code == EXIT_OK ? check_stream(export) : exit_code;
 }
 
-/* --- the command --------------------------------------------------------------------------------- */
+/* --- the command -------------------------------------------------------------------------- */
 
 static enum exit_code report_output(const struct export *export, enum status status)
 {

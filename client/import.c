@@ -18,7 +18,7 @@ enum exit_code import_no_memory(const struct import *import)
     return EXIT_FAILED;
 }
 
-/* --- options -------------------------------------------------------------------------------- */
+/* --- options ------------------------------------------------------------------------------ */
 
 static const struct argument_rule rules[] = {
     { "--apply", "apply", ARGUMENT_FLAG },   { "--force", "force", ARGUMENT_FLAG },
@@ -27,7 +27,8 @@ static const struct argument_rule rules[] = {
     { "--dates", "dates", ARGUMENT_LATER },
 };
 
-/* The place of the option's value among words; the first if it is not given, -1 if it is none. */
+/* The place of the option's value among words; the first if it is not given, -1 if it is
+ * none. */
 static int choose(const struct import *import, const json_t *args, const char *option,
                   const char *const *words, const char *list)
 {
@@ -61,7 +62,7 @@ static bool take_options(struct import *import, const json_t *args)
     return true;
 }
 
-/* --- the file --------------------------------------------------------------------------------- */
+/* --- the file ----------------------------------------------------------------------------- */
 
 static enum exit_code report_unreadable(const struct import *import, int error)
 {
@@ -144,7 +145,7 @@ static enum exit_code open_file(struct import *import)
     return status == OK ? EXIT_OK : report_columns(import, columns_reason);
 }
 
-/* --- the members -------------------------------------------------------------------------------- */
+/* --- the members -------------------------------------------------------------------------- */
 
 static enum exit_code take_member(void *context, const json_t *member)
 {
@@ -177,7 +178,7 @@ static enum exit_code load_members(struct import *import)
     return EXIT_OK;
 }
 
-/* --- passes --------------------------------------------------------------------------------------- */
+/* --- passes ------------------------------------------------------------------------------- */
 
 enum exit_code import_each_row(struct import *import, import_visit *visit, void *context)
 {

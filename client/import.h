@@ -6,8 +6,8 @@
 
 #include "client/session.h"
 
-/* Reads the file three times at most: to know its keys, to plan and show, and with --apply to send.
- * EXIT_DIFFERENCES if rows were rejected. */
+/* Reads the file three times at most: to know its keys, to plan and show, and with --apply to
+ * send. EXIT_DIFFERENCES if rows were rejected. */
 enum exit_code command_import(struct session *session, int argc, char **argv);
 enum exit_code command_export(struct session *session, int argc, char **argv);
 

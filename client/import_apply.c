@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* import_apply.c - the third pass: planned changes as members.apply requests, several under way.
+/* import_apply.c - the third pass: planned changes as pipelined members.apply requests.
  * A crash or a lost daemon leaves a part done; the same import again does the rest. */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -55,7 +55,7 @@ static struct batch *filled(struct application *application)
     return &application->batches[at % (BATCHES_UNDER_WAY + 1)];
 }
 
-/* --- answers --------------------------------------------------------------------------------- */
+/* --- answers ------------------------------------------------------------------------------ */
 
 static enum exit_code keep_refusal(struct application *application, uint64_t line,
                                    const char *reason)
@@ -123,7 +123,7 @@ static enum exit_code receive_batch(struct application *application)
     return exit_code;
 }
 
-/* --- requests ---------------------------------------------------------------------------------- */
+/* --- requests ----------------------------------------------------------------------------- */
 
 static enum exit_code send_batch(struct application *application)
 {
@@ -247,7 +247,7 @@ static enum exit_code send_all(struct application *application)
     return exit_code;
 }
 
-/* --- what the daemon refused --------------------------------------------------------------------- */
+/* --- what the daemon refused -------------------------------------------------------------- */
 
 static enum exit_code write_refusal(struct import *import, const struct csv_row *row,
                                     void *context)

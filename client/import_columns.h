@@ -45,11 +45,12 @@ enum status import_columns_read(const struct csv_row *header,
 /* Finds the columns that rows are matched by.  INVALID with a sentence: none is `name`. */
 enum status import_columns_find(struct import_columns *columns,
                                 char out_reason[COLUMNS_REASON_SIZE]) MUST_CHECK;
-/* To be called when the names are final.  INVALID with a sentence: two columns have one name. */
+/* To be called when the names are final.  INVALID with a sentence: two columns have one
+ * name. */
 enum status import_columns_unique(const struct import_columns *columns,
                                   char out_reason[COLUMNS_REASON_SIZE]) MUST_CHECK;
-/* A cell's text, no longer defused and trimmed of what is not the text's; empty where the row is
- * short, or there is no such column. */
+/* A cell's text, no longer defused and trimmed of what is not the text's; empty where the row
+ * is short, or there is no such column. */
 struct slice import_cell(const struct csv_row *row, size_t column);
 
 #endif

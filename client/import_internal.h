@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* import_internal.h - one import: its options, the file, the members, and what came of the rows.
+/* import_internal.h - one import: options, file, members, and what came of the rows.
  * Private to import.c, import_show.c, import_rejects.c and import_apply.c. */
 #ifndef CHAPTERCTL_IMPORT_INTERNAL_H
 #define CHAPTERCTL_IMPORT_INTERNAL_H
@@ -49,7 +49,7 @@ struct import {
     struct import_rejects rejects;
 };
 
-/* --- import.c: passes ------------------------------------------------------------------------ */
+/* --- import.c: passes --------------------------------------------------------------------- */
 typedef enum exit_code import_visit(struct import *import, const struct csv_row *row,
                                     void *context);
 /* Every row in the order of the file; anything but EXIT_OK ends the walk. */
@@ -60,7 +60,7 @@ enum exit_code import_decide(struct import *import, const struct csv_row *row,
                              struct import_member **out_member) MUST_CHECK;
 enum exit_code import_no_memory(const struct import *import);
 
-/* --- import_show.c: for people and programs --------------------------------------------------- */
+/* --- import_show.c: for people and programs ----------------------------------------------- */
 /* The header's columns that are not what they may seem. */
 void import_show_columns(const struct import *import);
 /* The plan of one row, unless enough of its sort have been shown. */
@@ -68,14 +68,14 @@ void import_show_row(struct import *import, const struct csv_row *row,
                      const struct import_member *member);
 void import_show_result(struct import *import);
 
-/* --- import_rejects.c: the rows for the operator to mend --------------------------------------- */
+/* --- import_rejects.c: the rows for the operator to mend ---------------------------------- */
 enum exit_code import_reject(struct import *import, const struct csv_row *row,
                              const char *reason) MUST_CHECK;
 /* Puts the file in its place, if there are any rejects. */
 enum exit_code import_rejects_finish(struct import *import) MUST_CHECK;
 void import_rejects_done(struct import_rejects *rejects);
 
-/* --- import_apply.c ----------------------------------------------------------------------------- */
+/* --- import_apply.c ----------------------------------------------------------------------- */
 /* Sends what was planned and counts what was done; what the daemon refuses is rejected. */
 enum exit_code import_apply(struct import *import) MUST_CHECK;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* import_match.c - a row and the members: the same, another, or a question for the operator.
- * Nobody is merged by guess: a shared mailbox, or keys that contradict each other, go to review. */
+ * Nobody is merged by guess: shared mailboxes and contradicting keys go to review. */
 #include "client/import_match.h"
 
 #include <string.h>
@@ -132,7 +132,8 @@ static enum match find_by_ids(const struct import_members *members,
     return *out_number == 0 ? MATCH_NONE : MATCH_MEMBER;
 }
 
-/* A new member's mailbox is nobody else's, unless the row says by an id that it is another one. */
+/* A new member's mailbox is nobody else's, unless the row says by an id that it is another
+ * one. */
 static enum match check_mailbox(const struct import_members *members,
                                 const struct file_keys *file, const struct row_keys *keys,
                                 char *out_reason)

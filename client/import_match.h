@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* import_match.h - which member a row means: by id, external id, then e-mail with the same name.
+/* import_match.h - which member a row means: by id, external id, then e-mail and name.
  *
  * Holds the chapter's members and the keys of the file's rows; the file itself is never held.
  * A member costs about 250 bytes and the bytes of its fields, a row 100 to 300 bytes. */
@@ -36,8 +36,9 @@ struct import_members {
     struct import_index mailboxes;
 };
 
-/* A zeroed one is empty.  member is a member's object of a page; one that comes twice, because it
- * was changed while pages were read, is replaced.  INVALID if it has no id, TOO_LARGE, NO_MEMORY. */
+/* A zeroed one is empty.  member is a member's object of a page; one that comes twice, because
+ * it was changed while pages were read, is replaced.  INVALID if it has no id, TOO_LARGE,
+ * NO_MEMORY. */
 enum status members_add(struct import_members *members, const json_t *member) MUST_CHECK;
 void members_done(struct import_members *members);
 /* A field that members have under exactly the header's name keeps that name. */
@@ -78,9 +79,9 @@ void file_keys_done(struct file_keys *file);
 
 enum match { MATCH_NONE, MATCH_MEMBER, MATCH_REJECT };
 #define MATCH_REASON_SIZE 160
-/* Rows must come in the order of the file.  On MATCH_MEMBER *out_member is set and has taken the
- * line; on MATCH_REJECT out_reason is a sentence without personal data, and *out_known says
- * whether some other row or member certainly stands for this row's person. */
+/* Rows must come in the order of the file.  On MATCH_MEMBER *out_member is set and has taken
+ * the line; on MATCH_REJECT out_reason is a sentence without personal data, and *out_known
+ * says whether some other row or member certainly stands for this row's person. */
 enum match match_row(struct import_members *members, const struct file_keys *file,
                      const struct row_keys *keys, uint64_t line,
                      struct import_member **out_member, char out_reason[MATCH_REASON_SIZE],

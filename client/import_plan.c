@@ -33,8 +33,8 @@ static uint8_t with_letters(uint8_t byte, enum letters letters)
     return byte;
 }
 
-/* Trimmed; lines end with LF; codes in the case that they are defined in.  It never grows, so that
- * the texts of a row always fit. */
+/* Trimmed; lines end with LF; codes in the case that they are defined in.  It never grows, so
+ * that the texts of a row always fit. */
 static struct slice tidy(struct plan *plan, const struct field_rule *rule, struct slice text)
 {
     const enum letters letters = letters_of(rule);

@@ -35,8 +35,9 @@ struct plan {
     uint8_t texts[CSV_ROW_SIZE_MAX]; /* those that differ from their cells */
 };
 
-/* old has a value for each column (size 0: none) of the member that the row means; NULL if it is a
- * new one.  Every cell that would be written is checked.  Changes point into row, old and out. */
+/* old has a value for each column (size 0: none) of the member that the row means; NULL if it
+ * is a new one.  Every cell that would be written is checked.  Changes point into row, old and
+ * out. */
 void plan_row(const struct import_columns *columns, enum plan_mode mode,
               const struct csv_row *row, const struct slice *old, struct plan *out_plan);
 /* For what was found wrong before: PLAN_REJECT for that reason. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* import_rejects.c - NAME.rejects.csv beside the file: rejected rows with their line and reason.
+/* import_rejects.c - NAME.rejects.csv beside the file: rejected rows, with line and reason.
  * Mended there, it can be imported as it is: its first two columns are not read. */
 #include <errno.h>
 #include <inttypes.h>

@@ -12,9 +12,9 @@ struct slice text_trim(struct slice text);
 #define TEXT_KEY_SIZE 16
 enum text_key_kind { TEXT_KEY_ID, TEXT_KEY_EXTERNAL_ID, TEXT_KEY_EMAIL, TEXT_KEY_PERSON };
 
-/* A hash under a secret of this process, so that no input can aim at collisions: of the bytes of an
- * id or external id, of a normalised e-mail, of a normalised e-mail (which may be empty) and name.
- * second is used for a person alone.  False only without memory. */
+/* A hash under a secret of this process, so that no input can aim at collisions: of the bytes
+ * of an id or external id, of a normalised e-mail, of a normalised e-mail (which may be empty)
+ * and name. second is used for a person alone.  False only without memory. */
 bool text_key(enum text_key_kind kind, struct slice first, struct slice second,
               uint8_t out_key[TEXT_KEY_SIZE]) MUST_CHECK;
 

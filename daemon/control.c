@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- the list -------------------------------------------------------------------------------------- */
+/* --- the list ----------------------------------------------------------------------------- */
 
 static void request_free(struct control_wait *request)
 {
@@ -56,7 +56,7 @@ static struct control_wait *request_new(struct node *node,
     return request;
 }
 
-/* --- answers --------------------------------------------------------------------------------------- */
+/* --- answers ------------------------------------------------------------------------------ */
 
 static void write_preamble(struct mp_writer *writer, const struct control_wait *request,
                            enum status code)
@@ -150,7 +150,7 @@ void control_on_message(struct node *node, const struct transport_message *messa
         run(node, request);
 }
 
-/* --- time ------------------------------------------------------------------------------------------- */
+/* --- time --------------------------------------------------------------------------------- */
 
 void control_timers(struct node *node)
 {
@@ -176,7 +176,7 @@ int64_t control_next_ms(const struct node *node)
     return due;
 }
 
-/* --- the end ---------------------------------------------------------------------------------------- */
+/* --- the end ------------------------------------------------------------------------------ */
 
 void control_drop_all(struct node *node)
 {

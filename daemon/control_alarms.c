@@ -35,7 +35,7 @@ static void alarm_add(struct alarms *alarms, const char *remedy, const char *for
     alarms->count++;
 }
 
-/* --- this node -------------------------------------------------------------------------------------------- */
+/* --- this node ---------------------------------------------------------------------------- */
 
 static void about_own_feed(const struct node *node, struct alarms *alarms)
 {
@@ -88,7 +88,7 @@ static void about_store(const struct node *node, struct alarms *alarms)
                   (unsigned long long)size);
 }
 
-/* --- the others -------------------------------------------------------------------------------------------- */
+/* --- the others --------------------------------------------------------------------------- */
 
 static void about_links(const struct node *node, struct alarms *alarms)
 {

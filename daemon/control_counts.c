@@ -41,7 +41,7 @@ static uint64_t tally_sum(const struct tally *tally)
     return sum;
 }
 
-/* --- the census ------------------------------------------------------------------------------------------ */
+/* --- the census --------------------------------------------------------------------------- */
 
 /* A dimension of one number: active members by value, and by status whatever the value. */
 struct dimension {
@@ -73,7 +73,7 @@ static enum status scan(struct control_wait *request, uint32_t number, uint8_t l
     return status == OK ? OK : control_store_error(request, status);
 }
 
-/* --- rows --------------------------------------------------------------------------------------------------- */
+/* --- rows --------------------------------------------------------------------------------- */
 
 /* Groups without members have no row. */
 static enum status add_row(struct rows *rows, const char *key, const char *name,
@@ -188,7 +188,7 @@ static int compare_rows(const void *a, const void *b)
     return strcmp(left->key, right->key);
 }
 
-/* --- the answer ------------------------------------------------------------------------------------------------ */
+/* --- the answer --------------------------------------------------------------------------- */
 
 struct counts {
     enum grouping by;

@@ -116,13 +116,13 @@ static inline const struct argument *argument_of(const struct control_wait *requ
 }
 #define ARGUMENT(request, name) argument_of((request), ARGUMENT_##name)
 
-/* --- control_request.c: from bytes to a request --------------------------------------------------- */
+/* --- control_request.c: from bytes to a request ------------------------------------------- */
 /* The command's row; NULL if there is none of that name. */
 const struct control_command *control_command_of(struct slice name);
 /* Reads request->bytes; a status with its error and remedy in request if they are wrong. */
 enum status control_parse(struct control_wait *request) MUST_CHECK;
 
-/* --- control_util.c -------------------------------------------------------------------------------- */
+/* --- control_util.c ----------------------------------------------------------------------- */
 /* Sets the error, with its remedy; returns status. */
 enum status control_error(struct control_wait *request, enum status status, const char *remedy,
                           const char *format, ...) __attribute__((format(printf, 4, 5)));
@@ -157,7 +157,7 @@ bool control_met_anybody(const struct node *node);
 /* Does this feed matter to "in step", and is it (within lag changes)? */
 bool control_in_step(const struct node *node, const struct node_feed *feed, uint64_t lag);
 
-/* --- control_record.c: a record's fields from the tiers that this node holds --------------------- */
+/* --- control_record.c: a record's fields from the tiers that this node holds -------------- */
 #define FIELD_VIEWS_MAX (3 * RECORD_FIELDS_MAX + 8)
 struct field_view {
     struct slice name;
@@ -187,7 +187,7 @@ void record_view_write_member(struct record_view *view, struct mp_writer *writer
 void record_view_write_fields(struct record_view *view, struct mp_writer *writer);
 bool record_view_text(const struct record_view *view, const char *name, struct slice *out_text);
 
-/* --- the commands ----------------------------------------------------------------------------------- */
+/* --- the commands ------------------------------------------------------------------------- */
 control_handler control_status;        /* control_status.c */
 control_handler control_counts;        /* control_counts.c */
 control_handler control_members_list;  /* control_members.c */

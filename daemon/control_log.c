@@ -30,7 +30,7 @@ static bool is_full(const struct log *log)
            log->visits >= CONTROL_VISITS_MAX || log->changes.size >= CONTROL_PAGE_SIZE;
 }
 
-/* --- one change --------------------------------------------------------------------------------------- */
+/* --- one change --------------------------------------------------------------------------- */
 
 static void write_change(struct log *log, const struct node_feed *feed,
                          const struct change *change)
@@ -69,7 +69,7 @@ static enum status take(struct log *log, const struct node_feed *feed,
     return status;
 }
 
-/* --- where to begin -------------------------------------------------------------------------------------- */
+/* --- where to begin ----------------------------------------------------------------------- */
 
 /* The time of the first row after seq that has one; UINT64_MAX if none of the next ones has. */
 static enum status time_after(struct log *log, uint32_t number, uint64_t seq,
@@ -154,7 +154,7 @@ static enum status find_start(struct log *log, uint32_t index)
     return OK;
 }
 
-/* --- one feed ------------------------------------------------------------------------------------------------ */
+/* --- one feed ----------------------------------------------------------------------------- */
 
 /* A removal has no time: it is as recent as the change before it.  What never has one is news only to
  * who has followed that feed before. */
@@ -228,7 +228,7 @@ static enum status take_member(struct log *log, uint32_t index)
     return status == NOT_FOUND ? OK : status;
 }
 
-/* --- all of them ----------------------------------------------------------------------------------------------- */
+/* --- all of them -------------------------------------------------------------------------- */
 
 static enum status read_after(struct log *log)
 {

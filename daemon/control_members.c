@@ -23,7 +23,7 @@ struct filter {
     uint8_t needle[NEEDLE_SIZE];
 };
 
-/* --- search ----------------------------------------------------------------------------------------- */
+/* --- search ------------------------------------------------------------------------------- */
 
 static bool is_ascii(struct slice text)
 {
@@ -81,7 +81,7 @@ static bool found_in(const struct filter *filter, const struct record_view *view
     return false;
 }
 
-/* --- the filter --------------------------------------------------------------------------------------- */
+/* --- the filter --------------------------------------------------------------------------- */
 
 static enum status read_kind_and_status(struct control_wait *request, struct filter *filter)
 {
@@ -147,7 +147,7 @@ static bool passes(const struct filter *filter, const struct change *change)
            (!filter->by_country || memcmp(facts.country, filter->country, 2) == 0);
 }
 
-/* --- a page -------------------------------------------------------------------------------------------- */
+/* --- a page ------------------------------------------------------------------------------- */
 
 struct page {
     struct control_wait *request;
@@ -303,7 +303,7 @@ enum status control_members_list(struct control_wait *request, struct mp_writer 
     return OK;
 }
 
-/* --- one member ---------------------------------------------------------------------------------------- */
+/* --- one member --------------------------------------------------------------------------- */
 
 static enum status write_one(struct control_wait *request, const struct node_feed *feed,
                              struct store_txn *txn, const struct store_row *row,

@@ -57,7 +57,7 @@ bool record_view_text(const struct record_view *view, const char *name, struct s
     return false;
 }
 
-/* --- gathering ------------------------------------------------------------------------------------ */
+/* --- gathering ---------------------------------------------------------------------------- */
 
 static bool has_field(const struct record_view *view, struct slice name)
 {
@@ -136,7 +136,7 @@ static void gather_said(struct record_view *view)
     }
 }
 
-/* --- writing --------------------------------------------------------------------------------------- */
+/* --- writing ------------------------------------------------------------------------------ */
 
 static int compare_fields(const void *a, const void *b)
 {

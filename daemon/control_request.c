@@ -72,7 +72,7 @@ static size_t argument_index_of(struct slice name)
     return i;
 }
 
-/* --- one argument -------------------------------------------------------------------------------- */
+/* --- one argument ------------------------------------------------------------------------- */
 
 static bool read_text(struct slice raw, struct slice *out_text)
 {
@@ -124,7 +124,7 @@ static bool read_argument(enum argument_form form, struct slice raw, struct argu
     return false;
 }
 
-/* --- all of them ---------------------------------------------------------------------------------- */
+/* --- all of them -------------------------------------------------------------------------- */
 
 static enum status unknown_argument(struct control_wait *request, struct slice name)
 {

@@ -27,7 +27,7 @@ static enum feed_state state_of(const struct node *node, const struct node_feed 
     return replica_feed_state(&feed->replica, &node->hq_beats, node->is_hq, node_now(node));
 }
 
-/* --- this node ---------------------------------------------------------------------------------------------- */
+/* --- this node ---------------------------------------------------------------------------- */
 
 static bool is_quarantined(const struct node *node)
 {
@@ -66,7 +66,7 @@ static void write_node(struct mp_writer *writer, const struct node *node)
     mp_write_key_text(writer, "version", CHAPTERD_VERSION);
 }
 
-/* --- counters ----------------------------------------------------------------------------------------------- */
+/* --- counters ----------------------------------------------------------------------------- */
 
 struct counter {
     const char *name;
@@ -102,7 +102,7 @@ static void write_counters(struct mp_writer *writer, const struct node *node)
         mp_write_key_uint(writer, rows[i].name, rows[i].value);
 }
 
-/* --- feeds --------------------------------------------------------------------------------------------------- */
+/* --- feeds -------------------------------------------------------------------------------- */
 
 /* HQ's feed holds the roster besides its members. */
 static uint64_t members_of(const struct node *node, const struct node_feed *feed,
@@ -229,7 +229,7 @@ static void write_feeds(struct mp_writer *writer, const struct control_wait *req
             write_feed(writer, node, node->feeds[order[i]]);
 }
 
-/* --- peers --------------------------------------------------------------------------------------------------- */
+/* --- peers -------------------------------------------------------------------------------- */
 
 /* All links of one peer, as one line. */
 struct peer_view {

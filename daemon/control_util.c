@@ -11,7 +11,7 @@
 #define SECONDS_MAX 253402300799ull /* the end of year 9999 */
 #define VALUE_DEPTH_MAX 2 /* containers in a field; the reply around it takes the rest */
 
-/* --- errors --------------------------------------------------------------------------------------- */
+/* --- errors ------------------------------------------------------------------------------- */
 
 /* A text that was cut short must not end inside a character. */
 static void end_on_character(char text[CONTROL_TEXT_SIZE])
@@ -72,7 +72,7 @@ enum status control_reading(struct control_wait *request, struct store_txn **out
     return OK;
 }
 
-/* --- chapters -------------------------------------------------------------------------------------- */
+/* --- chapters ----------------------------------------------------------------------------- */
 
 static int compare_feeds(const void *a, const void *b, void *context)
 {
@@ -120,7 +120,7 @@ bool control_head_of(const struct node_feed *feed, struct head *out_head)
     return head->size != 0 && head_read(signed_head_bytes(head), out_head) == OK;
 }
 
-/* --- values ----------------------------------------------------------------------------------------- */
+/* --- values ------------------------------------------------------------------------------- */
 
 void control_write_time(struct mp_writer *writer, uint64_t seconds)
 {
@@ -237,7 +237,7 @@ void control_write_value(struct mp_writer *writer, struct slice raw)
     write_part(writer, &reader, 0);
 }
 
-/* --- may this request write? ------------------------------------------------------------------------ */
+/* --- may this request write? -------------------------------------------------------------- */
 
 /* Earlier ones go first, and a turn takes so many changes and no more. */
 static bool must_queue(struct control_wait *request)
@@ -284,7 +284,7 @@ bool control_is_parked(struct control_wait *request)
     return false;
 }
 
-/* --- in step? ---------------------------------------------------------------------------------------- */
+/* --- in step? ----------------------------------------------------------------------------- */
 
 bool control_met_anybody(const struct node *node)
 {

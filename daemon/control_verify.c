@@ -8,7 +8,7 @@
 
 #define ANSWER_MS 3000 /* that the other node is given to say what it has */
 
-/* --- the local check ---------------------------------------------------------------------------------- */
+/* --- the local check ---------------------------------------------------------------------- */
 
 static void verified(struct node *node, void *context, const struct verify_result *result)
 {
@@ -36,7 +36,7 @@ static enum status ask_job(struct control_wait *request)
     return AGAIN;
 }
 
-/* --- what the other says --------------------------------------------------------------------------------- */
+/* --- what the other says ------------------------------------------------------------------ */
 
 static uint32_t peer_of(const struct control_wait *request)
 {
@@ -112,7 +112,7 @@ static enum status hear_other(struct control_wait *request)
                : AGAIN;
 }
 
-/* --- the answer -------------------------------------------------------------------------------------------- */
+/* --- the answer --------------------------------------------------------------------------- */
 
 static void write_local(struct mp_writer *writer, const struct verify_difference *difference)
 {
@@ -212,7 +212,7 @@ enum status control_verify(struct control_wait *request, struct mp_writer *write
     return OK;
 }
 
-/* --- wait ------------------------------------------------------------------------------------------------------ */
+/* --- wait --------------------------------------------------------------------------------- */
 
 static bool in_step(const struct control_wait *request, uint32_t only)
 {

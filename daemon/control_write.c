@@ -8,7 +8,7 @@
 
 #define TTL_S_MAX (366ull * 86400)
 
-/* --- one change ------------------------------------------------------------------------------------- */
+/* --- one change --------------------------------------------------------------------------- */
 
 /* The client's change, or why it is none. */
 struct op_read {
@@ -157,7 +157,7 @@ enum status control_members_apply(struct control_wait *request, struct mp_writer
     return OK;
 }
 
-/* --- what the daily job asks --------------------------------------------------------------------------- */
+/* --- what the daily job asks -------------------------------------------------------------- */
 
 static void lapse_finished(struct node *node, void *context, const struct lapse_result *result)
 {
@@ -204,7 +204,7 @@ enum status control_members_lapse(struct control_wait *request, struct mp_writer
     return OK;
 }
 
-/* --- invite ---------------------------------------------------------------------------------------------- */
+/* --- invite ------------------------------------------------------------------------------- */
 
 /* Text of an argument, or what stands for it. */
 static bool text_argument(const struct argument *argument, const char *otherwise, char *out,

@@ -301,6 +301,7 @@ static void on_hello(struct node *node, struct link *link, struct slice message)
     if (!hello.reply)
         send_hello(node, link, true);
     node->hello_done = true;
+    sync_show_evidence(node, link);
     /* A new link wants to know that I am alive now: HQ's beat starts everybody's. */
     if (node->is_hq && !hello.reply)
         sync_beat_soon(node, OWN_BEAT_SPACING_MS);

@@ -11,7 +11,7 @@
 #define DAILY_CHECK_MS 3600000 /* the wall clock may jump: look again, whatever it said */
 #define PRUNE_SLICES 64        /* of ROWS_PER_SLICE entries of the history, a day */
 
-/* --- the list --------------------------------------------------------------------------------- */
+/* --- the list ----------------------------------------------------------------------------- */
 
 enum status jobs_add(struct node *node, struct job *job)
 {
@@ -77,11 +77,9 @@ static void to_the_end(struct node *node, struct job *job)
 
 static void run(struct node *node, struct job *job)
 {
-    const uint64_t failed = node->counters.commits_failed;
-
-    if (job->ran && job->kind->undo != NULL && job->commits_failed != failed) {
+    if (job->dropped && job->kind->undo != NULL) {
         job->kind->undo(node, job);
-        job->commits_failed = failed;
+        job->dropped = false;
         job->ended = false;
         job->resume_ms = node_now(node) + JOB_PAUSE_MS;
         return;
@@ -93,14 +91,15 @@ static void run(struct node *node, struct job *job)
         job->kind->release(job);
         return;
     }
-    job->ran = true;
-    job->commits_failed = failed;
+    job->open = true;
+    job->dropped = false;
+    job->commits_failed = node->counters.commits_failed;
     job->ended = job->kind->slice(node, job);
     if (!job->stays)
         to_the_end(node, job);
 }
 
-/* --- sweeping: rows of numbers that nothing points to any more -------------------------------- */
+/* --- sweeping: rows of numbers that nothing points to any more ---------------------------- */
 
 struct sweep_context {
     struct node *node;
@@ -148,7 +147,7 @@ static const struct job_kind job_sweep = { .slice = sweep_slice,
                                            .undo = sweep_undo,
                                            .release = release_plain };
 
-/* --- the history's oldest entries --------------------------------------------------------------- */
+/* --- the history's oldest entries --------------------------------------------------------- */
 
 struct prune_job {
     struct job job;
@@ -178,7 +177,7 @@ static const struct job_kind job_prune = { .slice = prune_slice,
                                            .undo = prune_undo,
                                            .release = release_plain };
 
-/* --- planning ------------------------------------------------------------------------------------ */
+/* --- planning ----------------------------------------------------------------------------- */
 
 static bool add_plain(struct node *node, const struct job_kind *kind, size_t size)
 {
@@ -252,14 +251,17 @@ bool jobs_turn(struct node *node)
     return runnable(node) != NULL;
 }
 
+/* Asked when a turn begins: what became of the last one is known by then. */
 int64_t jobs_next_ms(const struct node *node)
 {
     int64_t due = node->daily_at_ms;
 
-    if (sweep_is_due(node))
-        return node_now(node);
-    for (const struct job *job = node->jobs; job != NULL; job = job->next)
+    for (struct job *job = node->jobs; job != NULL; job = job->next) {
+        if (job->open)
+            job->dropped = job->commits_failed != node->counters.commits_failed;
+        job->open = false;
         if (job->resume_ms < due)
             due = job->resume_ms;
-    return due;
+    }
+    return sweep_is_due(node) ? node_now(node) : due;
 }

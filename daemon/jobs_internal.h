@@ -24,7 +24,8 @@ struct job {
     const struct job_kind *kind;
     int64_t resume_ms;       /* not before */
     uint64_t commits_failed; /* when its last slice began */
-    bool ran;
+    bool open;               /* the turn of its last slice is not over */
+    bool dropped;            /* that turn was dropped */
     bool ended;
     bool stays; /* holds a snapshot: goes on before the others */
 };
@@ -33,7 +34,7 @@ struct job {
 enum status jobs_add(struct node *node, struct job *job) MUST_CHECK;
 bool jobs_have(const struct node *node, const struct job_kind *kind);
 
-/* --- jobs_recount.c: one feed's tiers, counted from the rows of one snapshot -------------------- */
+/* --- jobs_recount.c: one feed's tiers, counted from the rows of one snapshot -------------- */
 struct recount;
 /* How each tier stands. */
 struct recount_verdict {
@@ -59,7 +60,7 @@ const char *recount_origin(const struct recount *recount);
 enum status recount_slice(struct recount *recount, size_t max, bool *out_done) MUST_CHECK;
 enum status recount_judge(struct recount *recount, struct recount_verdict *out) MUST_CHECK;
 
-/* --- jobs_lapse.c -------------------------------------------------------------------------------- */
+/* --- jobs_lapse.c ------------------------------------------------------------------------- */
 extern const struct job_kind job_lapse;
 /* Today's number since 1970, UTC; false if the clock is certainly wrong. */
 bool lapse_today(int32_t *out_days);

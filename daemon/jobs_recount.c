@@ -28,7 +28,7 @@ struct recount {
     size_t group_count;
 };
 
-/* --- groups ------------------------------------------------------------------------------------ */
+/* --- groups ------------------------------------------------------------------------------- */
 
 static struct group *group_at(struct group *groups, size_t capacity,
                               const uint8_t key[CENSUS_KEY_SIZE])
@@ -112,7 +112,7 @@ static enum status census_differs(struct recount *recount, uint32_t number, bool
     return status;
 }
 
-/* --- opening ------------------------------------------------------------------------------------ */
+/* --- opening ------------------------------------------------------------------------------ */
 
 enum status recount_open(struct store *store, const char *origin, bool next, unsigned tiers,
                          enum recount_depth depth, struct recount **out)
@@ -162,7 +162,7 @@ const char *recount_origin(const struct recount *recount)
     return recount->record.origin;
 }
 
-/* --- the rows ------------------------------------------------------------------------------------- */
+/* --- the rows ----------------------------------------------------------------------------- */
 
 /* The tiers of the next pass: those left that share rows with the first of them. */
 static unsigned next_pass(const struct recount *recount, uint32_t *out_number)
@@ -246,7 +246,7 @@ enum status recount_slice(struct recount *recount, size_t max, bool *out_done)
     return OK;
 }
 
-/* --- the verdict ---------------------------------------------------------------------------------- */
+/* --- the verdict -------------------------------------------------------------------------- */
 
 static void is_wrong(struct recount_verdict *verdict, int tier, const char *reason)
 {

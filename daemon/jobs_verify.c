@@ -8,7 +8,7 @@
 
 #define FEEDS_PER_SLICE 32 /* when only the stored sums are looked at */
 
-/* --- one feed, for the replica ------------------------------------------------------------------- */
+/* --- one feed, for the replica ------------------------------------------------------------ */
 
 struct recount_job {
     struct job job;
@@ -103,7 +103,8 @@ enum status jobs_recount(struct node *node, uint32_t feed, unsigned tiers)
 
     for (struct job *other = node->jobs; other != NULL; other = other->next) {
         job = (struct recount_job *)other;
-        if (other->kind == &job_recount && job->feed == feed && !other->ran) {
+        if (other->kind == &job_recount && job->feed == feed && job->recount == NULL &&
+            !other->ended) {
             job->tiers |= tiers;
             return OK;
         }
@@ -118,7 +119,7 @@ enum status jobs_recount(struct node *node, uint32_t feed, unsigned tiers)
     return status;
 }
 
-/* --- all feeds, for the operator ------------------------------------------------------------------ */
+/* --- all feeds, for the operator ---------------------------------------------------------- */
 
 struct verify_job {
     struct job job;

@@ -273,6 +273,7 @@ enum status sync_apply_wire(struct node *node, uint32_t feed, unsigned apply_tie
                             unsigned *out_applied) MUST_CHECK;
 void sync_show_head(struct node *node, const struct link *link, uint32_t feed,
                     const struct feed_mark *mark);
+void sync_show_evidence(struct node *node, const struct link *link);
 /* A proven head or beat of my own feed: am I behind myself? */
 void sync_own_head(struct node *node, uint64_t epoch, uint64_t seq);
 /* Within the roster's limits for that feed?  Notes it for status if not. */

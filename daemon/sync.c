@@ -160,6 +160,26 @@ void sync_show_head(struct node *node, const struct link *link, uint32_t index,
     node_send(node, link->handle, mp_writer_bytes(writer));
 }
 
+/* Who was away when a fork was flooded learns of it with the hello. */
+void sync_show_evidence(struct node *node, const struct link *link)
+{
+    for (size_t i = 0; i < node->replica.feed_count; i++) {
+        const struct node_feed *feed = node->feeds[i];
+        struct signed_head pair[1][2];
+        struct store_txn *txn;
+        struct mp_writer *writer;
+        size_t count = 0;
+
+        if (feed->replica.feed.freeze != FREEZE_FORKED || (txn = node_reading(node)) == NULL ||
+            store_list_evidence(txn, feed->record.origin, pair, 1, &count) != OK || count == 0)
+            continue;
+        writer = node_writer(node);
+        wire_write_evidence(writer, signed_head_bytes(&pair[0][0]),
+                            signed_head_bytes(&pair[0][1]));
+        node_send(node, link->handle, mp_writer_bytes(writer));
+    }
+}
+
 /* Somebody proves that I signed a head which I do not have: this copy of me is from the past.
  * */
 void sync_own_head(struct node *node, uint64_t epoch, uint64_t seq)

@@ -16,8 +16,8 @@ size_t words_escape(char *out, size_t out_size, struct slice text, const char *a
 bool words_name_valid(const char *text, size_t size_max);
 /* The name that word was probably meant to be; NULL if none is near. */
 const char *words_nearest(const char *word, const char *const *names, size_t count);
-/* As one word of a shell's command line, quoted only where it must be; what does not fit is left
- * out.  It still needs words_escape before a terminal sees it. */
+/* As one word of a shell's command line, quoted only where it must be; what does not fit is
+ * left out.  It still needs words_escape before a terminal sees it. */
 const char *words_quote(char *out, size_t out_size, const char *text);
 
 #endif

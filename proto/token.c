@@ -110,6 +110,16 @@ enum status token_format(const struct token *token, char *out_text, size_t out_s
     return OK;
 }
 
+/* libsodium 1.0.18 takes some bytes above 0x7f for characters of base64. */
+static bool is_base64url(const char *text, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        if (!((text[i] >= 'A' && text[i] <= 'Z') || (text[i] >= 'a' && text[i] <= 'z') ||
+              (text[i] >= '0' && text[i] <= '9') || text[i] == '-' || text[i] == '_'))
+            return false;
+    return true;
+}
+
 static enum status objection(const char **out_reason, const char *reason)
 {
     *out_reason = reason;
@@ -181,7 +191,8 @@ enum status token_parse(struct slice text, struct token *out_token, const char *
         return objection(out_reason, "it does not begin with chapterd1.");
     if (size < prefix || memcmp(packed, TOKEN_PREFIX, prefix) != 0)
         return objection(out_reason, "it is of a newer version: install a newer chapterd");
-    if (sodium_base642bin(bytes, sizeof bytes, packed + prefix, size - prefix, NULL, &size,
+    if (!is_base64url(packed + prefix, size - prefix) ||
+        sodium_base642bin(bytes, sizeof bytes, packed + prefix, size - prefix, NULL, &size,
                           NULL, sodium_base64_VARIANT_URLSAFE_NO_PADDING) != 0)
         return objection(out_reason,
                          "it holds a character that no token has, or was cut short");

@@ -2,31 +2,28 @@
 /* store.c - the environment and its transactions, and a map of everything that is in it.
  *
  * All numbers are big-endian.  An origin is its code, padded with NULs to 16 bytes.  The worked
- * hex of each format stands beside the code that writes it; tests/store/format_test.c holds
- * them to it.
+ * hex of each format stands beside the code that writes it, and format_test.c checks it.
  *
- * table      key                        value                                    in
- * meta       name                       the caller's; numbers as 8 bytes         store_meta.c
- * feeds      origin 16                  both tiers' number, horizon and head;    store_feed.c
- *                                       hold; beat
- * records    number 4, seq 8            one row: the tiers that are at this seq  store_row.c
- * by_id      number 4, id 16            which tiers are held, and their seq      store_index.c
- * removals   number 4, seq 8            tiers that are nil 1, id 16              store_row.c
- * sums       number 4, tier 1           lanes 2048, count 8                      store_scan.c
- * census     number 4, counter 6        count 8                                  store_census.c
- * persons    hash 16, or one NUL        memberships 8                            store_person.c
- * person_of  origin 16, id 16           form 1, hash 16 if there is one          store_person.c
- * heads      origin 16, epoch 8, seq 8  envelope                                 store_head.c
- * evidence   origin 16, number 1        size 2, envelope, size 2, envelope       store_head.c
- * private    id 16                      a MessagePack map                        store_origin.c
- * history    number 8                   time 8, the caller's                     store_origin.c
- * invites    hash 32                    the caller's                             store_origin.c
- * builds     origin 16, tiers 1         progress of a transfer                   store_build.c
- * discards   number 4                   tiers 1, origin 16, reached 8
- * store_discard.c
+ * table      key                        value                                      store_*.c
+ * meta       name                       the caller's; numbers as 8 bytes           meta
+ * feeds      origin 16                  number, horizon, head of both; hold; beat  feed
+ * records    number 4, seq 8            one row: the tiers that are at this seq    row
+ * by_id      number 4, id 16            which tiers are held, and their seq        index
+ * removals   number 4, seq 8            tiers that are nil 1, id 16                row
+ * sums       number 4, tier 1           lanes 2048, count 8                        scan
+ * census     number 4, counter 6        count 8                                    census
+ * persons    hash 16, or one NUL        memberships 8                              person
+ * person_of  origin 16, id 16           form 1, hash 16 if there is one            person
+ * heads      origin 16, epoch 8, seq 8  envelope                                   head
+ * evidence   origin 16, number 1        size 2, envelope, size 2, envelope         head
+ * private    id 16                      a MessagePack map                          origin
+ * history    number 8                   time 8, the caller's                       origin
+ * invites    hash 32                    the caller's                               origin
+ * builds     origin 16, tiers 1         progress of a transfer                     build
+ * discards   number 4                   tiers 1, origin 16, reached 8              discard
  *
- * Rows are appended: both keys of a feed's newest row are the highest of its number, so a
- * change touches the last pages, wherever its record was before. */
+ * Rows are appended: a feed's newest row has the highest key of its number, so that changes of
+ * whatever records touch the same last pages. */
 #include "daemon/io/store_internal.h"
 
 #include "daemon/io/fault.h"
@@ -137,8 +134,8 @@ static enum status open_format(struct store *store)
     return store_status_of(mdb_txn_commit(txn));
 }
 
-/* A map the size of the file system's free space is of no use without pages for removals, by
- * which an operator makes room again. */
+/* The last part of the map is kept for removals, by which an operator makes room again: in
+ * LMDB they need pages, too. */
 static void measure(struct store *store)
 {
     MDB_envinfo info = { 0 };
@@ -221,9 +218,9 @@ void store_close(struct store **store)
 
 /* --- failures of the disk ---------------------------------------------------------------- */
 
-/* A disk that fills up in the middle of a write is EIO to LMDB, as is a sync that
- * failed.  After the first it is whole, after the second nobody knows: the kernel tells of
- * lost pages once for each file descriptor, and this one is ours. */
+/* A disk that fills up in the middle of a write is EIO to LMDB, as is a sync that failed.
+ * After the first the file is whole, after the second nobody knows: the kernel tells of lost
+ * pages once to each file descriptor, and this one is ours. */
 enum status store_write_status_of(struct store *store, int code)
 {
     struct statvfs disk;
@@ -279,9 +276,9 @@ uint64_t store_used_bytes(struct store *store)
     return (info.me_last_pgno + 1 - unused) * store->page_size;
 }
 
-/* Does less than the reserve remain?  What the last transaction freed is not free before the
- * next one but one.  The list is read only near the end of the map. */
-static enum status judge_room(struct store *store, bool *out_tight)
+/* Pages that a transaction may use.  What the last one freed is not free before the next but
+ * one.  The list is read only near the end of the map. */
+static enum status measure_room(struct store *store, uint64_t *out_pages)
 {
     MDB_envinfo info = { 0 };
     uint64_t used;
@@ -297,8 +294,13 @@ static enum status judge_room(struct store *store, bool *out_tight)
             return status;
         left += unused;
     }
-    *out_tight = left < store->reserve_pages;
+    *out_pages = left;
     return OK;
+}
+
+bool store_is_tight(const struct store *store)
+{
+    return store->writer.room < store->reserve_pages;
 }
 
 /* --- transactions ------------------------------------------------------------------------ */
@@ -316,7 +318,7 @@ enum status store_begin_read(struct store *store, struct store_txn *out_txn)
 static void forget_writer(struct store *store)
 {
     store->writer.open = false;
-    store->writer.tight = false;
+    store->writer.room = 0;
     store->writer.status = OK;
     memset(store->writer.cursors, 0, sizeof store->writer.cursors);
     store->writer.tail = NULL;
@@ -325,18 +327,18 @@ static void forget_writer(struct store *store)
 enum status store_begin_write(struct store *store, struct store_txn *out_txn)
 {
     MDB_txn *handle = NULL;
-    bool tight = false;
+    uint64_t room = 0;
     enum status status;
 
     ASSERT(!store->writer.open); /* LMDB would wait for ever */
     if (store->failed)
         return IO;
-    if ((status = judge_room(store, &tight)) != OK ||
+    if ((status = measure_room(store, &room)) != OK ||
         (status = store_status_of(mdb_txn_begin(store->env, NULL, 0, &handle))) != OK)
         return status;
     forget_writer(store);
     store->writer.open = true;
-    store->writer.tight = tight;
+    store->writer.room = room;
     *out_txn = (struct store_txn){ store, handle, true };
     return OK;
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* store_census.c - counters of members by group, under each number and, as number 0, of the
- * view.
+/* store_census.c - counters of members by group, under each number; number 0 is the view.
  *
  * Number 4, counter 6 -> count 8; a counter of zero is not there.  3 active individuals of
  * France under number 5 ('c', kind 1, status 1, "FR", 0):

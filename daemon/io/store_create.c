@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* store_create.c - making a store, and opening LMDB's environment.
- * An environment that a crash left half made cannot be opened: so it is made under another
- * name. */
+ * One that a crash left half made cannot be opened: so it is made under another name. */
 #include "daemon/io/store_internal.h"
 
 #include <dirent.h>

@@ -12,6 +12,7 @@
 
 #include <string.h>
 
+#define PAGES_A_ROW 8
 #define DISCARD_KEY_SIZE 4
 #define DISCARD_SIZE (1 + ORIGIN_KEY_SIZE + 8)
 
@@ -143,8 +144,8 @@ static enum status sweep_rows(struct store_txn *txn, struct discard *discard, si
     return OK;
 }
 
-/* Rows that keep another tier count towards max, too: a turn's work is bounded by it.  Where
- * the reserve is being used, the pages of one transaction must not be all of it. */
+/* Rows that keep another tier count towards max, too: a turn's work is bounded by it.  Each
+ * may take several pages before it gives one back. */
 enum status store_sweep(struct store_txn *txn, size_t max, store_sweep_visit *visit,
                         void *context, bool *out_more)
 {
@@ -153,8 +154,10 @@ enum status store_sweep(struct store_txn *txn, size_t max, store_sweep_visit *vi
     size_t left = max;
     enum status status = OK;
 
-    if (txn->store->writer.tight && left > txn->store->reserve_pages / 8)
-        left = txn->store->reserve_pages / 8;
+    if (left > txn->store->writer.room / PAGES_A_ROW)
+        left = txn->store->writer.room / PAGES_A_ROW;
+    if (left == 0 && max > 0)
+        left = 1;
     while (left > 0 && (status = first_discard(txn, &discard)) == OK) {
         status = sweep_rows(txn, &discard, &left, visit, context);
         if (status == OK)

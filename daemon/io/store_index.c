@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* store_index.c - where the row of an id is: the table by_id, the only index that is not in
- * order.
+/* store_index.c - where the row of an id is: the table by_id, the only one in random order.
  *
  * Form 1, then one seq (8) or two.  Id 0190a1b2-c3d4-7e5f-8a6b-7c8d9eafb0c1 under number 5:
  *
- *   key                      00000005 0190a1b2c3d47e5f8a6b7c8d9eafb0c1
- *   federation at 9          01 0000000000000009
- *   hq at 9                  02 0000000000000009
- *   both at 9                03 0000000000000009
+ *   key                         00000005 0190a1b2c3d47e5f8a6b7c8d9eafb0c1
+ *   federation at 9             01 0000000000000009
+ *   hq at 9                     02 0000000000000009
+ *   both at 9                   03 0000000000000009
  *   federation at 12, hq at 9   07 000000000000000c 0000000000000009 */
 #include "daemon/io/store_index.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* store_index.h - where the row of an id is: the table by_id.
- * For store_row.c and store_scan.c alone. */
+ * For store_row.c alone. */
 #ifndef CHAPTERD_STORE_INDEX_H
 #define CHAPTERD_STORE_INDEX_H
 

@@ -39,7 +39,7 @@ struct store {
     MDB_dbi tables[TABLE_COUNT];
     uint64_t page_size;
     uint64_t map_pages;
-    uint64_t reserve_pages; /* kept for removals: see store_begin_write */
+    uint64_t reserve_pages; /* kept for removals */
     int watch_fd;           /* of the data file: see store_write_status_of */
     bool failed;            /* a commit failed in the disk: LMDB would go on as if it had not */
     /* The one write transaction.  Its cursors stay open, because the next key mostly lies in
@@ -47,7 +47,7 @@ struct store {
      * appended. */
     struct {
         bool open;
-        bool tight;         /* only what makes room may be written */
+        uint64_t room;      /* pages that it may use, about */
         enum status status; /* the first failure: LMDB's transaction is dead after it */
         MDB_cursor *cursors[TABLE_COUNT];
         MDB_cursor *tail;
@@ -63,6 +63,8 @@ enum status store_write_status_of(struct store *store, int code) MUST_CHECK;
 /* Opens the LMDB environment in directory path. */
 enum status store_env_open(const char *path, uint64_t map_size, MDB_env **out_env) MUST_CHECK;
 void store_env_close(MDB_env **env);
+/* Of the write transaction: only what makes room may be written. */
+bool store_is_tight(const struct store *store);
 /* flags: 0 or MDB_CREATE.  STORE_DAMAGED if a table is missing. */
 enum status store_open_tables(MDB_txn *txn, unsigned flags,
                               MDB_dbi tables[TABLE_COUNT]) MUST_CHECK;

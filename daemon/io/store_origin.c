@@ -34,7 +34,7 @@ enum status store_put_private(struct store_txn *txn, const uint8_t id[ID_SIZE],
 
     if (map.size == 0)
         return table_delete(txn, TABLE_PRIVATE, key);
-    return txn->store->writer.tight ? NO_SPACE : table_put(txn, TABLE_PRIVATE, key, map);
+    return store_is_tight(txn->store) ? NO_SPACE : table_put(txn, TABLE_PRIVATE, key, map);
 }
 
 /* --- history ----------------------------------------------------------------------------- */

@@ -3,8 +3,7 @@
  *
  * persons: the hash of an e-mail address 16 -> memberships 8; the key of one NUL counts those
  * who are a person each, because nothing is known of them.  So the number of distinct persons
- * costs one look at the table.  person_of: origin 16, id 16 -> form 1, hash 16 if there is
- * one.
+ * costs one look at the table.  person_of: origin 16, id 16 -> form 1, hash 16 if known.
  *
  * Id 0190a1b2-c3d4-7e5f-8a6b-7c8d9eafb0c1 of fr shares an address with one other membership:
  *

@@ -6,9 +6,8 @@
  * follows and the rows become one again.
  *
  *   key     number 4, seq 8
- *   value   tiers 1, type 1, id 16, salt 16 if tier hq is there, length of the federation
- * value 4
- *           if that is there, federation value, hq value
+ *   value   tiers 1, type 1, id 16, salt 16 if tier hq is there, length 4 of the federation
+ *           value if that is there, federation value, hq value
  *
  * A member in both tiers, number 5, seq 9, values {"a": "x"} and {}:
  *
@@ -263,8 +262,7 @@ enum status store_drop_row(struct store_txn *txn, uint32_t number, unsigned tier
     return status;
 }
 
-/* What the new row is to hold: the change, and the other tier if that waited at this very
- * seq. */
+/* What the new row is to hold: the change, and the other tier if that waited at its seq. */
 static enum status row_join(struct store_txn *txn, uint32_t number, const struct change *change,
                             unsigned waiting, struct change *row)
 {
@@ -314,7 +312,7 @@ static enum status check_change(const struct store_txn *txn, const struct change
         if ((change->tiers & (1u << tier)) && change->value[tier].size > RECORD_SIZE_MAX)
             return TOO_LARGE;
     /* The reserve is for removals: they lead to free pages. */
-    return txn->store->writer.tight && tiers_nil(change) != change->tiers ? NO_SPACE : OK;
+    return store_is_tight(txn->store) && tiers_nil(change) != change->tiers ? NO_SPACE : OK;
 }
 
 enum status store_put_row(struct store_txn *txn, uint32_t number, const struct change *change)
@@ -336,8 +334,7 @@ enum status store_put_row(struct store_txn *txn, uint32_t number, const struct c
     if ((status = row_join(txn, number, change, here & ~change->tiers, &row)) != OK)
         return status;
     nil = tiers_nil(&row);
-    /* From here on the change's own bytes, which may lie in the map, are not needed any
-     * more. */
+    /* The change's own bytes may lie in the map: no more is needed of them after this. */
     value = row_encode(&row, txn->store->writer.row);
     status = here != 0 ? table_put(txn, TABLE_RECORDS, key, value)
                        : table_insert(txn, TABLE_RECORDS, key, value);

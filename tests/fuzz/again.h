@@ -24,7 +24,7 @@ static inline enum again again_compare(const struct mp_writer *writer, struct sl
                                                                                : AGAIN_DIFFERS;
 }
 
-/* --- MessagePack ---------------------------------------------------------------------------- */
+/* --- MessagePack -------------------------------------------------------------------------- */
 
 static inline void again_copy_value(struct mp_reader *reader, struct mp_writer *writer);
 
@@ -95,7 +95,7 @@ static inline enum again again_mp(struct slice bytes)
     return again_compare(&writer, bytes);
 }
 
-/* --- what is signed: another key's signature stands in the last 64 bytes -------------------- */
+/* --- what is signed: another key's signature stands in the last 64 bytes ------------------ */
 
 static inline struct sign_key again_key(void)
 {
@@ -142,7 +142,7 @@ static inline enum again again_beat(struct slice bytes)
     return again_but_signature(slice_of(written.bytes, written.size), bytes);
 }
 
-/* --- messages ------------------------------------------------------------------------------- */
+/* --- messages ----------------------------------------------------------------------------- */
 
 static inline bool again_write_hello(struct slice message, struct mp_writer *writer)
 {
@@ -264,7 +264,7 @@ static inline enum again again_message(struct slice message)
     return again_compare(&writer, message);
 }
 
-/* --- roster entries, genesis and tokens ----------------------------------------------------- */
+/* --- roster entries, genesis and tokens --------------------------------------------------- */
 
 /* Fields that this version does not know are not in the struct: what was written once stays. */
 static inline enum again again_roster(struct slice value)
@@ -312,7 +312,7 @@ static inline enum again again_token(struct slice text)
     if (token_format(&token, written, sizeof written) != OK)
         return AGAIN_DIFFERS;
     for (size_t i = 0; i < text.size; i++)
-        if (strchr(" \t\r\n", (char)text.data[i]) == NULL &&
+        if (memchr(" \t\r\n", text.data[i], 4) == NULL &&
             written[length++] != (char)text.data[i])
             return AGAIN_DIFFERS;
     return written[length] == '\0' ? AGAIN_SAME : AGAIN_DIFFERS;

@@ -62,7 +62,10 @@ static void test_every_command_is_known(void **state)
 static void test_apply_then_read(void **state)
 {
     static const struct member members[] = {
-        { .country = "FR", .email = "Zoe@example.fr", .name = "Zo\xc3\x89 Durand", .notes = "n" },
+        { .country = "FR",
+          .email = "Zoe@example.fr",
+          .name = "Zo\xc3\x89 Durand",
+          .notes = "n" },
         { .country = "LU", .name = "Ann" },
     };
     struct hq *hq = *state;
@@ -82,17 +85,14 @@ static void test_apply_then_read(void **state)
     assert_true(slice_copy_text(text, id, sizeof id));
     member = mp_map_get(ask_ok(hq, "members.get", "id", id, NULL, NULL), "member");
     assert_text(member, "email", "Zoe@example.fr");
-    assert_int_equal(length_of(ask_ok(hq, "members.list", "country", "lu", NULL, NULL),
-                               "members"),
-                     1);
-    assert_int_equal(length_of(ask_ok(hq, "members.list", "search", "EXAMPLE.FR", NULL, NULL),
-                               "members"),
-                     1);
-    assert_int_equal(length_of(ask_ok(hq, "members.list", "status", "lapsed", NULL, NULL),
-                               "members"),
-                     0);
     assert_int_equal(
-        length_of(ask_ok(hq, "log", "member", id, NULL, NULL), "changes"), 1);
+        length_of(ask_ok(hq, "members.list", "country", "lu", NULL, NULL), "members"), 1);
+    assert_int_equal(
+        length_of(ask_ok(hq, "members.list", "search", "EXAMPLE.FR", NULL, NULL), "members"),
+        1);
+    assert_int_equal(
+        length_of(ask_ok(hq, "members.list", "status", "lapsed", NULL, NULL), "members"), 0);
+    assert_int_equal(length_of(ask_ok(hq, "log", "member", id, NULL, NULL), "changes"), 1);
 }
 
 static void test_one_bad_change_spoils_no_other(void **state)
@@ -139,12 +139,10 @@ static void test_an_answer_is_given_once(void **state)
 {
     static const struct member member = { .name = "Ann" };
     struct hq *hq = *state;
-    const uint64_t first = ask(hq, "version", NULL, NULL, NULL, NULL);
-    uint64_t second;
+    const uint64_t first = ask_put(hq, &member, 1);
     size_t answers = 0;
 
     turns(hq, 1);
-    second = ask_put(hq, &member, 1);
     drop_turn = true;
     turns(hq, 3);
     for (size_t i = 0; i < fake.out_count; i++) {
@@ -156,7 +154,7 @@ static void test_an_answer_is_given_once(void **state)
         answers += mp_read_uint(&reader, UINT64_MAX) == first;
     }
     assert_int_equal(answers, 1);
-    assert_refused(answer_to(hq, second), NO_SPACE, "");
+    assert_int_equal(answer_to(hq, first).code, OK);
 }
 
 static void test_pages(void **state)
@@ -306,8 +304,8 @@ static void test_status_and_the_rest(void **state)
 /* {"timeout_ms": 5000} */
 static void test_wait_ends(void **state)
 {
-    static const uint8_t five_seconds[] = { 0x81, 0xaa, 't',  'i',  'm',  'e', 'o', 'u',
-                                            't',  '_',  'm',  's',  0xcd, 0x13, 0x88 };
+    static const uint8_t five_seconds[] = { 0x81, 0xaa, 't', 'i', 'm',  'e',  'o', 'u',
+                                            't',  '_',  'm', 's', 0xcd, 0x13, 0x88 };
     struct hq *hq = *state;
     const uint64_t id = ask_raw(hq, "wait", slice_of(five_seconds, sizeof five_seconds));
     struct reply reply;

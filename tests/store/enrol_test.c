@@ -10,7 +10,7 @@
 #define LINK 77
 #define HOUR_S 3600
 
-/* --- the world of the node -------------------------------------------------------------------- */
+/* --- the world of the node ---------------------------------------------------------------- */
 
 static int64_t monotonic_ms;
 static int64_t wall_ms;
@@ -103,7 +103,7 @@ void transport_counters(const struct transport *transport, struct transport_coun
     memset(out, 0, sizeof *out);
 }
 
-/* --- HQ ---------------------------------------------------------------------------------------- */
+/* --- HQ ----------------------------------------------------------------------------------- */
 
 struct hq {
     struct place *place;
@@ -175,7 +175,7 @@ static struct token invite(struct hq *hq, const char *code, uint64_t ttl_s)
     return token;
 }
 
-/* --- a chapter that asks ------------------------------------------------------------------------ */
+/* --- a chapter that asks ------------------------------------------------------------------ */
 
 struct asker {
     struct identity identity;
@@ -236,7 +236,7 @@ static uint64_t roster_seq(const struct hq *hq)
     return node->feeds[node_feed_index(node, "hq")]->replica.feed.tier[TIER_FEDERATION].seq;
 }
 
-/* --- tests --------------------------------------------------------------------------------------- */
+/* --- tests -------------------------------------------------------------------------------- */
 
 static void test_what_can_be_invited(void **state)
 {

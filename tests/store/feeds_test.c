@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* feeds_test.c - what is known of each origin: its feed, last heads, proofs of fork,
- * transfers. */
+/* feeds_test.c - what is known of an origin: its feed, heads, proofs of fork, transfers. */
 #include "store_fixture.h"
 
 static struct signed_head envelope_of(const char *text)

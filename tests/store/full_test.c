@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* full_test.c - a store without room: writes are refused, everything is read, removals go
- * on. */
+/* full_test.c - a store without room: writes are refused, reading and removing go on. */
 #include "store_fixture.h"
 
 #include <sys/mount.h>

@@ -15,16 +15,12 @@
 
 static int64_t monotonic_ms;
 static int64_t wall_ms;
-static bool drop_turn; /* the next turn that has a message in it fails */
+static bool drop_turn;      /* the next turn fails as soon as its messages are taken */
+static int drop_after_wall; /* the turn fails when the wall clock is read for the nth time */
 
 int64_t clock_monotonic_ms(void)
 {
     return monotonic_ms;
-}
-
-int64_t clock_wall_ms(void)
-{
-    return wall_ms;
 }
 
 struct parcel {
@@ -40,6 +36,13 @@ struct transport {
 };
 static struct transport fake;
 static struct node *fake_node; /* whose turn a test wants dropped */
+
+int64_t clock_wall_ms(void)
+{
+    if (drop_after_wall > 0 && --drop_after_wall == 0)
+        (void)node_turn_fails(fake_node, NO_SPACE);
+    return wall_ms;
+}
 
 static inline struct parcel parcel_of(struct slice data)
 {
@@ -81,7 +84,7 @@ enum status transport_wait(struct transport *transport, int64_t timeout_ms)
 enum status transport_receive(struct transport *transport, struct transport_message *out)
 {
     if (transport->in_next == transport->in_count) {
-        if (transport->in_count > 0 && drop_turn) {
+        if (drop_turn) {
             drop_turn = false;
             (void)node_turn_fails(fake_node, NO_SPACE);
         }
@@ -90,13 +93,12 @@ enum status transport_receive(struct transport *transport, struct transport_mess
         transport->in_count = transport->in_next = 0;
         return AGAIN;
     }
-    *out = (struct transport_message){
-        .kind = TRANSPORT_CONTROL,
-        .link = NODE_LINK,
-        .uid = NODE_UID,
-        .data = slice_of(transport->inbox[transport->in_next].bytes,
-                         transport->inbox[transport->in_next].size)
-    };
+    *out = (struct transport_message){ .kind = TRANSPORT_CONTROL,
+                                       .link = NODE_LINK,
+                                       .uid = NODE_UID,
+                                       .data = slice_of(
+                                           transport->inbox[transport->in_next].bytes,
+                                           transport->inbox[transport->in_next].size) };
     transport->in_next++;
     return OK;
 }
@@ -147,7 +149,7 @@ void transport_counters(const struct transport *transport, struct transport_coun
     memset(out, 0, sizeof *out);
 }
 
-/* --- HQ ---------------------------------------------------------------------------------------- */
+/* --- HQ ----------------------------------------------------------------------------------- */
 
 struct hq {
     struct place *place;
@@ -185,6 +187,7 @@ static inline int hq_new(void **state)
     monotonic_ms = 1000000;
     wall_ms = 1704067200000 + 43200000; /* noon of 2024-01-01 */
     drop_turn = false;
+    drop_after_wall = 0;
     fake_clear();
     log_set_level(LOG_ERROR);
     assert_ok(identity_create(hq->place->dir, &identity));
@@ -216,7 +219,7 @@ static inline int hq_free(void **state)
     return 0;
 }
 
-/* --- asking -------------------------------------------------------------------------------------- */
+/* --- asking ------------------------------------------------------------------------------- */
 
 /* A reply's code and result. */
 struct reply {
@@ -248,7 +251,7 @@ static inline uint64_t ask_raw(struct hq *hq, const char *command, struct slice 
     return hq->next_id;
 }
 
-/* Up to three pairs of key and text; keys in ascending order, NULL ends them. */
+/* Up to two pairs of key and text, keys in ascending order. */
 static inline uint64_t ask(struct hq *hq, const char *command, const char *key1,
                            const char *text1, const char *key2, const char *text2)
 {
@@ -315,7 +318,7 @@ static inline void assert_refused(struct reply reply, enum status code, const ch
         fail_msg("\"%s\" does not say \"%s\"", error, part);
 }
 
-/* --- looking at results -------------------------------------------------------------------------- */
+/* --- looking at results ------------------------------------------------------------------- */
 
 static inline uint64_t uint_of(struct slice map, const char *key)
 {
@@ -361,7 +364,7 @@ static inline struct slice element_of(struct slice map, const char *key, size_t 
     return raw;
 }
 
-/* --- members ------------------------------------------------------------------------------------- */
+/* --- members ------------------------------------------------------------------------------ */
 
 /* One member of a batch; a NULL is left out. */
 struct member {

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* open_test.c - making, opening and closing a store; transactions; what failures leave
- * behind. */
+/* open_test.c - making and opening a store; transactions; what failures leave behind. */
 #include "store_fixture.h"
 
 #include "daemon/io/fault.h"

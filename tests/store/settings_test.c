@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* settings_test.c - the configuration file: what passes, what is refused, on which line and why;
- * and that the manual page names every setting and every command. */
+/* settings_test.c - the configuration file: what passes, what is refused, on which line and
+ * why; and that the manual page names every setting and every command. */
 #include "tests/store/store_fixture.h"
 
 #include "daemon/command.h"
@@ -175,7 +175,7 @@ static void test_load(void **state)
     assert_memory_equal(&again, &settings, sizeof settings);
 }
 
-/* --- the manual page ----------------------------------------------------------------------------- */
+/* --- the manual page ---------------------------------------------------------------------- */
 
 static void assert_has(const char *page, const char *before, const char *name)
 {

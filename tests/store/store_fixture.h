@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* store_fixture.h - a store in a directory of its own for each test, and short ways to say
- * things. Included once by each program of tests, after nothing else. */
+/* store_fixture.h - a store in a directory of its own for each test, and helpers around it.
+ * Each program of tests includes it first. */
 #ifndef CHAPTERD_STORE_FIXTURE_H
 #define CHAPTERD_STORE_FIXTURE_H
 

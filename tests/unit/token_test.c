@@ -38,7 +38,7 @@ static void assert_refused(const char *text, const char *reason_part)
     assert_int_equal(token.code[0], 0x55);
 }
 
-/* --- tokens --------------------------------------------------------------------------------- */
+/* --- tokens ------------------------------------------------------------------------------- */
 
 static void test_round_trip(void **state)
 {
@@ -132,6 +132,30 @@ static void test_mistyped(void **state)
     }
     text[20] = text[20] == 'A' ? 'B' : 'A';
     assert_refused(text, "checksum");
+}
+
+/* Whatever stands for another character would give a token a second spelling. */
+static void test_alphabet(void **state)
+{
+    char text[TOKEN_SIZE_MAX];
+    struct token token;
+
+    (void)state;
+    format_sample(text);
+    for (size_t i = 10; text[i] != '\0'; i++) {
+        const char was = text[i];
+
+        for (int byte = 0; byte < 256; byte++) {
+            const char *reason = NULL;
+
+            text[i] = (char)byte;
+            if (text[i] != was)
+                assert_int_equal(
+                    token_parse(slice_of(text, strlen(text + i + 1) + i + 1), &token, &reason),
+                    INVALID);
+        }
+        text[i] = was;
+    }
 }
 
 static void test_reasons(void **state)
@@ -261,7 +285,7 @@ static void test_secret_hash(void **state)
     assert_memory_equal(hash, expected, HASH_SIZE);
 }
 
-/* --- genesis -------------------------------------------------------------------------------- */
+/* --- genesis ------------------------------------------------------------------------------ */
 
 static void test_genesis(void **state)
 {
@@ -302,7 +326,7 @@ static void test_genesis_size(void **state)
     assert_int_equal(again_genesis(mp_writer_bytes(&writer)), AGAIN_SAME);
 }
 
-/* --- addresses ------------------------------------------------------------------------------ */
+/* --- addresses ---------------------------------------------------------------------------- */
 
 static void test_addresses(void **state)
 {
@@ -370,12 +394,13 @@ static void test_address_size(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_white_space),
-        cmocka_unit_test(test_cut_short),  cmocka_unit_test(test_mistyped),
-        cmocka_unit_test(test_reasons),    cmocka_unit_test(test_content),
-        cmocka_unit_test(test_too_large),  cmocka_unit_test(test_secret_hash),
-        cmocka_unit_test(test_genesis),    cmocka_unit_test(test_genesis_size),
-        cmocka_unit_test(test_addresses),  cmocka_unit_test(test_address_size),
+        cmocka_unit_test(test_round_trip),   cmocka_unit_test(test_white_space),
+        cmocka_unit_test(test_cut_short),    cmocka_unit_test(test_mistyped),
+        cmocka_unit_test(test_alphabet),     cmocka_unit_test(test_reasons),
+        cmocka_unit_test(test_content),      cmocka_unit_test(test_too_large),
+        cmocka_unit_test(test_secret_hash),  cmocka_unit_test(test_genesis),
+        cmocka_unit_test(test_genesis_size), cmocka_unit_test(test_addresses),
+        cmocka_unit_test(test_address_size),
     };
 
     return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);

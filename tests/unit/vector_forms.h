@@ -9,7 +9,7 @@
 
 #define REQUEST 7 /* of the wants and their answers */
 
-/* --- names of fields, in the order in which they stand ------------------------------------- */
+/* --- names of fields, in the order in which they stand ------------------------------------ */
 
 #define HEAD_BODY_LABELS                                                                       \
     "body", "federation", "origin", "epoch", "instance", "seq", "prev_seq", "prev_hash",       \
@@ -28,7 +28,7 @@
         "tiers", "changes"
 #define EVENT_LABELS "message", "type: event", "tiers", "since", ">head", HEAD_LABELS, "changes"
 
-/* --- making --------------------------------------------------------------------------------- */
+/* --- making ------------------------------------------------------------------------------- */
 
 static inline void begin_bytes(struct vector *vector, struct mp_writer *writer)
 {
@@ -324,7 +324,7 @@ static inline void make_enrolled(struct vector *vector)
     end_bytes(vector, &writer);
 }
 
-/* --- the control protocol, which has no codec of its own ------------------------------------ */
+/* --- the control protocol, which has no codec of its own ---------------------------------- */
 
 static inline void begin_control(struct mp_writer *writer, uint64_t id)
 {
@@ -384,7 +384,7 @@ static inline void make_control_error(struct vector *vector)
     end_bytes(vector, &writer);
 }
 
-/* --- leaves: not MessagePack, so each field is told here ------------------------------------ */
+/* --- leaves: not MessagePack, so each field is told here ---------------------------------- */
 
 static inline void add_field(struct vector *vector, const void *data, size_t size,
                              const char *comment)

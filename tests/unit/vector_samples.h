@@ -95,7 +95,7 @@ static inline void sample_salt(struct change *change)
     fill_from(change->salt, SALT_SIZE, (uint8_t)(0xb0 + change->seq));
 }
 
-/* --- the roster ----------------------------------------------------------------------------- */
+/* --- the roster --------------------------------------------------------------------------- */
 
 static inline void make_entry(struct sample *sample, int i, const char *code, const char *name,
                               const char *address, const struct sign_key *key,
@@ -130,7 +130,7 @@ static inline void make_entry(struct sample *sample, int i, const char *code, co
     change->value[TIER_HQ] = slice_of(empty_map, sizeof empty_map);
 }
 
-/* --- fr's members --------------------------------------------------------------------------- */
+/* --- fr's members ------------------------------------------------------------------------- */
 
 static inline void sample_id(int n, uint8_t out_id[ID_SIZE])
 {
@@ -207,7 +207,7 @@ static inline void make_changes(struct sample *sample)
         sample->changes[ORGANIZATION_GONE].value[tier] = slice_of(nil, sizeof nil);
 }
 
-/* --- heads and beats ------------------------------------------------------------------------ */
+/* --- heads and beats ---------------------------------------------------------------------- */
 
 static inline void sample_digests(struct head *head, const struct change *changes, size_t count)
 {

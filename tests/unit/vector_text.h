@@ -56,7 +56,7 @@ static inline const char *vector_stated(const struct vector *vector, const char 
     return NULL;
 }
 
-/* --- reading -------------------------------------------------------------------------------- */
+/* --- reading ------------------------------------------------------------------------------ */
 
 static inline void parse_stated(struct vector *vector, const char *line, const char *colon)
 {
@@ -128,7 +128,7 @@ static inline bool vector_read(struct vector *vector, const char *path)
     return true;
 }
 
-/* --- writing -------------------------------------------------------------------------------- */
+/* --- writing ------------------------------------------------------------------------------ */
 
 __attribute__((format(printf, 2, 3))) static inline void text_add(struct vector *vector,
                                                                   const char *format, ...)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* vectors_test.c - proto/vectors: each example is what the writers and signers make of fixed
- * keys, and the readers find in it what it says.  CHAPTERD_UPDATE_VECTORS=1 writes the files, and
- * the fuzzers' corpus, anew: look at the difference before it is committed. */
+ * keys, and the readers find in it what it says.  CHAPTERD_UPDATE_VECTORS=1 writes the files
+ * and the corpus of the fuzzers anew: look at the difference before it is committed. */
 #include "tests/unit/vector_forms.h"
 
 #include <dirent.h>
@@ -16,7 +16,7 @@
     (const char *const[]){ __VA_ARGS__ },                                                      \
         sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(const char *)
 
-/* --- what the readers find ------------------------------------------------------------------ */
+/* --- what the readers find ---------------------------------------------------------------- */
 
 static void assert_hex(const void *data, size_t size, const char *expected)
 {
@@ -206,7 +206,7 @@ static void check_control(const struct vector *vector)
     assert_int_equal(again_mp(vector_bytes(vector)), AGAIN_SAME);
 }
 
-/* --- the table ------------------------------------------------------------------------------ */
+/* --- the table ---------------------------------------------------------------------------- */
 
 struct form {
     const char *name;
@@ -226,7 +226,7 @@ static const struct form forms[] = {
 };
 #define FORM_COUNT (sizeof forms / sizeof forms[0])
 
-/* --- files ---------------------------------------------------------------------------------- */
+/* --- files -------------------------------------------------------------------------------- */
 
 static bool updating(void)
 {
@@ -317,7 +317,7 @@ static void update_all(void)
     }
 }
 
-/* --- tests ---------------------------------------------------------------------------------- */
+/* --- tests -------------------------------------------------------------------------------- */
 
 /* What the file says is read by the parser alone; what it should say is made by the writers. */
 static void test_files(void **state)

@@ -17,7 +17,7 @@
 
 static uint8_t filler[RECORD_SIZE_MAX * 2];
 
-/* --- changes -------------------------------------------------------------------------------- */
+/* --- changes ------------------------------------------------------------------------------ */
 
 static struct change change_at(uint64_t seq)
 {
@@ -183,7 +183,7 @@ static void test_removal_in_one_tier(void **state)
     assert_int_equal(read_event(&writer), INVALID);
 }
 
-/* --- tiers, envelopes, codes, numbers ------------------------------------------------------- */
+/* --- tiers, envelopes, codes, numbers ----------------------------------------------------- */
 
 static void test_tiers(void **state)
 {
@@ -302,7 +302,7 @@ static void test_credit(void **state)
     }
 }
 
-/* --- hello ---------------------------------------------------------------------------------- */
+/* --- hello -------------------------------------------------------------------------------- */
 
 static enum status hello_of(uint64_t version, const char *const *origins, size_t count,
                             size_t beat_size)
@@ -359,7 +359,7 @@ static void test_hello_count(void **state)
     assert_int_equal(hello_of(1, origins, ORIGINS_MAX + 1, 0), TOO_LARGE);
 }
 
-/* --- the hash of a vector ------------------------------------------------------------------- */
+/* --- the hash of a vector ----------------------------------------------------------------- */
 
 static void test_vector_hash(void **state)
 {

@@ -50,7 +50,7 @@ static void assert_code(const char *code, const char *expected)
     assert_memory_equal(code, padded, CODE_SIZE);
 }
 
-/* --- every field of every message ----------------------------------------------------------- */
+/* --- every field of every message --------------------------------------------------------- */
 
 static void test_hello(void **state)
 {
@@ -214,7 +214,7 @@ static void test_enrol(void **state)
     assert_int_equal(wire_read_enrol(slice_of(bytes, sizeof bytes), &enrol), TOO_LARGE);
 }
 
-/* --- damage --------------------------------------------------------------------------------- */
+/* --- damage ------------------------------------------------------------------------------- */
 
 static void test_round_trips(void **state)
 {
@@ -338,7 +338,7 @@ static void test_random_damage(void **state)
     }
 }
 
-/* --- what leads to a message's reader ------------------------------------------------------- */
+/* --- what leads to a message's reader ----------------------------------------------------- */
 
 static void test_type(void **state)
 {

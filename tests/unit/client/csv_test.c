@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* csv_test.c - the CSV reader on good and broken input, whatever the size of a read; what is written
- * comes back. */
+/* csv_test.c - the CSV reader on good, broken and huge input, whatever the size of a read.
+ * Rows are compared as text, so that a failure shows what was read. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -122,8 +122,8 @@ static const struct {
     { TEXT("name,n\nA,\"b\nC,d\nE,f\n"), ',',
       "1:name|n\n2!a quote is opened and never closed\n3:C|d\n4:E|f\n" },
     { TEXT("name,n\nA,\"b"), ',', "1:name|n\n2!a quote is opened and never closed\n" },
-    /* a quote that another row's quote closes: nothing of what lies between is lost, and what may
-     * be the rest of the broken row is not taken for one */
+    /* a quote that another row's quote closes: nothing of what lies between is lost, and what
+     * may be the rest of the broken row is not taken for one */
     { TEXT("name,n\nA,\"b\nC,d\nrest\nE,\"f\"\nG\n"), ',',
       "1:name|n\n2!a quote stands where none may be\n3:C|d\n"
       "4!seems to belong to the broken row in line 2\n5:E|f\n6:G\n" },
@@ -223,7 +223,7 @@ static void test_buffer_edges(void **state)
     free(data);
 }
 
-/* --- what is too large ---------------------------------------------------------------------------- */
+/* --- what is too large -------------------------------------------------------------------- */
 
 /* before, then a filler repeated up to size bytes, then after */
 struct huge_source {
@@ -402,116 +402,6 @@ static void test_noise(void **state)
     }
 }
 
-/* --- writing --------------------------------------------------------------------------------------- */
-
-static char *written(char separator, const char *text, size_t size)
-{
-    char *out = NULL;
-    size_t out_size;
-    FILE *stream = open_memstream(&out, &out_size);
-
-    assert_non_null(stream);
-    csv_write_cell(stream, separator, slice_of(text, size));
-    (void)fclose(stream);
-    return out;
-}
-
-static void test_cells_as_written(void **state)
-{
-    static const struct {
-        const char *text;
-        char separator;
-        const char *written;
-    } rows[] = {
-        { "", ',', "" },
-        { "plain", ',', "plain" },
-        { "a,b", ',', "\"a,b\"" },
-        { "a,b", ';', "a,b" },
-        { "a;b", ';', "\"a;b\"" },
-        { "say \"x\"", ',', "\"say \"\"x\"\"\"" },
-        { "two\nlines", ',', "\"two\nlines\"" },
-        { " a", ',', "\" a\"" },
-        { "a ", ',', "\"a \"" },
-        { "=1+1", ',', "'=1+1" },
-        { "+33 1", ',', "'+33 1" },
-        { "-5", ',', "'-5" },
-        { "@cmd", ',', "'@cmd" },
-        { "\tx", ',', "\"'\tx\"" },
-        { "\rx", ',', "\"'\rx\"" },
-        { "'=x", ',', "''=x" },
-        { "'quoted'", ',', "'quoted'" },
-        { "O'Neil", ',', "O'Neil" },
-        { "a=b", ',', "a=b" },
-    };
-
-    (void)state;
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        char *out = written(rows[i].separator, rows[i].text, strlen(rows[i].text));
-
-        assert_string_equal(out, rows[i].written);
-        free(out);
-    }
-}
-
-static void test_restore(void **state)
-{
-    static const struct {
-        const char *cell;
-        const char *text;
-    } rows[] = { { "'=1", "=1" }, { "'", "'" },      { "''=1", "'=1" },
-                 { "'a", "'a" },  { "=1", "=1" },    { "", "" },
-                 { "''", "''" },  { "'+33", "+33" }, { "'O", "'O" } };
-
-    (void)state;
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        const struct slice text = csv_restore(slice_of_text(rows[i].cell));
-
-        assert_int_equal(text.size, strlen(rows[i].text));
-        assert_memory_equal(text.data, rows[i].text, text.size);
-    }
-}
-
-/* Whatever the text, what is written is read and restored as the same bytes. */
-static void test_round_trip(void **state)
-{
-    static const char alphabet[] = "a'=+-@\t\r\n\" ,;x";
-    static const char separators[] = ",;\t";
-    unsigned seed = 7;
-
-    (void)state;
-    for (int turn = 0; turn < 20000; turn++) {
-        const char separator = separators[turn % 3];
-        struct memory_source memory = { NULL, 0, SIZE_MAX };
-        const struct csv_source source = { read_memory, &memory };
-        struct csv_reader *reader = NULL;
-        const struct csv_row *row;
-        char reason[CSV_REASON_SIZE];
-        char cell[8];
-        char *file = NULL;
-        char *text;
-        size_t size;
-
-        for (size_t i = 0; i < sizeof cell; i++) {
-            seed = seed * 1103515245u + 12345u;
-            cell[i] = alphabet[(seed >> 16) % (sizeof alphabet - 1)];
-        }
-        size = 1 + (size_t)turn % sizeof cell;
-        text = written(separator, cell, size);
-        memory.size = (size_t)asprintf(&file, "name%cemail%cid\nx%c%s%cy\n", separator,
-                                       separator, separator, text, separator);
-        memory.data = file;
-        assert_int_equal(csv_reader_open(&source, known, 4, &reader, reason), OK);
-        assert_int_equal(csv_reader_next(reader, &row), OK);
-        assert_string_equal(row->broken, "");
-        assert_int_equal(row->count, 3);
-        assert_int_equal(csv_restore(row->cells[1]).size, size);
-        assert_memory_equal(csv_restore(row->cells[1]).data, cell, size);
-        csv_reader_close(&reader);
-        free(file);
-        free(text);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -523,9 +413,6 @@ int main(void)
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_read_errors),
         cmocka_unit_test(test_noise),
-        cmocka_unit_test(test_cells_as_written),
-        cmocka_unit_test(test_restore),
-        cmocka_unit_test(test_round_trip),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
