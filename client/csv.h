@@ -20,6 +20,9 @@
 #define CSV_REASON_SIZE 96
 #define CSV_MEMORY (256 * 1024)
 
+/* U+FFFD, in place of what is lost of a broken row; a cell that holds one is not imported. */
+#define CSV_LOST "\xef\xbf\xbd"
+
 /* Reads up to size bytes at offset, as pread does: 0 at the end, -1 with errno. */
 struct csv_source {
     ssize_t (*read_at)(void *context, void *buffer, size_t size, uint64_t offset);
@@ -28,9 +31,8 @@ struct csv_source {
 
 /* The cells belong to the reader and are valid until it reads on. */
 struct csv_row {
-    uint64_t line; /* in which it begins, from 1 */
-    char
-        broken[CSV_REASON_SIZE]; /* "" or why it cannot be read; cells are then what could be */
+    uint64_t line;                /* in which it begins, from 1 */
+    char broken[CSV_REASON_SIZE]; /* "" or why it cannot be read; cells are what could be */
     size_t count;
     struct slice cells[CSV_COLUMNS_MAX];
 };

@@ -25,8 +25,7 @@ struct csv_reader {
     size_t cells_size;
     bool row_ended;
     uint64_t row_offset;
-    uint64_t resume_offset; /* of the row's second line, 0 before it is known */
-    uint64_t suspect_from;  /* lines of a broken row that may not be rows of their own */
+    uint64_t suspect_from; /* lines of a broken row that may not be rows of their own */
     uint64_t suspect_to;
 
     struct csv_row header;
@@ -106,24 +105,50 @@ static void on_row(int end, void *context)
     reader->row_ended = true;
 }
 
+/* So that the row is not taken as it is when it comes back. */
+static void mark_loss(struct csv_reader *reader)
+{
+    on_cell((void *)(uintptr_t)CSV_LOST, sizeof CSV_LOST - 1, reader);
+}
+
 /* --- broken rows -------------------------------------------------------------------------- */
 
-/* What follows the row's first line may be rows of its own: they are read as such, and those
- * that do not look like rows are not taken for any. */
+/* Cells for the operator to mend: of the first line alone, since what follows may be other
+ * rows. Quotes are taken as they come. */
+static enum status salvage(struct csv_reader *reader)
+{
+    struct csv_piece piece;
+    enum status status;
+
+    csv_lines_seek(&reader->lines, reader->row_offset, reader->row.line);
+    if ((status = csv_lines_take(&reader->lines, &piece)) != OK)
+        return status;
+    if ((status = begin_parsing(reader)) != OK)
+        return status;
+    (void)csv_set_opts(&reader->parser, 0);
+    reader->row.count = 0;
+    reader->cells_size = 0;
+    (void)csv_parse(&reader->parser, piece.data, piece.text_size, on_cell, on_row, reader);
+    (void)csv_fini(&reader->parser, on_cell, on_row, reader);
+    mark_loss(reader);
+    while (status == OK && !piece.ends_line)
+        status = csv_lines_take(&reader->lines, &piece);
+    return status == NOT_FOUND ? OK : status;
+}
+
+/* What follows the row's first line may be rows of its own: they are read as such, and
+ * those that do not look like rows are not taken for any. */
 static enum status resume(struct csv_reader *reader)
 {
-    struct csv_piece piece = { 0 };
-    enum status status = OK;
+    const uint64_t reached = reader->lines.piece_line;
+    enum status status;
 
-    if (reader->resume_offset != 0) {
+    if (reached > reader->row.line && reached > reader->suspect_to) {
         reader->suspect_from = reader->row.line;
-        reader->suspect_to = reader->lines.piece_line;
-        csv_lines_seek(&reader->lines, reader->resume_offset, reader->row.line + 1);
-    } else {
-        while (status == OK && !piece.ends_line)
-            status = csv_lines_take(&reader->lines, &piece);
+        reader->suspect_to = reached;
     }
-    return status == OK || status == NOT_FOUND ? begin_parsing(reader) : status;
+    status = salvage(reader);
+    return status == OK ? begin_parsing(reader) : status;
 }
 
 enum skip { SKIP_CELL_START, SKIP_PLAIN, SKIP_QUOTED, SKIP_QUOTE, SKIP_STRAY };
@@ -162,8 +187,6 @@ static enum status skip_row(struct csv_reader *reader)
 
     csv_lines_seek(&reader->lines, reader->row_offset, reader->row.line);
     while ((status = csv_lines_take(&reader->lines, &piece)) == OK) {
-        if (piece.ends_line && reader->resume_offset == 0)
-            reader->resume_offset = csv_lines_offset(&reader->lines);
         for (size_t i = 0; i < piece.text_size && state != SKIP_STRAY; i++)
             state = skip_byte(state, piece.data[i], reader->separator);
         if (state == SKIP_STRAY)
@@ -186,6 +209,7 @@ static enum status after_error(struct csv_reader *reader)
     }
     if (csv_error(&reader->parser) == CSV_ENOMEM && full) {
         mark_broken(&reader->row, "a field is larger than 16 KiB");
+        mark_loss(reader);
         return skip_row(reader);
     }
     return NO_MEMORY;
@@ -210,7 +234,6 @@ static void begin_row(struct csv_reader *reader)
     reader->cells_size = 0;
     reader->row_ended = false;
     reader->row_offset = csv_lines_offset(&reader->lines);
-    reader->resume_offset = 0;
 }
 
 static enum status end_of_source(struct csv_reader *reader, bool begun)
@@ -242,8 +265,6 @@ static enum status read_row(struct csv_reader *reader)
             continue;
         }
         begun = true;
-        if (piece.ends_line && reader->resume_offset == 0)
-            reader->resume_offset = csv_lines_offset(&reader->lines);
         if (csv_parse(&reader->parser, piece.data, piece.size, on_cell, on_row, reader) !=
             piece.size)
             return after_error(reader);

@@ -21,7 +21,6 @@ static bool is_shown(const struct import *import, size_t column)
 /* What a spreadsheet can open: no NUL, valid UTF-8. */
 static void write_cell(FILE *stream, char separator, struct slice cell)
 {
-    static const uint8_t replacement[] = { 0xef, 0xbf, 0xbd };
     uint8_t *mended;
     size_t size = 0;
 
@@ -30,7 +29,7 @@ static void write_cell(FILE *stream, char separator, struct slice cell)
         csv_write_cell(stream, separator, csv_restore(cell));
         return;
     }
-    if ((mended = malloc(sizeof replacement * cell.size)) == NULL)
+    if ((mended = malloc((sizeof CSV_LOST - 1) * cell.size)) == NULL)
         return;
     for (size_t at = 0; at < cell.size;) {
         ucs4_t character;
@@ -38,9 +37,9 @@ static void write_cell(FILE *stream, char separator, struct slice cell)
         const size_t taken = step > 0 ? (size_t)step : 1;
         const bool good = step > 0 && character != 0;
 
-        memcpy(mended + size, good ? cell.data + at : replacement,
-               good ? taken : sizeof replacement);
-        size += good ? taken : sizeof replacement;
+        memcpy(mended + size, good ? cell.data + at : (const uint8_t *)CSV_LOST,
+               good ? taken : sizeof CSV_LOST - 1);
+        size += good ? taken : sizeof CSV_LOST - 1;
         at += taken;
     }
     csv_write_cell(stream, separator, slice_of(mended, size));

@@ -80,8 +80,9 @@ void import_show_row(struct import *import, const struct csv_row *row,
 {
     static const char *const words[] = { "add", "change", "same", "reject" };
     const enum plan_action action = import->plan.action;
+    struct slice name = import_cell(row, import->columns.name);
     char id[UUID_TEXT_SIZE] = "";
-    char name[VALUE_SHOWN + 8];
+    char shown[VALUE_SHOWN + 8];
 
     if (!for_people(import) || action == PLAN_SAME)
         return;
@@ -93,9 +94,10 @@ void import_show_row(struct import *import, const struct csv_row *row,
     }
     if (member != NULL)
         uuid_format(member->id, id);
+    if (member != NULL && name.size == 0)
+        name = import->values[import->columns.name];
     print_line("%-8s line %" PRIu64 ": %s%s%s", words[action], row->line,
-               shorten(import_cell(row, import->columns.name), name, sizeof name),
-               member == NULL ? "" : "  ", id);
+               shorten(name, shown, sizeof shown), member == NULL ? "" : "  ", id);
     if (action == PLAN_CHANGE)
         show_changes(import);
 }

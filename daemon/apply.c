@@ -3,6 +3,7 @@
 #include "daemon/node_internal.h"
 
 #include <sodium.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unicase.h>
 #include <uninorm.h>
@@ -63,6 +64,7 @@ static bool email_hash(struct slice email, uint8_t out_hash[PERSON_HASH_SIZE])
 {
     uint8_t normal[1024];
     size_t size = sizeof normal;
+    uint8_t *lower;
 
     while (email.size > 0 && (email.data[0] == ' ' || email.data[0] == '\t')) {
         email.data++;
@@ -73,8 +75,11 @@ static bool email_hash(struct slice email, uint8_t out_hash[PERSON_HASH_SIZE])
         email.size--;
     if (email.size == 0)
         return false;
-    if (u8_tolower(email.data, email.size, NULL, UNINORM_NFC, normal, &size) != normal)
+    lower = u8_tolower(email.data, email.size, NULL, UNINORM_NFC, normal, &size);
+    if (lower != normal) {
+        free(lower);
         return false; /* too long for an address, or no memory: it counts as one of its own */
+    }
     crypto_generichash(out_hash, PERSON_HASH_SIZE, normal, size, NULL, 0);
     return true;
 }
@@ -158,7 +163,8 @@ static enum status get_versions(struct node *node, const struct node_feed *feed,
     if ((status = get_version(&node->txn, hq, id, &other)) != OK)
         return status;
     if (other.tiers & TIERS_HQ) {
-        out_version->type = other.type;
+        if (out_version->tiers == 0)
+            out_version->type = other.type;
         out_version->tiers |= TIERS_HQ;
         out_version->seq[TIER_HQ] = other.seq[TIER_HQ];
         memcpy(out_version->salt, other.salt, SALT_SIZE);
@@ -196,12 +202,39 @@ static enum status judge_horizon(struct node *node, const struct node_feed *feed
     return OK;
 }
 
+static bool tiers_apart(const struct node_feed *feed)
+{
+    return feed->record.tier[0].number != 0 &&
+           feed->record.tier[0].number == feed->record.tier[1].number &&
+           feed->replica.feed.tier[0].seq != feed->replica.feed.tier[1].seq;
+}
+
+/* Both tiers share their rows: an origin that signed two records at one seq, one in each tier,
+ * contradicts itself. */
+static enum status seq_is_taken(struct node *node, const struct node_feed *feed,
+                                const struct change *change, bool *out_taken)
+{
+    CLEANUP(store_cursor_close) struct store_cursor cursor = { 0 };
+    struct change there;
+    enum status status = store_cursor_open(&node->txn, feed->record.tier[0].number, TIERS_BOTH,
+                                           change->seq - 1, &cursor);
+
+    if (status == OK)
+        status = store_cursor_next(&cursor, &there);
+    if (status != OK)
+        return status == NOT_FOUND ? OK : status;
+    *out_taken = there.seq == change->seq &&
+                 (there.type != change->type || memcmp(there.id, change->id, ID_SIZE) != 0);
+    return OK;
+}
+
 static enum status judge_list(struct node *node, const struct node_feed *feed, unsigned tiers,
                               const struct head *head, struct change_source *source,
                               struct judge *judge)
 {
     struct change change;
     size_t count = 0;
+    bool taken = false;
     enum status status;
 
     for (int tier = 0; tier < TIERS_PUBLISHED; tier++)
@@ -223,6 +256,12 @@ static enum status judge_list(struct node *node, const struct node_feed *feed, u
         }
         if ((status = get_versions(node, feed, change.id, &old)) != OK)
             return status;
+        if (tiers_apart(feed) && (status = seq_is_taken(node, feed, &change, &taken)) != OK)
+            return status;
+        if (taken) {
+            judge->contradiction = true;
+            return OK;
+        }
         judge_change(judge, &change, &old);
     }
     return judge_horizon(node, feed, tiers, head, judge);
@@ -269,6 +308,12 @@ static enum status put_tiers(struct node *node, const struct node_feed *feed, un
     return status;
 }
 
+/* What counts of a version: members do, whatever the record was before. */
+static struct slice counted(enum record_type type, bool held, struct slice federation_value)
+{
+    return held && type == RECORD_MEMBER ? federation_value : SLICE_NONE;
+}
+
 static enum status put_change(struct node *node, uint32_t index, unsigned news,
                               const struct change *change, const struct row_version *old)
 {
@@ -277,13 +322,9 @@ static enum status put_change(struct node *node, uint32_t index, unsigned news,
     size_t count = 0;
     enum status status;
 
-    if (news & TIERS_FEDERATION) {
-        const struct slice before =
-            old->tiers & TIERS_FEDERATION ? old->value[TIER_FEDERATION] : SLICE_NONE;
-
-        if (change->type == RECORD_MEMBER)
-            count = census_deltas(before, change->value[TIER_FEDERATION], deltas);
-    }
+    if (news & TIERS_FEDERATION)
+        count = census_deltas(counted(old->type, old->tiers & TIERS_FEDERATION, old->value[0]),
+                              counted(change->type, true, change->value[0]), deltas);
     if ((status = put_tiers(node, feed, news, change)) != OK)
         return status;
     for (size_t i = 0; i < count; i++) {
@@ -406,8 +447,15 @@ enum status apply_list(struct node *node, uint32_t index, unsigned tiers,
     unsigned good;
     enum status status;
 
-    for (int tier = 0; tier < TIERS_PUBLISHED; tier++)
+    for (int tier = 0; tier < TIERS_PUBLISHED; tier++) {
         from[tier] = feed->replica.feed.tier[tier].seq;
+        if (feed->replica.tier[tier].damaged) /* only a whole list mends it: apply_flip */
+            tiers &= ~(1u << tier);
+    }
+    if (tiers == 0) {
+        *out_applied = 0;
+        return OK;
+    }
     if (node_writing(node) == NULL)
         return node->turn_error;
     judge_init(&judge, feed->replica.feed.origin, tiers, from, head->seq);

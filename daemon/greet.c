@@ -35,12 +35,15 @@ static struct link *link_of(struct node *node, const struct transport_message *m
                             uint32_t peer)
 {
     struct link *link = link_by_handle(node, message->link);
+    uint32_t replaced = NO_PEER;
 
     if (link == NULL && !message->dialled) {
         link = node->link_count < LINKS_MAX ? &node->links[node->link_count++]
                                             : oldest_in_link(node);
         if (link == NULL)
             return NULL;
+        if (link->handle != 0)
+            replaced = link->peer;
         memset(link, 0, sizeof *link);
         link->handle = message->link;
         memcpy(link->key, message->key, KEY_SIZE);
@@ -50,10 +53,11 @@ static struct link *link_of(struct node *node, const struct transport_message *m
         link->last_seen_ms = node_now(node);
         node->peers[peer]->up = true;
     }
+    sync_peer_maybe_down(node, replaced);
     return link;
 }
 
-static void peer_maybe_down(struct node *node, uint32_t peer)
+void sync_peer_maybe_down(struct node *node, uint32_t peer)
 {
     if (peer == NO_PEER || !node->peers[peer]->up)
         return;
@@ -93,7 +97,7 @@ void sync_on_link_down(struct node *node, const struct transport_message *messag
     link->up = false;
     link->greeted = false;
     link->denied = message->kind == TRANSPORT_DENIED;
-    peer_maybe_down(node, link->peer);
+    sync_peer_maybe_down(node, link->peer);
 }
 
 static void expire_in_links(struct node *node, int64_t now)
@@ -107,7 +111,7 @@ static void expire_in_links(struct node *node, int64_t now)
             continue;
         }
         *link = node->links[--node->link_count];
-        peer_maybe_down(node, peer);
+        sync_peer_maybe_down(node, peer);
     }
 }
 
@@ -247,6 +251,18 @@ static void on_own_entry(struct node *node, const struct link *link,
         sync_show_head(node, link, node->own_feed, other);
 }
 
+/* A chapter that stands behind what I hold of its own feed lost something: prove it to it, before
+ * it signs that seq again. */
+static void show_its_own_head(struct node *node, const struct link *link, uint32_t index,
+                              const struct wire_hello_entry *entry)
+{
+    const struct feed_mark *mark = &node->feeds[index]->replica.feed.tier[TIER_FEDERATION];
+
+    if (strcmp(node->peers[link->peer]->code, entry->origin) == 0 &&
+        feed_compare(mark->epoch, mark->seq, entry->epoch, entry->seq) > 0)
+        sync_show_head(node, link, index, mark);
+}
+
 static void on_entry(struct node *node, const struct link *link,
                      const struct wire_hello_entry *entry)
 {
@@ -268,6 +284,7 @@ static void on_entry(struct node *node, const struct link *link,
                              entry->hash);
     if (other != NULL && entry->seq != 0)
         sync_show_head(node, link, index, other);
+    show_its_own_head(node, link, index, entry);
     claim.tiers = TIERS_FEDERATION;
     claim.epoch = entry->epoch;
     claim.seq = entry->seq;
@@ -280,10 +297,22 @@ static void on_entry(struct node *node, const struct link *link,
     }
 }
 
+/* It says that it holds a newer head of mine: wait, SIGN_WAIT_MS at most, for the proof. */
+static bool claims_more_of_me(const struct node *node, const struct link *link)
+{
+    const struct replica_claim *claim =
+        &node->peers[link->peer]->claim[node->own_feed][TIER_FEDERATION];
+    const struct feed_mark *mine =
+        &node->feeds[node->own_feed]->replica.feed.tier[TIER_FEDERATION];
+
+    return feed_compare(claim->epoch, claim->seq, mine->epoch, mine->seq) > 0;
+}
+
 static void on_hello(struct node *node, struct link *link, struct slice message)
 {
     struct wire_hello hello;
     struct wire_hello_entry entry;
+    bool named_itself = false;
 
     if (wire_read_hello(message, &hello) != OK) {
         node->counters.messages_malformed++;
@@ -296,11 +325,20 @@ static void on_hello(struct node *node, struct link *link, struct slice message)
     }
     node->counters.hellos++;
     link->greeted = true;
-    while (wire_next_entry(&hello.entries, &entry))
+    while (wire_next_entry(&hello.entries, &entry)) {
+        named_itself |= strcmp(entry.origin, hello.code) == 0;
         on_entry(node, link, &entry);
+    }
+    if (!named_itself) {
+        memset(&entry, 0, sizeof entry);
+        memcpy(entry.origin, hello.code, CODE_SIZE);
+        if (node_feed_index(node, hello.code) != NO_PEER)
+            show_its_own_head(node, link, node_feed_index(node, hello.code), &entry);
+    }
     if (!hello.reply)
         send_hello(node, link, true);
-    node->hello_done = true;
+    if (!claims_more_of_me(node, link))
+        node->hello_done = true;
     sync_show_evidence(node, link);
     /* A new link wants to know that I am alive now: HQ's beat starts everybody's. */
     if (node->is_hq && !hello.reply)

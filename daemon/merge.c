@@ -113,7 +113,7 @@ static bool take_new(struct write_scratch *scratch, struct slice name, struct sl
     if (rule == NULL && text.size > 4096)
         return fail(result, TOO_LARGE, name, "is longer than 4096 bytes");
     if (field == NULL) {
-        if (scratch->field_count == RECORD_FIELDS_MAX)
+        if (scratch->field_count >= RECORD_FIELDS_MAX - 3) /* room for kind, status, updated */
             return fail(result, TOO_LARGE, name, "too many fields");
         field = new_field(scratch, name);
     }

@@ -423,6 +423,9 @@ static enum status load_identity_of_federation(struct node *node)
     if (node->code[0] == '\0')
         return NOT_FOUND;
     node->is_hq = strcmp(node->code, "hq") == 0;
+    if ((status = store_get_meta_uint(&txn, META_FLOOR_EPOCH, &node->floor_epoch)) != OK ||
+        (status = store_get_meta_uint(&txn, META_FLOOR_SEQ, &node->floor_seq)) != OK)
+        return status;
     status = store_get_meta(&txn, META_HQ_CURVE, &value);
     if (status == OK && value.size == KEY_SIZE)
         memcpy(node->hq_curve, value.data, KEY_SIZE);
@@ -659,6 +662,22 @@ static void drain(struct node *node)
     }
 }
 
+/* What the dropped turn derived from marks that are rolled back now. */
+static void forget_derived(struct node *node)
+{
+    struct node_feed *own = node->feeds[node->own_feed];
+    const int64_t now = node_now(node);
+
+    node->vector_known = false;
+    node->tick_due = true;
+    own->beat.size = 0;
+    memset(&own->replica.beat, 0, sizeof own->replica.beat);
+    node->beat_at_ms = now;
+    for (size_t i = 0; i < node->replica.feed_count; i++)
+        for (int tier = 0; tier < TIERS_PUBLISHED; tier++)
+            node->feeds[i]->replica.tier[tier].retry_at_ms = now + RETRY_MS_MIN;
+}
+
 /* The turn did not happen: say so, and take everything from the store again. */
 static enum status turn_dropped(struct node *node, enum status status)
 {
@@ -685,6 +704,7 @@ static enum status turn_dropped(struct node *node, enum status status)
         return status; /* after one failed sync LMDB goes on succeeding: stop here */
     serve_drop_all(node);
     control_fail_all(node, status);
+    forget_derived(node);
     return node_load(node);
 }
 
@@ -731,7 +751,7 @@ static int64_t wait_ms(struct node *node, int64_t timeout_ms, bool more)
     due = earliest(due, sync_next_ms(node));
     due = earliest(due, control_next_ms(node));
     due = earliest(due, jobs_next_ms(node));
-    if (node->full_since_ms != 0)
+    if (node->full_since_ms != 0 && due < node->full_since_ms + FULL_PAUSE_MS)
         due = node->full_since_ms + FULL_PAUSE_MS;
     due = due > now ? due - now : 0;
     return timeout_ms < 0 ? due : earliest(due, timeout_ms);

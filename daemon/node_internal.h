@@ -84,6 +84,7 @@ struct node_feed {
     size_t parked_bytes;
     bool building; /* a long delta is being merged: nothing else is applied */
     bool unparking;
+    uint64_t build_bytes;     /* of the answer that is being built */
     bool over_quota;          /* a head beyond the roster's limits was seen */
     uint64_t fetched_bytes;   /* by want, since the start */
     uint64_t refused;         /* events and lists of it refused, since the start */
@@ -154,6 +155,9 @@ struct node {
     char advertise[ADDRESS_SIZE];
     char hq_address[ADDRESS_SIZE];
     uint8_t hq_curve[KEY_SIZE];
+    uint64_t
+        floor_epoch; /* of HQ's feed when this chapter was invited: an older one is no news */
+    uint64_t floor_seq;
     uint64_t boot;
     int64_t started_ms;
 
@@ -214,10 +218,11 @@ struct node {
     struct counters counters;
 
     /* enrolment (HQ) */
-    uint64_t invites_open_until; /* latest expiry of an unused invitation, s since 1970; 0: none */
-    int64_t enrol_second_ms;     /* when the present second of enrol messages began */
-    unsigned enrol_count;        /* of them in it */
-    uint64_t enrol_turn;         /* the last turn that took a new chapter in */
+    uint64_t
+        invites_open_until;  /* latest expiry of an unused invitation, s since 1970; 0: none */
+    int64_t enrol_second_ms; /* when the present second of enrol messages began */
+    unsigned enrol_count;    /* of them in it */
+    uint64_t enrol_turn;     /* the last turn that took a new chapter in */
 };
 
 /* --- node.c: transactions of the turn and outgoing messages --- */
@@ -276,8 +281,12 @@ void sync_show_head(struct node *node, const struct link *link, uint32_t feed,
 void sync_show_evidence(struct node *node, const struct link *link);
 /* A proven head or beat of my own feed: am I behind myself? */
 void sync_own_head(struct node *node, uint64_t epoch, uint64_t seq);
+/* A head of HQ that is older than the roster of the token that this chapter joined with. */
+bool sync_below_floor(const struct node *node, const struct head *head);
 /* Within the roster's limits for that feed?  Notes it for status if not. */
 bool sync_within_quota(struct node *node, uint32_t feed, const struct head *head);
+/* After a link went: is there any other to that peer? */
+void sync_peer_maybe_down(struct node *node, uint32_t peer);
 /* An own beat as soon as the last is spacing_ms old. */
 void sync_beat_soon(struct node *node, int64_t spacing_ms);
 void sync_on_peer(struct node *node, const struct transport_message *message);

@@ -137,8 +137,11 @@ static void mismatched(struct node *node, uint32_t peer, uint32_t index, unsigne
 {
     node->counters.mismatches++;
     node->feeds[index]->refused++;
-    node_step(node, &(struct replica_input){
-                        .kind = INPUT_MISMATCH, .peer = peer, .feed = index, .tiers = tiers });
+    node_step(node, &(struct replica_input){ .kind = INPUT_MISMATCH,
+                                             .peer = peer,
+                                             .feed = index,
+                                             .tiers = tiers,
+                                             .answer = true });
 }
 
 /* The final head of an answer: form, federation, origin, signature, epoch, freeze, limits. 
@@ -156,7 +159,8 @@ static bool final_head_good(struct node *node, uint32_t index,
         strcmp(out_head->origin, feed->replica.feed.origin) != 0)
         return false;
     node->counters.signatures_checked++;
-    if (head_verify(answer->head, key) != OK || out_head->seq < answer->base ||
+    if (head_verify(answer->head, key) != OK || sync_below_floor(node, out_head) ||
+        out_head->seq < answer->base ||
         (answer->since == 0 && out_head->horizon > answer->base))
         return false;
     *out_tiers = 0;
@@ -174,10 +178,16 @@ static bool final_head_good(struct node *node, uint32_t index,
             return true;
         }
         if (verdict == FEED_EXTENDS || (verdict == FEED_SNAPSHOT && answer->since == 0) ||
-            (verdict == FEED_KNOWN && feed->replica.tier[tier].damaged))
+            (verdict == FEED_KNOWN && answer->since == 0 && feed->replica.tier[tier].damaged &&
+             memcmp(out_head->hash, feed->replica.feed.tier[tier].hash, HASH_SIZE) == 0))
             *out_tiers |= 1u << tier;
     }
-    return sync_within_quota(node, index, out_head);
+    if (!sync_within_quota(node, index, out_head)) {
+        *out_tiers = 0; /* paused, no mismatch; asked again at the longest pause */
+        for (int tier = 0; tier < TIERS_PUBLISHED; tier++)
+            node->feeds[index]->replica.tier[tier].failures = 16;
+    }
+    return true;
 }
 
 static void after_advance(struct node *node, uint32_t index, unsigned applied,
@@ -254,9 +264,11 @@ static void finish_direct(struct node *node, uint32_t peer, uint32_t index,
         pull_stage(node, peer, index, answer, true);
         return;
     }
-    pull_ends(node, answer->request);
-    if (tiers == 0)
+    if (tiers == 0) {
+        pull_fails(node, answer->request);
         return;
+    }
+    pull_ends(node, answer->request);
     if (sync_apply_wire(node, index, tiers, &head, answer->head, &answer->changes,
                         answer->tiers, &applied) != OK)
         return;
@@ -270,7 +282,7 @@ static void finish_direct(struct node *node, uint32_t peer, uint32_t index,
 
 static enum status stage_one(struct node *node, struct store_build *build, const char *origin,
                              struct digest_sum sums[TIERS_PUBLISHED],
-                             const struct change *change, bool count_census)
+                             const struct change *change)
 {
     struct census_delta deltas[CENSUS_DELTAS_MAX];
     struct row_version old = { 0 };
@@ -302,9 +314,13 @@ static enum status stage_one(struct node *node, struct store_build *build, const
     }
     if (old.tiers == 0)
         build->rows++;
-    if (count_census && change->type == RECORD_MEMBER && (build->tiers & TIERS_FEDERATION))
-        count = census_deltas(old.tiers & TIERS_FEDERATION ? old.value[0] : SLICE_NONE,
-                              change->value[TIER_FEDERATION], deltas);
+    if (build->tiers & TIERS_FEDERATION)
+        count = census_deltas(old.type == RECORD_MEMBER && (old.tiers & TIERS_FEDERATION)
+                                  ? old.value[TIER_FEDERATION]
+                                  : SLICE_NONE,
+                              change->type == RECORD_MEMBER ? change->value[TIER_FEDERATION]
+                                                            : SLICE_NONE,
+                              deltas);
     status = store_put_row(&node->txn, build->number, change);
     for (size_t i = 0; i < count && status == OK; i++)
         status = node_census_add(node, build->number, &deltas[i]);
@@ -363,7 +379,7 @@ static enum status stage_chunk(struct node *node, uint32_t peer,
         (status = load_sums(node, out_build, sums)) != OK)
         return status;
     while (wire_next_change(&list, answer->tiers, &change)) {
-        status = stage_one(node, out_build, answer->origin, sums, &change, true);
+        status = stage_one(node, out_build, answer->origin, sums, &change);
         if (status != OK)
             return status;
         out_build->reached = change.seq;
@@ -514,12 +530,18 @@ static void finish_build(struct node *node, uint32_t peer, uint32_t index,
 
     whole.since = build->since;
     whole.base = build->base;
-    pull_ends(node, answer->request);
     if (!final_head_good(node, index, &whole, &head, &tiers)) {
         mismatched(node, peer, index, build->tiers);
+        pull_fails(node, answer->request);
         (void)drop_build(node, build);
         return;
     }
+    if (tiers == 0) {
+        pull_fails(node, answer->request);
+        (void)drop_build(node, build);
+        return;
+    }
+    pull_ends(node, answer->request);
     for (int tier = 0; tier < TIERS_PUBLISHED; tier++)
         if ((tiers & (1u << tier)) && build->since == 0 && may_replace(feed, tier, &head))
             replacing |= 1u << tier;
@@ -533,10 +555,6 @@ static void finish_build(struct node *node, uint32_t peer, uint32_t index,
         else
             (void)drop_build(node, build);
         sync_unpark(node, index);
-        return;
-    }
-    if (tiers == 0) {
-        (void)drop_build(node, build);
         return;
     }
     if (build->rows > node->config.delta_one_turn_max && build->since != 0 &&
@@ -555,6 +573,29 @@ static void finish_build(struct node *node, uint32_t peer, uint32_t index,
     sync_unpark(node, index);
 }
 
+/* Chunks of one answer ascend across their borders, too: two records never share a seq. */
+static bool goes_on(struct node *node, const struct wire_changes *answer)
+{
+    struct wire_list peek = answer->changes;
+    struct store_build build;
+    struct change change;
+
+    return store_get_build(&node->txn, answer->origin, answer->tiers, &build) != OK ||
+           !wire_next_change(&peek, answer->tiers, &change) || change.seq > build.reached;
+}
+
+/* Nobody has signed what was built so far: the roster's limits hold, with room for removals. */
+static bool build_too_large(struct node *node, uint32_t index, const struct store_build *build)
+{
+    const struct node_feed *feed = node->feeds[index];
+    const struct roster_node *place = roster_find(node, build->origin);
+
+    if (place == NULL)
+        return true;
+    return (place->entry.records_max != 0 && build->rows / 4 > place->entry.records_max) ||
+           (place->entry.bytes_max != 0 && feed->build_bytes / 2 > place->entry.bytes_max);
+}
+
 void pull_stage(struct node *node, uint32_t peer, uint32_t index,
                 const struct wire_changes *answer, bool first)
 {
@@ -566,8 +607,22 @@ void pull_stage(struct node *node, uint32_t peer, uint32_t index,
     if (first && store_get_build(&node->txn, answer->origin, answer->tiers, &build) == OK &&
         answer->since != build.reached && drop_build(node, &build) != OK)
         return;
+    if (!goes_on(node, answer)) {
+        if (store_get_build(&node->txn, answer->origin, answer->tiers, &build) == OK &&
+            drop_build(node, &build) != OK)
+            return;
+        mismatched(node, peer, index, answer->tiers);
+        pull_fails(node, answer->request);
+        return;
+    }
     if ((status = stage_chunk(node, peer, answer, &build)) != OK) {
         (void)node_turn_fails(node, status);
+        return;
+    }
+    if (build_too_large(node, index, &build)) {
+        node->feeds[index]->over_quota = true;
+        (void)drop_build(node, &build);
+        pull_fails(node, answer->request);
         return;
     }
     if (answer->head.size != 0)
@@ -594,6 +649,8 @@ void pull_on_changes(struct node *node, uint32_t peer, struct link *link, struct
         return;
     node->counters.chunks_received++;
     node->feeds[index]->fetched_bytes += message.size;
+    node->feeds[index]->build_bytes =
+        answer.index == 0 ? message.size : node->feeds[index]->build_bytes + message.size;
     node_step(node, &(struct replica_input){ .kind = INPUT_CHUNK, .request = answer.request });
     if ((txn = node_reading(node)) == NULL)
         return;
@@ -639,7 +696,7 @@ static enum status copy_slice(struct node *node, const struct node_feed *feed,
         /* Removals that the head's horizon passed are part of no state any more. */
         if (change.seq <= horizon && value_is_removal(change.value[leading_tier(build->tiers)]))
             continue;
-        status = stage_one(node, build, build->origin, sums, &change, true);
+        status = stage_one(node, build, build->origin, sums, &change);
     }
     if (status == OK && source->failed)
         status = STORE_DAMAGED;
@@ -656,7 +713,8 @@ static enum status copy_slice(struct node *node, const struct node_feed *feed,
 static void merge_ends(struct node *node, uint32_t index, const struct store_build *build)
 {
     struct node_feed *feed = node->feeds[index];
-    const uint32_t peer = node_peer_index(node, build->origin);
+    const struct roster_node *from = roster_find_key(node, build->peer);
+    const uint32_t peer = from != NULL ? node_peer_make(node, from->entry.code) : NO_PEER;
     struct head head;
     unsigned good = 0;
 
@@ -668,6 +726,9 @@ static void merge_ends(struct node *node, uint32_t index, const struct store_bui
     else {
         if (peer != NO_PEER)
             mismatched(node, peer, index, build->tiers & ~good);
+        else
+            for (int tier = 0; tier < TIERS_PUBLISHED; tier++)
+                feed->replica.tier[tier].retry_at_ms = node_now(node) + RETRY_MS_MAX;
         (void)drop_build(node, build);
     }
     sync_unpark(node, index);

@@ -223,6 +223,7 @@ static void hang_up_others(struct node *node, const struct roster_entry *const *
     for (size_t i = 0; i < node->link_count;) {
         struct link *link = &node->links[i];
         bool keep = !link->dialled;
+        uint32_t peer;
 
         for (size_t k = 0; k < count && !keep; k++)
             keep = memcmp(wanted[k]->curve_key, link->key, KEY_SIZE) == 0 &&
@@ -231,8 +232,10 @@ static void hang_up_others(struct node *node, const struct roster_entry *const *
             i++;
             continue;
         }
+        peer = link->peer;
         transport_hang_up(node->transport, link->handle);
         *link = node->links[--node->link_count];
+        sync_peer_maybe_down(node, peer);
     }
 }
 

@@ -6,10 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define WALKS_PER_PEER_MAX (2 * PULLS_MAX)
 #define WALK_IDLE_MS 30000 /* without credit */
 
 struct walk {
     transport_link link;
+    uint32_t peer;
     uint32_t feed;
     uint64_t request;
     unsigned tiers;
@@ -56,7 +58,8 @@ static bool holds(const struct node_feed *feed, unsigned tiers)
 
     for (int tier = 0; tier < TIERS_PUBLISHED; tier++)
         if ((tiers & (1u << tier)) &&
-            (feed->record.tier[tier].number == 0 || marks[tier].seq == 0))
+            (feed->record.tier[tier].number == 0 || marks[tier].seq == 0 ||
+             feed->replica.tier[tier].damaged))
             return false;
     return tiers != TIERS_BOTH || (marks[0].seq == marks[1].seq &&
                                    memcmp(marks[0].hash, marks[1].hash, HASH_SIZE) == 0 &&
@@ -97,6 +100,15 @@ static void drop_walks_of(struct node *node, transport_link link, uint32_t feed,
             i++;
 }
 
+static size_t walks_of_peer(const struct node *node, uint32_t peer)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < node->walk_count; i++)
+        count += node->walks[i]->peer == peer;
+    return count;
+}
+
 static void walk_begin(struct node *node, const struct link *link, uint32_t index,
                        const struct wire_want *want)
 {
@@ -106,11 +118,13 @@ static void walk_begin(struct node *node, const struct link *link, uint32_t inde
     struct walk *walk;
 
     drop_walks_of(node, link->handle, index, want->tiers);
-    if (node->walk_count == WALKS_MAX || (walk = calloc(1, sizeof *walk)) == NULL) {
+    if (walks_of_peer(node, link->peer) >= WALKS_PER_PEER_MAX ||
+        node->walk_count == WALKS_MAX || (walk = calloc(1, sizeof *walk)) == NULL) {
         refuse(node, link->handle, want->request, REFUSAL_BUSY);
         return;
     }
     walk->link = link->handle;
+    walk->peer = link->peer;
     walk->feed = index;
     walk->request = want->request;
     walk->tiers = want->tiers;
@@ -241,10 +255,9 @@ static bool walk_step(struct node *node, struct walk *walk)
                                   .base = walk->base,
                                   .tiers = walk->tiers };
     struct mp_writer *writer;
-    uint64_t reached;
-    size_t count;
-    bool more;
-    struct mp_reader raw;
+    uint64_t reached = 0;
+    size_t count = 0;
+    bool more = false;
 
     if (!still_the_same(feed, walk)) {
         refuse(node, walk->link, walk->request, REFUSAL_RESTARTED);
@@ -258,9 +271,7 @@ static bool walk_step(struct node *node, struct walk *walk)
     memcpy(chunk.origin, feed->replica.feed.origin, CODE_SIZE);
     writer = node_writer(node);
     wire_write_changes_begin(writer, &chunk, count);
-    mp_reader_init(&raw, mp_writer_bytes(&rows));
-    for (size_t i = 0; i < count; i++)
-        mp_write_raw(writer, mp_read_raw(&raw, EVENT_SIZE_MAX));
+    mp_write_raw(writer, mp_writer_bytes(&rows));
     wire_write_changes_end(writer, more ? SLICE_NONE
                                         : signed_head_bytes(&feed->record.tier[tier].head));
     node_send(node, walk->link, mp_writer_bytes(writer));

@@ -94,7 +94,13 @@ static bool head_proven(struct node *node, struct slice envelope, struct head *o
         (*out_feed = node_feed_index(node, out_head->origin)) == NO_PEER)
         return false;
     node->counters.signatures_checked++;
-    return head_verify(envelope, key) == OK;
+    return head_verify(envelope, key) == OK && !sync_below_floor(node, out_head);
+}
+
+bool sync_below_floor(const struct node *node, const struct head *head)
+{
+    return strcmp(head->origin, "hq") == 0 &&
+           feed_compare(head->epoch, head->seq, node->floor_epoch, node->floor_seq) < 0;
 }
 
 static void on_single_head(struct node *node, uint32_t peer, struct slice envelope,
@@ -231,7 +237,7 @@ enum status sync_apply_wire(struct node *node, uint32_t index, unsigned apply_ti
 }
 
 static void park(struct node *node, uint32_t index, uint32_t peer, struct slice message,
-                 const struct head *head)
+                 const struct head *head, unsigned tiers)
 {
     struct node_feed *feed = node->feeds[index];
     struct parked_event **end = &feed->parked;
@@ -256,7 +262,7 @@ static void park(struct node *node, uint32_t index, uint32_t peer, struct slice 
     node_step(node, &(struct replica_input){ .kind = INPUT_GAP,
                                              .peer = peer,
                                              .feed = index,
-                                             .tiers = TIERS_FEDERATION,
+                                             .tiers = tiers,
                                              .epoch = head->epoch,
                                              .seq = head->seq });
 }
@@ -284,7 +290,7 @@ static void pass_on(struct node *node, const char *origin, const struct wire_eve
 
 /* The tiers of an event that would advance this node; 0 if none, whatever the reason. */
 static unsigned event_tiers(struct node *node, uint32_t index, const struct wire_event *event,
-                            const struct head *head, bool *out_gap,
+                            const struct head *head, unsigned *out_gaps,
                             const struct feed_mark **out_other)
 {
     const struct node_feed *feed = node->feeds[index];
@@ -293,7 +299,8 @@ static unsigned event_tiers(struct node *node, uint32_t index, const struct wire
 
     roster_term_of(node, head->origin, &term);
     for (int tier = 0; tier < TIERS_PUBLISHED; tier++) {
-        if (!(event->tiers & (1u << tier)) || !feed->replica.followed[tier])
+        if (!(event->tiers & (1u << tier)) || !feed->replica.followed[tier] ||
+            feed->replica.tier[tier].damaged)
             continue;
         switch (feed_judge(&feed->replica.feed, (enum tier)tier, &term, head, event->since,
                            out_other)) {
@@ -302,7 +309,7 @@ static unsigned event_tiers(struct node *node, uint32_t index, const struct wire
             break;
         case FEED_GAP:
         case FEED_SNAPSHOT:
-            *out_gap = true;
+            *out_gaps |= 1u << tier;
             break;
         default:
             break;
@@ -384,7 +391,7 @@ void sync_on_event(struct node *node, uint32_t peer, struct slice message)
     struct node_feed *feed;
     unsigned applied = 0;
     unsigned tiers;
-    bool gap = false;
+    unsigned gaps = 0;
 
     if (wire_read_event(message, &event) != OK) {
         node->counters.messages_malformed++;
@@ -393,7 +400,7 @@ void sync_on_event(struct node *node, uint32_t peer, struct slice message)
     if (!event_proven(node, &event, &head, &index))
         return;
     feed = node->feeds[index];
-    tiers = event_tiers(node, index, &event, &head, &gap, &other);
+    tiers = event_tiers(node, index, &event, &head, &gaps, &other);
     if (other != NULL) {
         sync_on_fork(node, index, event.head, other);
         return;
@@ -405,10 +412,17 @@ void sync_on_event(struct node *node, uint32_t peer, struct slice message)
     if (!feed->replica.fetchable || !within_quota(node, feed, &head))
         return;
     note_claim(node, peer, index, event.tiers, &head);
-    if (feed->building || (tiers == 0 && gap)) {
-        park(node, index, peer, message, &head);
+    if (feed->building || (tiers == 0 && gaps != 0)) {
+        park(node, index, peer, message, &head, feed->building ? TIERS_FEDERATION : gaps);
         return;
     }
+    if (gaps != 0)
+        node_step(node, &(struct replica_input){ .kind = INPUT_GAP,
+                                                 .peer = peer,
+                                                 .feed = index,
+                                                 .tiers = gaps,
+                                                 .epoch = head.epoch,
+                                                 .seq = head.seq });
     if (tiers == 0)
         return;
     if (sync_apply_wire(node, index, tiers, &head, event.head, &event.changes, event.tiers,

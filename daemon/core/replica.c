@@ -4,6 +4,9 @@
 
 #include <string.h>
 
+#define CLAIM_FAILURES_MAX                                                                     \
+    3 /* then a peer's claim is worth nothing until it says hello again */
+
 /* xorshift64*: jitter needs no more, and a seed repeats it. */
 static uint64_t jitter(struct replica *replica, uint64_t below)
 {
@@ -50,6 +53,35 @@ static void raise_target(struct replica_feed *feed, int tier, uint64_t epoch, ui
         state->behind_since_ms = now_ms;
 }
 
+static void raise_proven(struct replica_feed *feed, int tier, uint64_t epoch, uint64_t seq)
+{
+    struct replica_claim *proven = &feed->tier[tier].proven;
+
+    if (feed_compare(epoch, seq, proven->epoch, proven->seq) > 0)
+        *proven = (struct replica_claim){ epoch, seq };
+}
+
+/* The newest that somebody still claims or that was proven: a liar's claim goes with the liar. */
+static void retarget(struct replica *replica, uint32_t index, int tier)
+{
+    struct replica_feed *feed = replica->feeds[index];
+    struct replica_tier *state = &feed->tier[tier];
+    const struct feed_mark *mark = &feed->feed.tier[tier];
+
+    state->target = (struct replica_claim){ mark->epoch, mark->seq };
+    if (is_newer(&state->proven, mark))
+        state->target = state->proven;
+    for (size_t i = 0; i < replica->peer_count; i++) {
+        const struct replica_claim *claim = &replica->peers[i]->claim[index][tier];
+
+        if (replica->peers[i]->up &&
+            feed_compare(claim->epoch, claim->seq, state->target.epoch, state->target.seq) > 0)
+            state->target = *claim;
+    }
+    if (!is_newer(&state->target, mark))
+        state->behind_since_ms = 0;
+}
+
 static int64_t backoff(struct replica *replica, uint32_t failures)
 {
     const uint32_t shift = failures < 8 ? failures : 8;
@@ -82,6 +114,10 @@ static void fail_pull(struct replica *replica, uint32_t index, struct replica_pu
         state->retry_at_ms = now_ms + backoff(replica, state->failures);
         if (state->failures < 16)
             state->failures++;
+        if (state->failures >= CLAIM_FAILURES_MAX) {
+            replica->peers[pull->peer]->claim[index][tier] = (struct replica_claim){ 0, 0 };
+            retarget(replica, index, tier);
+        }
     }
     emit(effects, (struct replica_effect){ .kind = EFFECT_DROPPED,
                                            .peer = pull->peer,
@@ -121,7 +157,7 @@ static bool choose_peer(const struct replica *replica, uint32_t index, int tier,
 {
     const struct replica_feed *feed = replica->feeds[index];
     int best_rank = -1;
-    const size_t start = feed->tier[tier].failures;
+    const size_t start = feed->tier[tier].attempts;
 
     for (size_t k = 0; k < replica->peer_count; k++) {
         const uint32_t i = (uint32_t)((k + start) % replica->peer_count);
@@ -132,8 +168,7 @@ static bool choose_peer(const struct replica *replica, uint32_t index, int tier,
         if (!peer->up)
             continue;
         /* Who signed a head that I know of has both its tiers, whatever it said last. */
-        if (tier == TIER_HQ ? !origin
-                            : !is_wanted(&peer->claim[index][tier], feed, tier))
+        if (tier == TIER_HQ ? !origin : !is_wanted(&peer->claim[index][tier], feed, tier))
             continue;
         if (!has_mismatched(&feed->tier[tier], i))
             rank += 8;
@@ -164,6 +199,7 @@ static void start_pull(struct replica *replica, uint32_t index, int tier, uint32
     if (effects->count == REPLICA_EFFECTS_MAX)
         return;
     memset(pull, 0, sizeof *pull);
+    feed->tier[tier].attempts++;
     pull->tiers = 1u << tier;
     /* Both at once where both stand at the same head and come from the origin. */
     if (tier == TIER_FEDERATION && feed->followed[TIER_HQ] && origin &&
@@ -290,6 +326,9 @@ static void on_advanced(struct replica *replica, const struct replica_input *inp
     }
     /* Where the federation tier came by a relay, tier hq has something to fetch. */
     if (input->tiers & TIERS_FEDERATION)
+        raise_proven(feed, TIER_HQ, feed->feed.tier[TIER_FEDERATION].epoch,
+                     feed->feed.tier[TIER_FEDERATION].seq);
+    if (input->tiers & TIERS_FEDERATION)
         raise_target(feed, TIER_HQ, feed->feed.tier[TIER_FEDERATION].epoch,
                      feed->feed.tier[TIER_FEDERATION].seq, now_ms);
 }
@@ -309,6 +348,9 @@ static void on_mismatch(struct replica *replica, const struct replica_input *inp
             state->mismatch_peer[state->mismatches++] = input->peer;
         if (!state->counted && feed->feed.tier[tier].seq != 0)
             recount |= 1u << tier;
+        /* What comes unasked marks its sender; it must not hold off what I ask for. */
+        if (!input->answer)
+            continue;
         if (state->mismatches >= 2 ||
             strcmp(replica->peers[input->peer]->code, feed->feed.origin) == 0)
             state->snapshot = true;
@@ -356,6 +398,7 @@ static void on_peer_down(struct replica *replica, const struct replica_input *in
                 for (int t = 0; t < TIERS_PUBLISHED; t++)
                     replica->feeds[i]->tier[t].retry_at_ms = 0;
             }
+            retarget(replica, (uint32_t)i, tier);
         }
 }
 
@@ -366,8 +409,13 @@ void replica_step(struct replica *replica, const struct replica_input *input, in
     uint32_t index;
 
     switch (input->kind) {
+    case INPUT_GAP: /* its head was verified */
+        for (int tier = 0; tier < TIERS_PUBLISHED; tier++)
+            if (input->tiers & (1u << tier))
+                raise_proven(replica->feeds[input->feed], tier, input->epoch, input->seq);
+        on_claim(replica, input, now_ms);
+        break;
     case INPUT_CLAIM:
-    case INPUT_GAP:
         on_claim(replica, input, now_ms);
         break;
     case INPUT_HEARD:
@@ -463,7 +511,8 @@ enum feed_state replica_feed_state(const struct replica_feed *feed,
         return STATE_REVOKED;
     if (feed->own)
         return STATE_CURRENT;
-    if (is_newer(&feed->tier[TIER_FEDERATION].target, mine))
+    /* Only what is signed counts: a peer's claim is no proof that there is more. */
+    if (is_newer(&feed->tier[TIER_FEDERATION].proven, mine))
         return STATE_BEHIND;
     if (feed->beat.boot == 0)
         return STATE_STALE;

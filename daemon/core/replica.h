@@ -37,7 +37,9 @@ struct replica_pull {
 };
 
 struct replica_tier {
-    struct replica_claim target; /* the newest head heard of, from anyone */
+    struct replica_claim target; /* the newest head that anyone claims, or that was proven */
+    struct replica_claim proven; /* the newest that a verified head or beat names */
+    uint32_t attempts;           /* pulls begun: whom to ask first goes round */
     int64_t behind_since_ms;     /* 0: not behind */
     int64_t retry_at_ms;
     uint32_t failures;
@@ -94,6 +96,8 @@ struct replica_input {
     uint64_t seq;
     uint64_t request;
     bool clean;
+    bool
+        answer; /* of a mismatch: it was the answer to a want, not an event that came unasked */
 };
 
 enum replica_effect_kind {

@@ -46,11 +46,15 @@ void store_abort(struct store_txn *txn); /* also ends a read; takes an ended one
 
 /* --- meta: small named values (identity of the federation, boot count, ...) --------------- */
 /* NOT_FOUND */
-enum status store_get_meta(struct store_txn *txn, const char *name, struct slice *out) MUST_CHECK;
-enum status store_put_meta(struct store_txn *txn, const char *name, struct slice value) MUST_CHECK;
+enum status store_get_meta(struct store_txn *txn, const char *name,
+                           struct slice *out) MUST_CHECK;
+enum status store_put_meta(struct store_txn *txn, const char *name,
+                           struct slice value) MUST_CHECK;
 /* 0 if absent */
-enum status store_get_meta_uint(struct store_txn *txn, const char *name, uint64_t *out) MUST_CHECK;
-enum status store_put_meta_uint(struct store_txn *txn, const char *name, uint64_t value) MUST_CHECK;
+enum status store_get_meta_uint(struct store_txn *txn, const char *name,
+                                uint64_t *out) MUST_CHECK;
+enum status store_put_meta_uint(struct store_txn *txn, const char *name,
+                                uint64_t value) MUST_CHECK;
 
 /* --- feeds: one record an origin ---------------------------------------------------------- */
 enum feed_hold { FEED_OK = 0, FEED_FORKED = 1, FEED_DIVERGED = 2 }; /* why it is frozen */
@@ -63,14 +67,16 @@ struct store_feed {
     char origin[CODE_SIZE];
     struct store_feed_tier tier[TIERS_PUBLISHED]; /* equal numbers share rows */
     enum feed_hold hold;
-    uint64_t hold_epoch; /* the epoch that is frozen */
+    uint64_t hold_epoch;     /* the epoch that is frozen */
     struct signed_beat beat; /* newest, size 0 if none */
 };
-enum status store_get_feed(struct store_txn *txn, const char *origin, struct store_feed *out) MUST_CHECK;
+enum status store_get_feed(struct store_txn *txn, const char *origin,
+                           struct store_feed *out) MUST_CHECK;
 enum status store_put_feed(struct store_txn *txn, const struct store_feed *feed) MUST_CHECK;
 /* In ascending order of origin: the first feed with origin > after ("" for the first).
  * NOT_FOUND. */
-enum status store_next_feed(struct store_txn *txn, const char *after, struct store_feed *out) MUST_CHECK;
+enum status store_next_feed(struct store_txn *txn, const char *after,
+                            struct store_feed *out) MUST_CHECK;
 /* A number never used before in this environment, from 1. */
 enum status store_new_number(struct store_txn *txn, uint32_t *out_number) MUST_CHECK;
 
@@ -85,16 +91,20 @@ struct store_row {
     uint8_t salt[SALT_SIZE];
     struct slice value[TIERS_PUBLISHED];
 };
-enum status store_get_row(struct store_txn *txn, uint32_t number, const uint8_t id[ID_SIZE], struct store_row *out) MUST_CHECK;
+enum status store_get_row(struct store_txn *txn, uint32_t number, const uint8_t id[ID_SIZE],
+                          struct store_row *out) MUST_CHECK;
 /* Puts the tiers of change (change->tiers) as the newest version: removes those tiers from the
  * row at the older seq (which goes when no tier is left) and adds them at change->seq; keeps
  * the removals' index.  Sums and census are the caller's. */
-enum status store_put_row(struct store_txn *txn, uint32_t number, const struct change *change) MUST_CHECK;
+enum status store_put_row(struct store_txn *txn, uint32_t number,
+                          const struct change *change) MUST_CHECK;
 /* Forgets the given tiers of id altogether (removals behind the horizon). */
-enum status store_drop_row(struct store_txn *txn, uint32_t number, unsigned tiers, const uint8_t id[ID_SIZE]) MUST_CHECK;
+enum status store_drop_row(struct store_txn *txn, uint32_t number, unsigned tiers,
+                           const uint8_t id[ID_SIZE]) MUST_CHECK;
 /* Removals (value nil in any of tiers) with after < seq <= up_to, ascending: up to max ids. */
-enum status store_list_removals(struct store_txn *txn, uint32_t number, unsigned tiers, uint64_t after, uint64_t up_to,
-                                uint8_t (*out_ids)[ID_SIZE], size_t max, size_t *out_count) MUST_CHECK;
+enum status store_list_removals(struct store_txn *txn, uint32_t number, unsigned tiers,
+                                uint64_t after, uint64_t up_to, uint8_t (*out_ids)[ID_SIZE],
+                                size_t max, size_t *out_count) MUST_CHECK;
 
 /* Rows of a number that hold any of tiers, by ascending seq from the first with seq > after.
  * In a row of split tiers only those at that seq are present.  The cursor lives in the
@@ -106,25 +116,33 @@ struct store_cursor {
     uint64_t after;
     bool started;
 };
-enum status store_cursor_open(struct store_txn *txn, uint32_t number, unsigned tiers, uint64_t after, struct store_cursor *out) MUST_CHECK;
+enum status store_cursor_open(struct store_txn *txn, uint32_t number, unsigned tiers,
+                              uint64_t after, struct store_cursor *out) MUST_CHECK;
 /* NOT_FOUND at the end */
-enum status store_cursor_next(struct store_cursor *cursor, struct change *out_change) MUST_CHECK;
+enum status store_cursor_next(struct store_cursor *cursor,
+                              struct change *out_change) MUST_CHECK;
 void store_cursor_close(struct store_cursor *cursor);
 /* Rows with seq > after (any tier), counted up to max. */
-enum status store_count_rows(struct store_txn *txn, uint32_t number, uint64_t after, uint64_t max, uint64_t *out_count) MUST_CHECK;
+enum status store_count_rows(struct store_txn *txn, uint32_t number, uint64_t after,
+                             uint64_t max, uint64_t *out_count) MUST_CHECK;
 
 /* Sum of one tier under a number; an absent one is empty. */
-enum status store_get_sum(struct store_txn *txn, uint32_t number, enum tier tier, struct digest_sum *out) MUST_CHECK;
-enum status store_put_sum(struct store_txn *txn, uint32_t number, enum tier tier, const struct digest_sum *sum) MUST_CHECK;
+enum status store_get_sum(struct store_txn *txn, uint32_t number, enum tier tier,
+                          struct digest_sum *out) MUST_CHECK;
+enum status store_put_sum(struct store_txn *txn, uint32_t number, enum tier tier,
+                          const struct digest_sum *sum) MUST_CHECK;
 
 /* --- census: counters under a number; number 0 is the whole view -------------------------- */
 #define CENSUS_KEY_SIZE 6 /* dimension, kind, status, value (3 bytes at most, NUL-padded) */
 /* zero goes */
-enum status store_census_add(struct store_txn *txn, uint32_t number, const uint8_t key[CENSUS_KEY_SIZE], int64_t delta) MUST_CHECK;
-typedef enum status store_census_visit(void *context, const uint8_t key[CENSUS_KEY_SIZE], uint64_t count);
+enum status store_census_add(struct store_txn *txn, uint32_t number,
+                             const uint8_t key[CENSUS_KEY_SIZE], int64_t delta) MUST_CHECK;
+typedef enum status store_census_visit(void *context, const uint8_t key[CENSUS_KEY_SIZE],
+                                       uint64_t count);
 /* Visits the counters whose key starts with prefix (prefix_size 0 to 6). */
-enum status store_census_scan(struct store_txn *txn, uint32_t number, const uint8_t *prefix, size_t prefix_size,
-                              store_census_visit *visit, void *context) MUST_CHECK;
+enum status store_census_scan(struct store_txn *txn, uint32_t number, const uint8_t *prefix,
+                              size_t prefix_size, store_census_visit *visit,
+                              void *context) MUST_CHECK;
 /* Adds (or subtracts) all counters of number to those of number 0: part of a flip. */
 enum status store_census_merge(struct store_txn *txn, uint32_t number, int sign) MUST_CHECK;
 
@@ -134,62 +152,83 @@ enum person_form { PERSON_NONE, PERSON_ANONYMOUS, PERSON_HASHED };
 /* States what a membership counts as, replacing what was stated before: nothing, one person of
  * its own (no e-mail), or the person of that hash.  Idempotent; keeps the number of distinct
  * persons. */
-enum status store_set_person(struct store_txn *txn, const char *origin, const uint8_t id[ID_SIZE],
-                             enum person_form form, const uint8_t hash[PERSON_HASH_SIZE]) MUST_CHECK;
+enum status store_set_person(struct store_txn *txn, const char *origin,
+                             const uint8_t id[ID_SIZE], enum person_form form,
+                             const uint8_t hash[PERSON_HASH_SIZE]) MUST_CHECK;
 enum status store_person_count(struct store_txn *txn, uint64_t *out_count) MUST_CHECK;
 
 /* --- heads and evidence ------------------------------------------------------------------- */
 /* Remembers an accepted head; keeps the newest HEADS_KEPT of the origin. */
-enum status store_put_head(struct store_txn *txn, const struct head *head, struct slice envelope) MUST_CHECK;
+enum status store_put_head(struct store_txn *txn, const struct head *head,
+                           struct slice envelope) MUST_CHECK;
 /* Remembered heads of origin, ascending (epoch, seq): up to max. */
-enum status store_list_heads(struct store_txn *txn, const char *origin, struct signed_head *out, size_t max, size_t *out_count) MUST_CHECK;
+enum status store_list_heads(struct store_txn *txn, const char *origin, struct signed_head *out,
+                             size_t max, size_t *out_count) MUST_CHECK;
 /* Two envelopes that conflict; at most EVIDENCE_MAX an origin, known pairs are EXISTS. */
-enum status store_put_evidence(struct store_txn *txn, const char *origin, struct slice a, struct slice b) MUST_CHECK;
-enum status store_list_evidence(struct store_txn *txn, const char *origin, struct signed_head (*out)[2], size_t max, size_t *out_count) MUST_CHECK;
+enum status store_put_evidence(struct store_txn *txn, const char *origin, struct slice a,
+                               struct slice b) MUST_CHECK;
+enum status store_list_evidence(struct store_txn *txn, const char *origin,
+                                struct signed_head (*out)[2], size_t max,
+                                size_t *out_count) MUST_CHECK;
 
 /* --- the origin's own --------------------------------------------------------------------- */
 /* Tier chapter: a map, never published. */
-enum status store_get_private(struct store_txn *txn, const uint8_t id[ID_SIZE], struct slice *out_map) MUST_CHECK;
+enum status store_get_private(struct store_txn *txn, const uint8_t id[ID_SIZE],
+                              struct slice *out_map) MUST_CHECK;
 /* size 0 deletes */
-enum status store_put_private(struct store_txn *txn, const uint8_t id[ID_SIZE], struct slice map) MUST_CHECK;
+enum status store_put_private(struct store_txn *txn, const uint8_t id[ID_SIZE],
+                              struct slice map) MUST_CHECK;
 /* Audit trail: appended under an increasing number; value is MessagePack of the caller. */
-enum status store_append_history(struct store_txn *txn, uint64_t time_s, struct slice value) MUST_CHECK;
-enum status store_prune_history(struct store_txn *txn, uint64_t before_s, size_t max) MUST_CHECK;
-typedef enum status store_history_visit(void *context, uint64_t number, uint64_t time_s, struct slice value);
+enum status store_append_history(struct store_txn *txn, uint64_t time_s,
+                                 struct slice value) MUST_CHECK;
+enum status store_prune_history(struct store_txn *txn, uint64_t before_s,
+                                size_t max) MUST_CHECK;
+typedef enum status store_history_visit(void *context, uint64_t number, uint64_t time_s,
+                                        struct slice value);
 /* Newest first, from number < before (UINT64_MAX for the newest); the visitor stops it with
  * AGAIN. */
-enum status store_scan_history(struct store_txn *txn, uint64_t before, store_history_visit *visit, void *context) MUST_CHECK;
+enum status store_scan_history(struct store_txn *txn, uint64_t before,
+                               store_history_visit *visit, void *context) MUST_CHECK;
 /* Invitations at HQ: secret's hash -> MessagePack of the caller. */
-enum status store_get_invite(struct store_txn *txn, const uint8_t hash[HASH_SIZE], struct slice *out) MUST_CHECK;
-enum status store_put_invite(struct store_txn *txn, const uint8_t hash[HASH_SIZE], struct slice value) MUST_CHECK;
+enum status store_get_invite(struct store_txn *txn, const uint8_t hash[HASH_SIZE],
+                             struct slice *out) MUST_CHECK;
+enum status store_put_invite(struct store_txn *txn, const uint8_t hash[HASH_SIZE],
+                             struct slice value) MUST_CHECK;
 /* after NULL: the first */
-enum status store_next_invite(struct store_txn *txn, const uint8_t after[HASH_SIZE], uint8_t out_hash[HASH_SIZE], struct slice *out) MUST_CHECK;
+enum status store_next_invite(struct store_txn *txn, const uint8_t after[HASH_SIZE],
+                              uint8_t out_hash[HASH_SIZE], struct slice *out) MUST_CHECK;
 
 /* --- builds: transfers under way, and numbers to be deleted ------------------------------- */
 struct store_build {
     char origin[CODE_SIZE];
     unsigned tiers;
-    uint32_t number; /* rows so far are under it */
+    uint32_t number;        /* rows so far are under it */
     uint8_t peer[KEY_SIZE]; /* the one that serves */
     uint64_t epoch;
     uint64_t since;
     uint64_t base;
-    uint64_t reached;   /* highest seq put */
+    uint64_t reached; /* highest seq put */
     uint64_t rows;
-    uint64_t copied_to; /* own rows taken over up to this seq (long deltas) */
+    uint64_t copied_to;      /* own rows taken over up to this seq (long deltas) */
     struct signed_head head; /* the final one, size 0 before the last chunk */
 };
 /* One at a time for each (origin, tiers). */
-enum status store_get_build(struct store_txn *txn, const char *origin, unsigned tiers, struct store_build *out) MUST_CHECK;
+enum status store_get_build(struct store_txn *txn, const char *origin, unsigned tiers,
+                            struct store_build *out) MUST_CHECK;
 enum status store_put_build(struct store_txn *txn, const struct store_build *build) MUST_CHECK;
-enum status store_delete_build(struct store_txn *txn, const char *origin, unsigned tiers) MUST_CHECK;
-enum status store_next_build(struct store_txn *txn, const char *after_origin, unsigned after_tiers, struct store_build *out) MUST_CHECK;
+enum status store_delete_build(struct store_txn *txn, const char *origin,
+                               unsigned tiers) MUST_CHECK;
+enum status store_next_build(struct store_txn *txn, const char *after_origin,
+                             unsigned after_tiers, struct store_build *out) MUST_CHECK;
 /* Marks the given tiers of a number for deletion, to be done in slices in the background: their
  * rows, sums and, with the last tier or tier federation, the number's census. */
-enum status store_discard(struct store_txn *txn, const char *origin, uint32_t number, unsigned tiers) MUST_CHECK;
-typedef enum status store_sweep_visit(void *context, const char *origin, const uint8_t id[ID_SIZE]);
+enum status store_discard(struct store_txn *txn, const char *origin, uint32_t number,
+                          unsigned tiers) MUST_CHECK;
+typedef enum status store_sweep_visit(void *context, const char *origin,
+                                      const uint8_t id[ID_SIZE]);
 /* Deletes up to max rows of what was discarded, visit (may be NULL) is told of each after it
  * went; out_more says whether any are left. */
-enum status store_sweep(struct store_txn *txn, size_t max, store_sweep_visit *visit, void *context, bool *out_more) MUST_CHECK;
+enum status store_sweep(struct store_txn *txn, size_t max, store_sweep_visit *visit,
+                        void *context, bool *out_more) MUST_CHECK;
 
 #endif

@@ -17,11 +17,12 @@ struct transport;
 
 enum transport_port { PORT_ROUTER, PORT_XPUB };
 /* Asked once a handshake: may key connect to that port? */
-typedef bool transport_admit(void *context, enum transport_port port, const uint8_t key[KEY_SIZE]);
+typedef bool transport_admit(void *context, enum transport_port port,
+                             const uint8_t key[KEY_SIZE]);
 
 struct transport_config {
-    const char *listen_host; /* NULL: dial-only.  "127.0.0.1", "*", "::" */
-    uint16_t listen_port;    /* ROUTER here, XPUB at + 1 */
+    const char *listen_host;  /* NULL: dial-only.  "127.0.0.1", "*", "::" */
+    uint16_t listen_port;     /* ROUTER here, XPUB at + 1 */
     const char *control_path; /* of the ipc socket, made mode 0660; NULL: none */
     uint8_t curve_public[KEY_SIZE];
     uint8_t curve_secret[KEY_SIZE];
@@ -31,7 +32,8 @@ struct transport_config {
 
 /* ADDRESS_IN_USE, DENIED, TOO_LARGE (path of the control socket), UNSUPPORTED (no CURVE, or the
  * ZAP domain is not enforced). */
-enum status transport_open(const struct transport_config *config, struct transport **out) MUST_CHECK;
+enum status transport_open(const struct transport_config *config,
+                           struct transport **out) MUST_CHECK;
 void transport_close(struct transport **transport); /* drops what is unsent after 200 ms */
 
 /* A link is a handle: one DEALER that I dialled, one peer connected to my ROUTER, or one client
@@ -52,21 +54,24 @@ struct transport_message {
     transport_link link; /* of TRANSPORT_PUBLISHED: the dialled link that belongs to it */
     bool dialled;        /* I dialled this link */
     uint8_t key[KEY_SIZE];
-    int64_t uid;         /* of a control client, -1 if the system does not tell */
-    struct slice data;   /* valid until the next transport_receive */
+    int64_t uid;       /* of a control client, -1 if the system does not tell */
+    struct slice data; /* valid until the next transport_receive */
 };
 
 /* Waits until something can be received: OK, or TIMEOUT after timeout_ms; AGAIN if a signal
  * came. */
 enum status transport_wait(struct transport *transport, int64_t timeout_ms) MUST_CHECK;
 /* The next message, or AGAIN.  Fair between sockets; answers ZAP on the way. */
-enum status transport_receive(struct transport *transport, struct transport_message *out) MUST_CHECK;
+enum status transport_receive(struct transport *transport,
+                              struct transport_message *out) MUST_CHECK;
 /* Drops silently when the link is gone; AGAIN if its queue is full (nothing was sent). */
 enum status transport_send(struct transport *transport, transport_link link, struct slice data);
 /* To all subscribers; topic is the origin's code, "" for the node's own matters. */
-enum status transport_publish(struct transport *transport, const char *topic, struct slice data);
+enum status transport_publish(struct transport *transport, const char *topic,
+                              struct slice data);
 /* Dials a peer's ROUTER and XPUB; redials by itself with growing pauses.  INVALID address. */
-enum status transport_dial(struct transport *transport, const uint8_t key[KEY_SIZE], const char *host, uint16_t port,
+enum status transport_dial(struct transport *transport, const uint8_t key[KEY_SIZE],
+                           const char *host, uint16_t port,
                            transport_link *out_link) MUST_CHECK;
 void transport_hang_up(struct transport *transport, transport_link link);
 /* Ends connections of keys that are not admitted any more: unbinds and binds again. */

@@ -90,7 +90,7 @@ static void a_full_store_is_read_and_emptied(void **state)
 {
     struct place *place = *state;
 
-    for (uint64_t a_turn = 1; a_turn <= 64; a_turn *= 4) {
+    for (uint64_t a_turn = 1; a_turn <= 16; a_turn *= 16) {
         const uint64_t last = write_until_full(place, 1, a_turn);
 
         assert_true(last > 400);
@@ -126,7 +126,7 @@ static void members_are_erased_in_a_full_store(void **state)
 static void nothing_else_is_written_to_the_reserve(void **state)
 {
     struct place *place = *state;
-    const uint64_t last = write_until_full(place, 1, 1);
+    const uint64_t last = write_until_full(place, 1, 3);
     uint8_t id[ID_SIZE];
 
     id_of(1, id);
@@ -181,11 +181,11 @@ static void a_discarded_tier_is_swept_from_a_full_store(void **state)
 static void a_larger_map_is_all_it_takes(void **state)
 {
     struct place *place = *state;
-    const uint64_t last = write_until_full(place, 1, 1);
+    const uint64_t last = write_until_full(place, 1, 3);
 
     store_close(&place->store);
     assert_ok(store_open(place->dir, 2 * MAP_SIZE_TINY, &place->store));
-    assert_true(write_until_full(place, last + 1, 1) > last + last / 2);
+    assert_true(write_until_full(place, last + 1, 3) > last + last / 2);
 }
 
 /* A transaction that runs into the end of the map says so whatever is asked of it

@@ -162,8 +162,10 @@ static void test_backoff_grows_and_is_bounded(void **state)
 
     claim(f, PEER_FR, 9, now);
     for (int i = 0; i < 20; i++) {
-        struct replica_effects effects = tick(f, now);
+        struct replica_effects effects;
 
+        claim(f, PEER_FR, 9, now); /* it says hello again */
+        effects = tick(f, now);
         while (effects.count == 0) {
             assert_true(effects.next_ms > now);
             now = effects.next_ms;
@@ -173,6 +175,7 @@ static void test_backoff_grows_and_is_bounded(void **state)
         step(f,
              (struct replica_input){ .kind = INPUT_FAILED, .request = effects.list[0].request },
              now);
+        claim(f, PEER_FR, 9, now);
         effects = tick(f, now);
         last_pause = effects.next_ms - now;
         assert_in_range(last_pause, RETRY_MS_MIN, RETRY_MS_MAX + RETRY_MS_MAX / 2 + 1);
@@ -205,7 +208,13 @@ static void test_a_mismatch_recounts_then_asks_since_0(void **state)
     assert_false(replica_may_prove(&f->feeds[FR], TIER_FEDERATION, &head));
     mismatch.peer = PEER_FR; /* the origin itself */
     step(f, mismatch, 2002);
+    assert_false(
+        f->feeds[FR].tier[0].snapshot); /* an event that came unasked changes no plan */
+    assert_int_equal(f->feeds[FR].tier[0].retry_at_ms, 0);
+    mismatch.answer = true;
+    step(f, mismatch, 2003);
     assert_true(f->feeds[FR].tier[0].snapshot);
+    assert_true(f->feeds[FR].tier[0].retry_at_ms > 2003);
 }
 
 static void test_damage_is_mended_at_the_same_head(void **state)
@@ -313,6 +322,34 @@ static void test_states(void **state)
     assert_int_equal(replica_feed_state(feed, &beats, false, 3000), STATE_REVOKED);
 }
 
+/* A claim is no proof: it is asked after, and forgotten with the peer that made it. */
+static void test_a_liar_is_forgotten(void **state)
+{
+    struct fixture *f = *state;
+    struct hq_beats beats = { 0 };
+
+    advance(f, 5, 1000);
+    hq_beats_note(&beats, 1, 1, 1000);
+    f->feeds[FR].beat = (struct beat){
+        .epoch = 1, .seq = 5, .boot = 1, .counter = 1, .hq_boot = 1, .hq_counter = 1
+    };
+    claim(f, PEER_QC, 1ull << 60, 1000);
+    assert_int_equal(replica_feed_state(&f->feeds[FR], &beats, true, 1000), STATE_CURRENT);
+    assert_true(f->feeds[FR].tier[0].target.seq == 1ull << 60);
+    f->peers[PEER_QC]->up = false;
+    step(f, (struct replica_input){ .kind = INPUT_PEER_DOWN, .peer = PEER_QC }, 1100);
+    assert_int_equal(f->feeds[FR].tier[0].target.seq, 5);
+    assert_int_equal(f->feeds[FR].tier[0].behind_since_ms, 0);
+    /* what was signed stays */
+    step(f,
+         (struct replica_input){
+             .kind = INPUT_HEARD, .feed = FR, .tiers = TIERS_FEDERATION, .epoch = 1, .seq = 7 },
+         1200);
+    step(f, (struct replica_input){ .kind = INPUT_PEER_DOWN, .peer = PEER_QC }, 1300);
+    assert_int_equal(f->feeds[FR].tier[0].target.seq, 7);
+    assert_int_equal(replica_feed_state(&f->feeds[FR], &beats, true, 1300), STATE_BEHIND);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 int main(void)
 {
@@ -326,6 +363,7 @@ int main(void)
         TEST(test_a_lost_peer_is_replaced_at_once),
         TEST(test_hq_tier_comes_from_the_origin_alone),
         TEST(test_frozen_and_revoked_feeds_are_not_fetched),
+        TEST(test_a_liar_is_forgotten),
         TEST(test_states),
     };
 

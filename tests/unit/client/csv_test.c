@@ -129,6 +129,10 @@ static const struct {
       "4!seems to belong to the broken row in line 2\n5:E|f\n6:G\n" },
     { TEXT("name,n\n\"A\"B,c\nshort\n"), ',',
       "1:name|n\n2!a quote stands where none may be\n3:short\n" },
+    /* a broken row within what a broken row reached */
+    { TEXT("name,n\nA,\"b\nC\"D,e\nrest\nE\",f\n\nG,\"h\"\n"), ',',
+      "1:name|n\n2!a quote stands where none may be\n3!a quote stands where none may be\n"
+      "4:rest\n5!a quote stands where none may be\n7:G|h\n" },
     { TEXT("name,n\n\"A,b\n\"C\"\"\n,d"), ',',
       "1:name|n\n2!a quote stands where none may be\n3!a quote is opened and never closed\n"
       "4:|d\n" },
@@ -156,6 +160,53 @@ static void test_rows(void **state)
             assert_int_equal(separator, cases[i].separator);
             free(text);
         }
+}
+
+/* For the operator to mend: the first line's cells, and a mark that the row is not whole. */
+static void test_broken_rows_keep_their_cells(void **state)
+{
+    static const struct {
+        const char *data;
+        size_t size;
+        const char *cells;
+    } broken[] = {
+        { TEXT("name,n\nA\"B,c\nD,e\n"), "A\"B|c|" CSV_LOST },
+        { TEXT("name,n\n\"A\"B,\"c,d\"\nD,e\n"), "A\"B|c,d|" CSV_LOST },
+        { TEXT("name,n\nA,\"b\nC,d\n"), "A|b|" CSV_LOST },
+        { TEXT("name,n\nA,\"b"), "A|b|" CSV_LOST },
+        { TEXT("name,n\nA,b\0\n"), NULL },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++) {
+        struct memory_source memory = { broken[i].data, broken[i].size, SIZE_MAX };
+        const struct csv_source source = { read_memory, &memory };
+        char reason[CSV_REASON_SIZE] = "";
+        struct csv_reader *reader = NULL;
+        const struct csv_row *row;
+        struct csv_row copy;
+        char *text = NULL;
+        size_t size;
+        FILE *out = open_memstream(&text, &size);
+
+        assert_non_null(out);
+        assert_int_equal(csv_reader_open(&source, known, 4, &reader, reason), OK);
+        assert_int_equal(csv_reader_next(reader, &row), OK);
+        assert_string_not_equal(row->broken, "");
+        copy = *row;
+        copy.broken[0] = '\0';
+        dump_row(out, &copy);
+        (void)fclose(out);
+        if (broken[i].cells == NULL)
+            assert_memory_equal(row->cells[1].data, "b\0", row->cells[1].size);
+        else {
+            assert_memory_equal(text, "2:", 2);
+            assert_int_equal(strlen(text + 2), strlen(broken[i].cells) + 1);
+            assert_memory_equal(text + 2, broken[i].cells, strlen(broken[i].cells));
+        }
+        free(text);
+        csv_reader_close(&reader);
+    }
 }
 
 static void test_headers_that_cannot_be(void **state)
@@ -406,6 +457,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_broken_rows_keep_their_cells),
         cmocka_unit_test(test_headers_that_cannot_be),
         cmocka_unit_test(test_buffer_edges),
         cmocka_unit_test(test_huge_fields_take_no_memory),

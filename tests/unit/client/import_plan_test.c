@@ -101,6 +101,8 @@ static void test_new_members(void **state)
           "joined is not a real date written YYYY-MM-DD" },
         { PLAN_UPDATE, "name|expires", NULL, "A|31/12/2099", PLAN_REJECT,
           "expires is not a real date written YYYY-MM-DD" },
+        { PLAN_UPDATE, "name|x", NULL, "A|b" CSV_LOST, PLAN_REJECT,
+          "x holds U+FFFD, the mark of a lost character" },
         { PLAN_UPDATE, "name|email", NULL, "A|a.example.org", PLAN_REJECT,
           "email is not an e-mail address" },
     };
