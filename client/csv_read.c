@@ -73,9 +73,8 @@ static void mark_cell(struct csv_row *row, const char *reason)
         (void)snprintf(row->broken, sizeof row->broken, "column %zu %s", row->count, reason);
 }
 
-static void on_cell(void *data, size_t size, void *context)
+static void take_cell(struct csv_reader *reader, const void *data, size_t size)
 {
-    struct csv_reader *reader = context;
     struct csv_row *row = &reader->row;
 
     if (row->count == CSV_COLUMNS_MAX) {
@@ -97,6 +96,11 @@ static void on_cell(void *data, size_t size, void *context)
         mark_cell(row, "is not UTF-8");
 }
 
+static void on_cell(void *data, size_t size, void *context)
+{
+    take_cell(context, data, size);
+}
+
 static void on_row(int end, void *context)
 {
     struct csv_reader *reader = context;
@@ -108,13 +112,64 @@ static void on_row(int end, void *context)
 /* So that the row is not taken as it is when it comes back. */
 static void mark_loss(struct csv_reader *reader)
 {
-    on_cell((void *)(uintptr_t)CSV_LOST, sizeof CSV_LOST - 1, reader);
+    take_cell(reader, CSV_LOST, sizeof CSV_LOST - 1);
 }
 
 /* --- broken rows -------------------------------------------------------------------------- */
 
+/* Where the quote stands that ends the cell which begins with one; 0 if it does not end
+ * well. */
+static size_t closing_quote(const uint8_t *cell, size_t size, char separator)
+{
+    size_t at = 1;
+    size_t after;
+
+    while (at < size && (cell[at] != '"' || (at + 1 < size && cell[at + 1] == '"')))
+        at += cell[at] == '"' ? 2 : 1;
+    after = at + 1;
+    while (after < size && cell[after] == ' ')
+        after++;
+    return at < size && (after == size || cell[after] == (uint8_t)separator) ? at : 0;
+}
+
+static void undouble_quotes(struct slice *cell, uint8_t *bytes)
+{
+    size_t size = 0;
+
+    for (size_t at = 0; at < cell->size; at++) {
+        bytes[size++] = bytes[at];
+        if (bytes[at] == '"')
+            at++;
+    }
+    cell->size = size;
+}
+
+/* A quote that is out of place is a character like any other. */
+static void salvage_cells(struct csv_reader *reader, const uint8_t *text, size_t size)
+{
+    for (size_t at = 0; at <= size;) {
+        const uint8_t *cell = text + at;
+        const size_t left = size - at;
+        const bool quoted = left > 0 && cell[0] == '"';
+        const size_t closing = quoted ? closing_quote(cell, left, reader->separator) : 0;
+        const uint8_t *end = memchr(cell + closing, reader->separator, left - closing);
+        const size_t before = reader->row.count;
+        const size_t begin = reader->cells_size;
+
+        if (end == NULL)
+            end = text + size;
+        if (closing == 0)
+            take_cell(reader, cell, (size_t)(end - cell));
+        else
+            take_cell(reader, cell + 1, closing - 1);
+        if (closing != 0 && reader->row.count > before)
+            undouble_quotes(&reader->row.cells[before], reader->cells + begin);
+        at = (size_t)(end - text) + 1;
+    }
+}
+
 /* Cells for the operator to mend: of the first line alone, since what follows may be other
- * rows. Quotes are taken as they come. */
+ * rows. */
 static enum status salvage(struct csv_reader *reader)
 {
     struct csv_piece piece;
@@ -123,13 +178,9 @@ static enum status salvage(struct csv_reader *reader)
     csv_lines_seek(&reader->lines, reader->row_offset, reader->row.line);
     if ((status = csv_lines_take(&reader->lines, &piece)) != OK)
         return status;
-    if ((status = begin_parsing(reader)) != OK)
-        return status;
-    (void)csv_set_opts(&reader->parser, 0);
     reader->row.count = 0;
     reader->cells_size = 0;
-    (void)csv_parse(&reader->parser, piece.data, piece.text_size, on_cell, on_row, reader);
-    (void)csv_fini(&reader->parser, on_cell, on_row, reader);
+    salvage_cells(reader, piece.data, piece.text_size);
     mark_loss(reader);
     while (status == OK && !piece.ends_line)
         status = csv_lines_take(&reader->lines, &piece);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* control.c - requests of local programs: taken, answered with the turn's commit, or parked until
- * they can be.  One list holds them in order of arrival. */
+/* control.c - requests of local programs: taken, answered with the turn's commit, or parked
+ * until they can be.  One list holds them in order of arrival. */
 #include "daemon/control_internal.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* control_counts.c - how many members there are, by what: from the counters of the census, at a cost
- * of the number of groups. */
+/* control_counts.c - how many members there are, by what: from the counters of the census, at
+ * a cost of the number of groups. */
 #include "daemon/control_internal.h"
 
 #include <stdio.h>

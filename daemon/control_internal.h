@@ -98,8 +98,8 @@ struct control_wait {
     uint64_t hellos;    /* counted when it was greeted */
 };
 
-/* Writes the result and returns OK; or AGAIN to be parked until due_ms (which it sets); or another
- * status with control_error. */
+/* Writes the result and returns OK; or AGAIN to be parked until due_ms (which it sets); or
+ * another status with control_error. */
 typedef enum status control_handler(struct control_wait *request, struct mp_writer *writer);
 struct control_command {
     const char *name;
@@ -141,7 +141,7 @@ void control_write_hex(struct mp_writer *writer, const void *data, size_t size);
 void control_write_uuid(struct mp_writer *writer, const uint8_t id[ID_SIZE]);
 /* A stored value in the form that control messages allow: binary as hex, not too deep. */
 void control_write_value(struct mp_writer *writer, struct slice raw);
-/* The turn's transaction for reading; on failure the turn has failed and an error is returned. */
+/* The turn's transaction for reading; without one the turn has failed, and this is an error. */
 enum status control_reading(struct control_wait *request,
                             struct store_txn **out_txn) MUST_CHECK;
 /* A failure of the store while reading, told to the client. */

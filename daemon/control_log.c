@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* control_log.c - changes in the order in which each feed applied them, from where the client stands;
- * it waits for news if it likes. */
+/* control_log.c - changes in the order in which each feed applied them, from where the client
+ * stands; it waits for news if it likes. */
 #include "daemon/control_internal.h"
 
 #include <stdlib.h>
@@ -88,7 +88,8 @@ static enum status time_after(struct log *log, uint32_t number, uint64_t seq,
     return status == NOT_FOUND ? OK : status;
 }
 
-/* Seqs ascend in time, as the origin's clock does: a search by halves finds where `since` begins. */
+/* Seqs ascend in time, as the origin's clock does: a search by halves finds where `since`
+ * begins. */
 static enum status seek_since(struct log *log, uint32_t number, uint64_t since, uint64_t last,
                               uint64_t *out_after)
 {
@@ -156,8 +157,8 @@ static enum status find_start(struct log *log, uint32_t index)
 
 /* --- one feed ----------------------------------------------------------------------------- */
 
-/* A removal has no time: it is as recent as the change before it.  What never has one is news only to
- * who has followed that feed before. */
+/* A removal has no time: it is as recent as the change before it.  What never has one is news
+ * only to who has followed that feed before. */
 static bool recent_enough(const struct log *log, uint32_t index, const struct change *change,
                           bool *recent)
 {

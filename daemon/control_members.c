@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* control_members.c - members in pages, filtered while their rows are walked, and one by its id. */
+/* control_members.c - members in pages, filtered while their rows are walked, and one by its
+ * id. */
 #include "daemon/control_internal.h"
 
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* control_record.c - a record as this node may see it: the fields of the tiers that it holds, merged
- * and sorted. */
+/* control_record.c - a record as this node may see it: the fields of the tiers that it holds,
+ * merged and sorted. */
 #include "daemon/control_internal.h"
 
 #include <stdlib.h>

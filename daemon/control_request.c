@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* control_request.c - the table of commands, and requests in their strict form: what is not known,
- * missing or of another kind is refused by name. */
+/* control_request.c - the table of commands, and requests in their strict form: what is not
+ * known, missing or of another kind is refused by name. */
 #include "daemon/control_internal.h"
 
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* control_verify.c - is this copy each origin's state, and does another node say the same; and waiting
- * until this node is in step. */
+/* control_verify.c - is this copy each origin's state, and does another node say the same; and
+ * waiting until this node is in step. */
 #include "daemon/control_internal.h"
 
 #include <stdlib.h>
@@ -81,8 +81,8 @@ static size_t count_unlike(const struct control_wait *request)
     return count;
 }
 
-/* OK when the other has said it; a difference is believed only when the time is over, for what it
- * says may be older than what I have applied since. */
+/* OK when the other has said it; a difference is believed only when the time is over, for what
+ * it says may be older than what I have applied since. */
 static enum status hear_other(struct control_wait *request)
 {
     struct node *node = request->node;

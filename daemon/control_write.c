@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* control_write.c - what changes something: members.apply, members.lapse and invite.  An "ok" leaves
- * with the commit of the turn that holds the change. */
+/* control_write.c - what changes something: members.apply, members.lapse and invite.  An "ok"
+ * leaves with the commit of the turn that holds the change. */
 #include "daemon/control_internal.h"
 
 #include <stdio.h>

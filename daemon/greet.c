@@ -251,8 +251,8 @@ static void on_own_entry(struct node *node, const struct link *link,
         sync_show_head(node, link, node->own_feed, other);
 }
 
-/* A chapter that stands behind what I hold of its own feed lost something: prove it to it, before
- * it signs that seq again. */
+/* A chapter that stands behind what I hold of its own feed lost something: prove it to it,
+ * before it signs that seq again. */
 static void show_its_own_head(struct node *node, const struct link *link, uint32_t index,
                               const struct wire_hello_entry *entry)
 {

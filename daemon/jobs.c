@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* jobs.c - background work, one slice a turn: the list of jobs, sweeping what was discarded, and
- * what is due every day. */
+/* jobs.c - background work, one slice a turn: the list of jobs, sweeping what was discarded,
+ * and what is due every day. */
 #include "daemon/jobs_internal.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* jobs_internal.h - background work, a slice a turn, and the recount that two kinds of it share.
- * Private to jobs.c and jobs_*.c. */
+/* jobs_internal.h - background work, a slice a turn, and the recount that two kinds of it
+ * share. Private to jobs.c and jobs_*.c. */
 #ifndef CHAPTERD_JOBS_INTERNAL_H
 #define CHAPTERD_JOBS_INTERNAL_H
 

@@ -55,8 +55,8 @@ static bool is_due(const struct change *change, int32_t today, bool *out_active)
            date_parse(expires, &days) && days < today;
 }
 
-/* Goes through up to ROWS_PER_SLICE own rows; ids of those due, at most LAPSES_PER_SLICE if they
- * are wanted.  *out_more: there are rows left. */
+/* Goes through up to ROWS_PER_SLICE own rows; ids of those due, at most LAPSES_PER_SLICE if
+ * they are wanted.  *out_more: there are rows left. */
 static enum status scan(struct node *node, struct lapse_job *job, uint8_t (*out_ids)[ID_SIZE],
                         size_t *out_due, bool *out_more)
 {

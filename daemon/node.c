@@ -378,6 +378,8 @@ enum status node_load(struct node *node)
     if (node->is_hq && (status = persons_load(node, &txn)) != OK)
         return status;
     store_abort(&txn);
+    if (node->is_hq && (status = enrol_load(node)) != OK)
+        return status;
     return roster_load(node);
 }
 
@@ -545,8 +547,6 @@ static enum status open_parts(struct node *node)
         return status;
     start_timers(node);
     if ((status = node_load(node)) != OK || (status = found_roster(node)) != OK)
-        return status;
-    if (node->is_hq && (status = enrol_load(node)) != OK)
         return status;
     if ((status = open_transport(node)) != OK)
         return status;

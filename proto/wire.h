@@ -120,8 +120,8 @@ struct wire_refusal {
     uint64_t reason;
 };
 
-/* [10, version, secret, code, sign key, curve key, address or "", signature]: the signature is by
- * the sign key, over "chapterd enrol 1" (16 bytes) || every byte of the message before the
+/* [10, version, secret, code, sign key, curve key, address or "", signature]: the signature is
+ * by the sign key, over "chapterd enrol 1" (16 bytes) || every byte of the message before the
  * signature itself (that is, all but its last 64 bytes). */
 #define TOKEN_SECRET_SIZE 32
 struct wire_enrol {

@@ -61,7 +61,7 @@ static void raise_proven(struct replica_feed *feed, int tier, uint64_t epoch, ui
         *proven = (struct replica_claim){ epoch, seq };
 }
 
-/* The newest that somebody still claims or that was proven: a liar's claim goes with the liar. */
+/* The newest that is claimed by somebody or proven: a liar's claim goes with the liar. */
 static void retarget(struct replica *replica, uint32_t index, int tier)
 {
     struct replica_feed *feed = replica->feeds[index];
@@ -419,10 +419,12 @@ void replica_step(struct replica *replica, const struct replica_input *input, in
         on_claim(replica, input, now_ms);
         break;
     case INPUT_HEARD:
-        for (int tier = 0; tier < TIERS_PUBLISHED; tier++)
-            if (input->tiers & (1u << tier))
-                raise_target(replica->feeds[input->feed], tier, input->epoch, input->seq,
-                             now_ms);
+        for (int tier = 0; tier < TIERS_PUBLISHED; tier++) {
+            if (!(input->tiers & (1u << tier)))
+                continue;
+            raise_proven(replica->feeds[input->feed], tier, input->epoch, input->seq);
+            raise_target(replica->feeds[input->feed], tier, input->epoch, input->seq, now_ms);
+        }
         break;
     case INPUT_CHUNK:
         if ((pull = replica_pull_of(replica, input->request, &index)) != NULL) {

@@ -221,14 +221,15 @@ class Federation:
     def running(self):
         return [n for n in self.nodes.values() if n.running()]
 
-    def agree(self, seconds=30, nodes=None):
+    def agree(self, seconds=30, nodes=None, without=()):
         """Waits until the given nodes (all that run) have the same epoch, seq and digest of every
-        feed, and returns them."""
+        feed (but those of without), and returns them."""
         last = {}
 
         def same():
             last.clear()
-            last.update({n.code: n.feeds() for n in (nodes or self.running())})
+            last.update({n.code: {o: v for o, v in n.feeds().items() if o not in without}
+                         for n in (nodes or self.running())})
             views = list(last.values())
             return views[0] if all(v == views[0] for v in views) else None
 

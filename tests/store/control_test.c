@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* control_test.c - requests of local programs to a real node: what is refused, what an answer holds,
- * when it leaves, and what waits. */
+/* control_test.c - requests of local programs to a real node: what is refused, what an answer
+ * holds, when it leaves, and what waits. */
 #include "tests/store/node_fixture.h"
 
 static void test_requests_are_strict(void **state)
@@ -123,9 +123,11 @@ static void test_a_dropped_turn_says_so(void **state)
     const uint64_t id = ask_put(hq, &member, 1);
     struct reply reply;
 
-    drop_turn = true;
-    turns(hq, 1);
-    assert_false(reply_to(id, &reply));
+    for (int i = 0; i < 2; i++) { /* nor is the bad news lost with a second turn */
+        drop_turn = true;
+        turns(hq, 1);
+        assert_false(reply_to(id, &reply));
+    }
     turns(hq, 1);
     assert_true(reply_to(id, &reply));
     assert_refused(reply, NO_SPACE, "nothing of this was done");
@@ -265,9 +267,11 @@ static void test_log_by_time_and_newest(void **state)
 
     put_many(hq, 600, NULL);
     wall_ms += 86400000;
-    put_members(hq, &member, 1);
-    reply = answer_to(hq, ask(hq, "log", "since", "2024-01-02", NULL, NULL));
-    assert_int_equal(length_of(reply.result, "changes"), 1);
+    for (size_t late = 1; late <= 6; late++) {
+        put_members(hq, &member, 1);
+        reply = answer_to(hq, ask(hq, "log", "since", "2024-01-02", NULL, NULL));
+        assert_int_equal(length_of(reply.result, "changes"), late);
+    }
     assert_text(mp_map_get(element_of(reply.result, "changes", 0), "fields"), "name", "Late");
     reply = answer_to(hq, ask_raw(hq, "log", slice_of(newest_two, sizeof newest_two)));
     assert_int_equal(length_of(reply.result, "changes"), 2);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* identity_test.c - keys in files: what is made, what is refused, and what a failure leaves; the
- * directory's lock; the recovery key on paper. */
+/* identity_test.c - keys in files: what is made, what is refused, and what a failure leaves;
+ * the directory's lock; the recovery key on paper. */
 #include "daemon/io/identity.h"
 
 #include <dirent.h>

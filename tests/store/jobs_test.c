@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* jobs_test.c - background work of a real node: proofs of its copy, members that expire, and rows
- * that were discarded. */
+/* jobs_test.c - background work of a real node: proofs of its copy, members that expire, and
+ * rows that were discarded. */
 #include "tests/store/node_fixture.h"
 
 #include "daemon/jobs_internal.h"

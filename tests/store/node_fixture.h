@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* node_fixture.h - HQ's node with a real store, a transport that hands in what a test asks and keeps
- * what is answered, and clocks that the test moves.  Included once by a program, after nothing else. */
+/* node_fixture.h - HQ's node with a real store, a transport that hands in what a test asks and
+ * keeps what is answered, and clocks that the test moves.  Included once by a program, after
+ * nothing else. */
 #ifndef CHAPTERD_NODE_FIXTURE_H
 #define CHAPTERD_NODE_FIXTURE_H
 

@@ -152,7 +152,7 @@ static void test_a_refused_client_does_not_storm(void **state)
     assert_in_range(stranger->count[TRANSPORT_DENIED], 1, 2);
 }
 
-/* --- other programs ------------------------------------------------------------------------- */
+/* --- other programs ----------------------------------------------------------------------- */
 
 static void test_a_client_without_curve_gets_nothing(void **state)
 {
@@ -304,7 +304,7 @@ static void test_a_routing_id_proves_nothing(void **state)
     stranger_close(&second);
 }
 
-/* --- the control socket --------------------------------------------------------------------- */
+/* --- the control socket ------------------------------------------------------------------- */
 
 struct control_place {
     char dir[64];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* transport_harness.h - several transports in one process, pumped in turns, each with a record of
- * what it received; and clients that are none of ours, over plain libzmq. */
+/* transport_harness.h - several transports in one process, pumped in turns, each with a record
+ * of what it received; and clients that are none of ours, over plain libzmq. */
 #ifndef CHAPTERD_TESTS_TRANSPORT_HARNESS_H
 #define CHAPTERD_TESTS_TRANSPORT_HARNESS_H
 

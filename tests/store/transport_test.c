@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* transport_test.c - links over real sockets: up and down, messages both ways, what is published,
- * the control socket, and the limits. */
+/* transport_test.c - links over real sockets: up and down, messages both ways, what is
+ * published, the control socket, and the limits. */
 #include "tests/store/transport_harness.h"
 
 #include <netinet/in.h>

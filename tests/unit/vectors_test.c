@@ -11,6 +11,7 @@
 #include "tests/fuzz/again.h"
 
 #define VECTORS_DIRECTORY CHAPTERD_SOURCE_DIR "/proto/vectors"
+#define DOCUMENT_SIZE_MAX (256 * 1024)
 #define CORPUS_DIRECTORY CHAPTERD_SOURCE_DIR "/tests/fuzz/corpus"
 #define LABELS(...)                                                                            \
     (const char *const[]){ __VA_ARGS__ },                                                      \
@@ -415,12 +416,39 @@ static void test_corpus(void **state)
     }
 }
 
+/* PROTOCOL.md links every example, and its worked number is that of the example. */
+static void test_document(void **state)
+{
+    FILE *file = fopen(CHAPTERD_SOURCE_DIR "/proto/PROTOCOL.md", "rb");
+    char *text = calloc(1, DOCUMENT_SIZE_MAX);
+    struct vector *vector;
+    char link[128];
+
+    (void)state;
+    assert_non_null(file);
+    assert_non_null(text);
+    assert_true(fread(text, 1, DOCUMENT_SIZE_MAX - 1, file) < DOCUMENT_SIZE_MAX - 1);
+    fclose(file);
+    for (size_t i = 0; i < FORM_COUNT; i++) {
+        (void)snprintf(link, sizeof link, "(vectors/%s.hex)", forms[i].name);
+        if (strstr(text, link) == NULL)
+            fail_msg("PROTOCOL.md does not name %s", forms[i].name);
+        if (forms[i].make != make_leaf_federation)
+            continue;
+        vector = make_vector(&forms[i]);
+        assert_non_null(strstr(text, vector_stated(vector, "k")));
+        assert_non_null(strstr(text, vector_stated(vector, "digest of this leaf alone")));
+        free(vector);
+    }
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_files),          cmocka_unit_test(test_readers),
         cmocka_unit_test(test_no_other_files), cmocka_unit_test(test_every_type_has_one),
-        cmocka_unit_test(test_corpus),
+        cmocka_unit_test(test_corpus),         cmocka_unit_test(test_document),
     };
 
     if (sodium_init() < 0)

@@ -171,9 +171,10 @@ static void test_broken_rows_keep_their_cells(void **state)
         const char *cells;
     } broken[] = {
         { TEXT("name,n\nA\"B,c\nD,e\n"), "A\"B|c|" CSV_LOST },
-        { TEXT("name,n\n\"A\"B,\"c,d\"\nD,e\n"), "A\"B|c,d|" CSV_LOST },
-        { TEXT("name,n\nA,\"b\nC,d\n"), "A|b|" CSV_LOST },
-        { TEXT("name,n\nA,\"b"), "A|b|" CSV_LOST },
+        { TEXT("name,n\n\"A\"B,\"c,d\"\nD,e\n"), "\"A\"B|c,d|" CSV_LOST },
+        { TEXT("name,n\nA,\"b\nC,d\n"), "A|\"b|" CSV_LOST },
+        { TEXT("name,n\nA,\"b"), "A|\"b|" CSV_LOST },
+        { TEXT("name,n\nA\"\"B,\"c\"\"d,\"\"\" ,,\n"), "A\"\"B|c\"d,\"|||" CSV_LOST },
         { TEXT("name,n\nA,b\0\n"), NULL },
     };
 
