@@ -41,7 +41,6 @@ static const struct table_column peer_columns[] = {
     { "SEEN", "last_seen_seconds", "how long ago it said anything", true, false },
     { "ADDRESS", "address", "where it is dialled", false, true },
     { "DIALLED", "dialled", "yes if this node dialled it", false, true },
-    { "LINK", "link", "what the connection is doing", false, true }
 };
 
 static enum cell_color color_of(const char *state)

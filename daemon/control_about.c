@@ -99,8 +99,8 @@ enum status control_version(struct control_wait *request, struct mp_writer *writ
     char unistring[32];
 
     (void)request;
-    (void)snprintf(unistring, sizeof unistring, "%d.%d", _libunistring_version >> 8 & 0xff,
-                   _libunistring_version & 0xff);
+    (void)snprintf(unistring, sizeof unistring, "%d.%d", _libunistring_version >> 16,
+                   _libunistring_version >> 8 & 0xff);
     mp_write_map(writer, 4);
     mp_write_text(writer, "libraries");
     mp_write_map(writer, 4);

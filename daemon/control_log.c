@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STEPS_MAX 64 /* rows without a time that a search by time looks behind */
+#define WAIT_MS_MAX 60000 /* a client that went away is forgotten then; others ask again */
+#define STEPS_MAX 64      /* rows without a time that a search by time looks behind */
 
 struct log {
     struct control_wait *request;
@@ -323,8 +324,8 @@ static bool still_waits(const struct log *log)
 
     if (wait_ms == 0 || has_news(log))
         return false;
-    request->due_ms = request->arrived_ms +
-                      (int64_t)(wait_ms < CONTROL_TIME_MAX_MS ? wait_ms : CONTROL_TIME_MAX_MS);
+    request->due_ms =
+        request->arrived_ms + (int64_t)(wait_ms < WAIT_MS_MAX ? wait_ms : WAIT_MS_MAX);
     return node_now(request->node) < request->due_ms;
 }
 

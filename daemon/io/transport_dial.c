@@ -78,7 +78,7 @@ static void *dial_monitor(struct transport *transport, void *socket)
 
 static void dial_close(struct transport *transport, struct dial *dial, int linger_ms)
 {
-    /* First the events end: libzmq's I/O thread waits for ever to send one to a closed monitor. */
+    /* First the events end: libzmq's I/O thread would wait for ever on a closed monitor. */
     if (dial->socket != NULL && dial->monitor != NULL)
         (void)zmq_socket_monitor(dial->socket, NULL, 0);
     socket_close(&dial->socket, linger_ms);
