@@ -28,8 +28,9 @@ static json_t *read_array(struct mp_reader *reader)
 static bool read_member(struct mp_reader *reader, struct slice *last, json_t *object)
 {
     const struct slice key = mp_read_key(reader, last);
-    char *name = strndup((const char *)key.data, key.size);
-    json_t *value = name == NULL ? NULL : read_value(reader);
+    char *name = malloc(key.size + 1); /* strndup may look beyond the slice */
+    const bool copied = name != NULL && slice_copy_text(key, name, key.size + 1);
+    json_t *value = copied ? read_value(reader) : NULL;
     const bool ok = value != NULL && json_object_set_new(object, name, value) == 0;
 
     free(name);

@@ -3,6 +3,7 @@
  * re-sought, ending with the head that the feed has in that very turn. */
 #include "daemon/node_internal.h"
 
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -82,7 +83,7 @@ static void show_contradiction(struct node *node, const struct link *link, uint3
 {
     const struct feed_mark *other;
 
-    if (want->since == 0)
+    if (want->since == 0 || sodium_is_zero(want->hash, HASH_SIZE)) /* zeros state nothing */
         return;
     other = feed_contradicts(&node->feeds[index]->replica.feed, want->epoch, want->since,
                              want->hash);
