@@ -8,11 +8,12 @@
 /* Marks count too: otherwise a text that really begins with '= would come back as = alone. */
 static bool needs_mark(struct slice text)
 {
+    static const char begins[] = { '=', '+', '-', '@', '\t', '\r' };
     size_t at = 0;
 
     while (at < text.size && text.data[at] == '\'')
         at++;
-    return at < text.size && memchr("=+-@\t\r", text.data[at], 6) != NULL;
+    return at < text.size && memchr(begins, text.data[at], sizeof begins) != NULL;
 }
 
 struct slice csv_restore(struct slice cell)

@@ -74,12 +74,10 @@ static enum match reject(char *out_reason, const char *reason)
     return MATCH_REJECT;
 }
 
-static enum match reject_as_duplicate(char *out_reason, const char *what, uint64_t line,
-                                      bool *out_known)
+static enum match reject_as_duplicate(char *out_reason, const char *what, uint64_t line)
 {
     (void)snprintf(out_reason, MATCH_REASON_SIZE, "duplicate: %s as in line %llu", what,
                    (unsigned long long)line);
-    *out_known = true;
     return MATCH_REJECT;
 }
 
@@ -96,8 +94,10 @@ static enum match take(struct import_members *members, uint64_t number, uint64_t
 {
     struct import_member *member = &members->list[number - 1];
 
-    if (member->line != 0 && member->line != line)
-        return reject_as_duplicate(out_reason, "the same member", member->line, out_known);
+    if (member->line != 0 && member->line != line) {
+        *out_known = true;
+        return reject_as_duplicate(out_reason, "the same member", member->line);
+    }
     member->line = line;
     *out_member = member;
     return MATCH_MEMBER;
@@ -106,8 +106,7 @@ static enum match take(struct import_members *members, uint64_t number, uint64_t
 /* The keys that a member is given; *out_number is 0 if none of them is known. */
 static enum match find_by_ids(const struct import_members *members,
                               const struct file_keys *file, const struct row_keys *keys,
-                              uint64_t line, uint64_t *out_number, char *out_reason,
-                              bool *out_known)
+                              uint64_t line, uint64_t *out_number, char *out_reason)
 {
     const uint64_t by_id = keys->has_id ? import_index_get(&members->ids, keys->id_key) : 0;
     const uint64_t by_external_id =
@@ -119,10 +118,10 @@ static enum match find_by_ids(const struct import_members *members,
 
     *out_number = by_id != 0 ? by_id : by_external_id;
     if (keys->has_id && !is_first(&file->ids, keys->id_key, line, &first))
-        return reject_as_duplicate(out_reason, "the same id", first, out_known);
+        return reject_as_duplicate(out_reason, "the same id", first);
     if (keys->has_external_id && !shared &&
         !is_first(&file->external_ids, keys->external_id_key, line, &first))
-        return reject_as_duplicate(out_reason, "the same external id", first, out_known);
+        return reject_as_duplicate(out_reason, "the same external id", first);
     if (by_id == 0 && by_external_id == MEMBER_AMBIGUOUS)
         return reject(out_reason, "review: two members have this external id");
     if (by_id == 0 && by_external_id != 0 && keys->has_id)
@@ -132,8 +131,7 @@ static enum match find_by_ids(const struct import_members *members,
     return *out_number == 0 ? MATCH_NONE : MATCH_MEMBER;
 }
 
-/* A new member's mailbox is nobody else's, unless the row says by an id that it is another
- * one. */
+/* A new member's mailbox is nobody else's, unless an id says that it is another person. */
 static enum match check_mailbox(const struct import_members *members,
                                 const struct file_keys *file, const struct row_keys *keys,
                                 char *out_reason)
@@ -161,20 +159,23 @@ enum match match_row(struct import_members *members, const struct file_keys *fil
     enum match match;
 
     *out_known = false;
-    match = find_by_ids(members, file, keys, line, &number, out_reason, out_known);
+    match = find_by_ids(members, file, keys, line, &number, out_reason);
     if (match == MATCH_REJECT)
         return match;
     if (match == MATCH_MEMBER)
         return take(members, number, line, out_member, out_reason, out_known);
     if (!keys->has_person)
         return MATCH_NONE;
-    if (!is_first(&file->persons, keys->person_key, line, &first))
+    number = import_index_get(&members->persons, keys->person_key);
+    if (!is_first(&file->persons, keys->person_key, line, &first)) {
+        *out_known =
+            number != 0 && number != MEMBER_AMBIGUOUS && members->list[number - 1].line != 0;
         return reject_as_duplicate(out_reason,
                                    keys->has_email ? "the same e-mail and name"
                                                    : "the same name, with nothing else to tell"
                                                      " them apart,",
-                                   first, out_known);
-    number = import_index_get(&members->persons, keys->person_key);
+                                   first);
+    }
     if (number == 0)
         return check_mailbox(members, file, keys, out_reason);
     if (keys->has_id)

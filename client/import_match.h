@@ -79,9 +79,9 @@ void file_keys_done(struct file_keys *file);
 
 enum match { MATCH_NONE, MATCH_MEMBER, MATCH_REJECT };
 #define MATCH_REASON_SIZE 160
-/* Rows must come in the order of the file.  On MATCH_MEMBER *out_member is set and has taken
- * the line; on MATCH_REJECT out_reason is a sentence without personal data, and *out_known
- * says whether some other row or member certainly stands for this row's person. */
+/* Rows must come in the order of the file.  On MATCH_MEMBER *out_member is set and has
+ * taken the line; on MATCH_REJECT out_reason is a sentence without personal data, and
+ * *out_known says that the member whom the row means was certainly taken by another row. */
 enum match match_row(struct import_members *members, const struct file_keys *file,
                      const struct row_keys *keys, uint64_t line,
                      struct import_member **out_member, char out_reason[MATCH_REASON_SIZE],

@@ -26,13 +26,13 @@ static void free_bytes(char **bytes)
 static enum status read_file(const char *path, char **out_bytes, size_t *out_size)
 {
     CLEANUP(close_file) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    CLEANUP(free_bytes) char *bytes = malloc(SETTINGS_SIZE_MAX + 2);
+    CLEANUP(free_bytes) char *bytes = NULL;
     size_t size = 0;
 
-    if (bytes == NULL)
-        return NO_MEMORY;
     if (fd < 0)
         return status_of_errno(errno);
+    if ((bytes = malloc(SETTINGS_SIZE_MAX + 2)) == NULL)
+        return NO_MEMORY;
     while (size < SETTINGS_SIZE_MAX + 1) {
         const ssize_t got = read(fd, bytes + size, SETTINGS_SIZE_MAX + 1 - size);
 

@@ -144,6 +144,7 @@ static bool take_option(const struct command_line *line, int argc, char **argv, 
         command_error("%s needs a value", name);
         return usage_error(argv[0], out_exit);
     }
+    ASSERT(option->value != NULL); /* an option is a flag or has a value */
     *option->value = equals != NULL ? equals + 1 : argv[++*at];
     return true;
 }

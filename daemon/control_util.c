@@ -137,7 +137,7 @@ void control_write_time(struct mp_writer *writer, uint64_t seconds)
 }
 
 /* Two digits below limit, then the separator. */
-static bool read_two(const uint8_t *at, unsigned limit, char separator, unsigned *out_number)
+static bool read_two(const uint8_t *at, unsigned limit, uint8_t separator, unsigned *out_number)
 {
     if (at[0] < '0' || at[0] > '9' || at[1] < '0' || at[1] > '9' || at[2] != separator)
         return false;

@@ -272,11 +272,11 @@ bool roster_admit(void *node, enum transport_port port, const uint8_t key[KEY_SI
 void sync_on_event(struct node *node, uint32_t peer, struct slice message);
 void sync_on_evidence(struct node *node, uint32_t peer, struct slice message);
 /* apply_list over a list of a message, which has the tiers of list_tiers. */
-enum status sync_apply_wire(struct node *node, uint32_t feed, unsigned apply_tiers,
+enum status sync_apply_wire(struct node *node, uint32_t index, unsigned apply_tiers,
                             const struct head *head, struct slice envelope,
                             const struct wire_list *changes, unsigned list_tiers,
                             unsigned *out_applied) MUST_CHECK;
-void sync_show_head(struct node *node, const struct link *link, uint32_t feed,
+void sync_show_head(struct node *node, const struct link *link, uint32_t index,
                     const struct feed_mark *mark);
 void sync_show_evidence(struct node *node, const struct link *link);
 /* A proven head or beat of my own feed: am I behind myself? */
@@ -298,12 +298,12 @@ int64_t sync_next_ms(const struct node *node);
 /* Asks for a hello's answer from that peer (verify --against). */
 void sync_greet(struct node *node, struct link *link);
 /* Plans beat and vector after the own or another feed advanced. */
-void sync_feed_advanced(struct node *node, uint32_t feed);
+void sync_feed_advanced(struct node *node, uint32_t index);
 /* A head that conflicts with an accepted one: kept, flooded, frozen.  other is its mark. */
-void sync_on_fork(struct node *node, uint32_t feed, struct slice envelope,
+void sync_on_fork(struct node *node, uint32_t index, struct slice envelope,
                   const struct feed_mark *other);
 /* Applies parked events that follow on now. */
-void sync_unpark(struct node *node, uint32_t feed);
+void sync_unpark(struct node *node, uint32_t index);
 void sync_note_beat(struct node *node, const struct beat *beat, struct slice envelope);
 
 /* --- apply.c --- */
@@ -316,23 +316,23 @@ struct change_source {
 /* Judges the list against my rows in the given tiers and puts it where it leads to the head.
  * *out_applied: the tiers that advanced; the others did not match.  An error is one inside the
  * puts: the turn has failed. */
-enum status apply_list(struct node *node, uint32_t feed, unsigned tiers,
+enum status apply_list(struct node *node, uint32_t index, unsigned tiers,
                        const struct head *head, struct slice envelope,
                        struct change_source *source, unsigned *out_applied) MUST_CHECK;
 /* Points the feed's tiers to a finished number: census, sums, head; the old number goes. */
-enum status apply_flip(struct node *node, uint32_t feed, unsigned tiers, uint32_t number,
+enum status apply_flip(struct node *node, uint32_t index, unsigned tiers, uint32_t number,
                        const struct head *head, struct slice envelope) MUST_CHECK;
 /* After tiers stand at head: record, memory of heads, replica, roster, timers. */
-enum status apply_advance(struct node *node, uint32_t feed, unsigned tiers,
+enum status apply_advance(struct node *node, uint32_t index, unsigned tiers,
                           const struct head *head, struct slice envelope) MUST_CHECK;
 void row_version_of(const struct store_row *row, struct row_version *out_version);
 /* At HQ: states anew what a membership counts as. */
-enum status apply_person(struct node *node, uint32_t feed,
+enum status apply_person(struct node *node, uint32_t index,
                          const uint8_t id[ID_SIZE]) MUST_CHECK;
 
 /* --- persons.c (HQ) --- */
 /* The feed's persons are to be stated anew from seq reached_plus_one on; 0: all are. */
-enum status persons_mark(struct node *node, uint32_t feed,
+enum status persons_mark(struct node *node, uint32_t index,
                          uint64_t reached_plus_one) MUST_CHECK;
 enum status persons_load(struct node *node, struct store_txn *txn) MUST_CHECK;
 bool persons_slice(struct node *node); /* true if there is more */
@@ -343,7 +343,7 @@ void pull_dropped(struct node *node, const struct replica_effect *effect);
 void pull_on_changes(struct node *node, uint32_t peer, struct link *link, struct slice message);
 void pull_on_refusal(struct node *node, uint32_t peer, struct slice message);
 /* Puts a chunk into the build of its answer; the last one ends it. */
-void pull_stage(struct node *node, uint32_t peer, uint32_t feed,
+void pull_stage(struct node *node, uint32_t peer, uint32_t index,
                 const struct wire_changes *answer, bool first);
 /* A slice of merging long deltas; true if there is more. */
 bool pull_merge_slice(struct node *node);

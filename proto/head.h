@@ -65,7 +65,7 @@ struct sign_key {
 void head_sign(struct head *head, const struct sign_key *key, struct signed_head *out_signed);
 /* Form only (and the hash): INVALID if it is not exactly one well-formed envelope and body, or
  * its fields contradict each other (prev_seq >= seq, horizon > prev_seq, epoch 0, ...). */
-enum status head_read(struct slice envelope, struct head *out_head) MUST_CHECK;
+enum status head_read(struct slice bytes, struct head *out_head) MUST_CHECK;
 /* The signature over the envelope's own bytes; REFUSED if it is not by key. */
 enum status head_verify(struct slice envelope, const uint8_t key[KEY_SIZE]) MUST_CHECK;
 struct slice signed_head_bytes(const struct signed_head *signed_head);
@@ -74,7 +74,7 @@ enum status signed_head_set(struct signed_head *signed_head, struct slice envelo
 
 void beat_sign(const struct beat *beat, const struct sign_key *key,
                struct signed_beat *out_signed);
-enum status beat_read(struct slice envelope, struct beat *out_beat) MUST_CHECK;
+enum status beat_read(struct slice bytes, struct beat *out_beat) MUST_CHECK;
 enum status beat_verify(struct slice envelope, const uint8_t key[KEY_SIZE]) MUST_CHECK;
 
 /* Two heads of one origin and epoch whose ranges overlap, or that sit on one another with the

@@ -20,8 +20,8 @@
 #define CURVE_WORD "chapterd-curve-1"
 #define SEED_SIZE 32 /* of Ed25519 and of Curve25519 alike */
 #define LINE_SIZE 128
-_Static_assert(SEED_SIZE == crypto_sign_SEEDBYTES && SEED_SIZE == crypto_box_SECRETKEYBYTES,
-               "both kinds of key are kept as 32 bytes");
+_Static_assert(SEED_SIZE == crypto_sign_SEEDBYTES, "signing keys are kept as 32 bytes");
+_Static_assert(SEED_SIZE == crypto_box_SECRETKEYBYTES, "CURVE keys are kept as 32 bytes");
 
 void identity_wipe(struct identity *identity)
 {

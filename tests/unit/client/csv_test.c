@@ -261,7 +261,8 @@ static void test_buffer_edges(void **state)
 
             memset(row, 'a' + (int)(line % 26), width);
             row[1] = ',';
-            memcpy(row + width, "\r\n", 2);
+            row[width] = '\r';
+            row[width + 1] = '\n';
             fprintf(out, "%u:%c|%.*s\n", line, row[0], (int)width - 2, row + 2);
             source.size += width + 2;
         }
@@ -435,6 +436,7 @@ static void test_read_errors(void **state)
 static void test_noise(void **state)
 {
     static const char alphabet[] = "a,;\t\"\"\"\n\n\r \0\xc3\xa9\xff'=";
+    static const char header[] = "name,n\n";
     unsigned seed = 1;
     char data[200];
 
@@ -444,8 +446,9 @@ static void test_noise(void **state)
         char *text;
         char separator;
 
-        memcpy(data, "name,n\n", 7);
-        for (source.size = 7; source.size < sizeof data; source.size++) {
+        for (; header[source.size] != '\0'; source.size++)
+            data[source.size] = header[source.size];
+        for (; source.size < sizeof data; source.size++) {
             seed = seed * 1103515245u + 12345u;
             data[source.size] = alphabet[(seed >> 16) % (sizeof alphabet - 1)];
         }

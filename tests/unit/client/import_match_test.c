@@ -130,6 +130,53 @@ static void test_shared_mailboxes_are_never_merged(void **state)
     members_done(&members);
 }
 
+/* A rejected row stands for a member only if another row certainly took that member. */
+static void test_what_duplicates_prove(void **state)
+{
+    static const struct {
+        const char *first;
+        const char *second;
+        bool known;
+    } cases[] = {
+        { "||Zoé Durand|zoe@example.org", "||Zoé Durand|zoe@example.org", true },
+        { "||A|a@x", "||A|a@x", false },
+        { ID_A "||Bob|b@x", "||Bob|b@x", false },
+        { ID_A "||A|a@x", "|a-1|A|a@x", true },
+        { "|x|A|a@x", "|x|B|b@x", false },
+        { ID_B "||A|a@x", ID_B "||B|b@x", false },
+        { "||A|a@x", "||B|a@x", false },
+    };
+    struct import_columns *columns = make_columns(MATCH_HEADER);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const char *const rows[] = { cases[i].first, cases[i].second };
+        struct import_members members = { 0 };
+        struct import_member *member;
+        struct file_keys file = { 0 };
+        struct row_keys keys[2];
+        char reason[MATCH_REASON_SIZE];
+        bool known = false;
+
+        add_member(&members, ID_A, "a-1", "Zoé Durand", "zoe@example.org");
+        add_member(&members, ID_C, "", "Bob", "b@x");
+        for (size_t k = 0; k < 2; k++) {
+            struct csv_row row;
+
+            make_row(rows[k], k + 2, &row);
+            assert_int_equal(row_keys_of(columns, &row, &keys[k]), OK);
+            assert_int_equal(file_keys_add(&file, &keys[k], row.line), OK);
+        }
+        (void)match_row(&members, &file, &keys[0], 2, &member, reason, &known);
+        assert_int_equal(match_row(&members, &file, &keys[1], 3, &member, reason, &known),
+                         MATCH_REJECT);
+        assert_int_equal(known, cases[i].known);
+        members_done(&members);
+        file_keys_done(&file);
+    }
+    free(columns);
+}
+
 static void test_duplicates_in_a_file(void **state)
 {
     struct import_members members = { 0 };
@@ -251,6 +298,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_matching),
         cmocka_unit_test(test_shared_mailboxes_are_never_merged),
+        cmocka_unit_test(test_what_duplicates_prove),
         cmocka_unit_test(test_duplicates_in_a_file),
         cmocka_unit_test(test_ambiguous_members),
         cmocka_unit_test(test_values_of_members),

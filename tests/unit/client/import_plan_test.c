@@ -36,6 +36,7 @@ static const char *describe(const struct import_columns *columns, const struct p
     return text;
 }
 
+/* In the order that it reads best. NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding) */
 struct plan_case {
     enum plan_mode mode;
     const char *header;
