@@ -98,7 +98,8 @@ enum status session_open(const struct options *options, struct session **out)
         free(path);
         return USAGE;
     }
-    (void)snprintf(session->path, sizeof session->path, "%s%s", prefix, path);
+    memcpy(session->path, prefix, strlen(prefix));
+    memcpy(session->path + strlen(prefix), path, strlen(path) + 1);
     free(path);
     session->options = *options;
     *out = session;

@@ -426,7 +426,7 @@ static inline void put_members(struct hq *hq, const struct member *members, size
 static inline void put_many(struct hq *hq, size_t count, const char *expires)
 {
     struct member *members = calloc(count, sizeof *members);
-    char(*names)[16] = calloc(count, sizeof *names);
+    char(*names)[32] = calloc(count, sizeof *names);
 
     assert_non_null(members);
     assert_non_null(names);
