@@ -62,7 +62,8 @@ static void *dial_socket(struct transport *transport, int type, const uint8_t ke
 
 static void *dial_monitor(struct transport *transport, void *socket)
 {
-    const struct socket_option options[] = { { ZMQ_LINGER, 0 } };
+    /* No limit, because libzmq's thread would wait until there is room. */
+    const struct socket_option options[] = { { ZMQ_LINGER, 0 }, { ZMQ_RCVHWM, 0 } };
     char endpoint[ENDPOINT_SIZE];
     void *monitor;
 
