@@ -5,8 +5,6 @@
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unicase.h>
-#include <uninorm.h>
 
 #define ID_SLOTS (2 * EVENT_CHANGES_MAX)
 
@@ -55,77 +53,6 @@ static bool ids_add(struct node *node, const uint8_t id[ID_SIZE])
         return false;
     memcpy(node->id_set[slot], id, ID_SIZE);
     return true;
-}
-
-/* --- persons (HQ) ------------------------------------------------------------------------- */
-
-/* NFC, trimmed, lower-cased; hashed, so that the table holds no address. */
-static bool email_hash(struct slice email, uint8_t out_hash[PERSON_HASH_SIZE])
-{
-    uint8_t normal[1024];
-    size_t size = sizeof normal;
-    uint8_t *lower;
-
-    while (email.size > 0 && (email.data[0] == ' ' || email.data[0] == '\t')) {
-        email.data++;
-        email.size--;
-    }
-    while (email.size > 0 &&
-           (email.data[email.size - 1] == ' ' || email.data[email.size - 1] == '\t'))
-        email.size--;
-    if (email.size == 0)
-        return false;
-    lower = u8_tolower(email.data, email.size, NULL, UNINORM_NFC, normal, &size);
-    if (lower != normal) {
-        free(lower);
-        return false; /* too long for an address, or no memory: it counts as one of its own */
-    }
-    crypto_generichash(out_hash, PERSON_HASH_SIZE, normal, size, NULL, 0);
-    return true;
-}
-
-static enum status get_row_of_tier(struct node *node, const struct node_feed *feed, int tier,
-                                   const uint8_t id[ID_SIZE], struct store_row *out_row)
-{
-    const uint32_t number = feed->record.tier[tier].number;
-    enum status status = NOT_FOUND;
-
-    memset(out_row, 0, sizeof *out_row);
-    if (number != 0)
-        status = store_get_row(&node->txn, number, id, out_row);
-    if (status == NOT_FOUND || (status == OK && !(out_row->tiers & (1u << tier)))) {
-        out_row->tiers = 0;
-        return OK;
-    }
-    return status;
-}
-
-enum status apply_person(struct node *node, uint32_t index, const uint8_t id[ID_SIZE])
-{
-    const struct node_feed *feed = node->feeds[index];
-    enum person_form form = PERSON_NONE;
-    uint8_t hash[PERSON_HASH_SIZE] = { 0 };
-    struct member_facts facts;
-    struct store_row row;
-    struct slice email;
-    enum status status;
-
-    memset(&facts, 0, sizeof facts);
-    if ((status = get_row_of_tier(node, feed, TIER_FEDERATION, id, &row)) != OK)
-        return status;
-    if (row.tiers != 0 && row.type == RECORD_MEMBER &&
-        !value_is_removal(row.value[TIER_FEDERATION]))
-        member_facts_of(row.value[TIER_FEDERATION], &facts);
-    if (facts.kind == KIND_INDIVIDUAL && facts.status == MEMBER_ACTIVE) {
-        if ((status = get_row_of_tier(node, feed, TIER_HQ, id, &row)) != OK)
-            return status;
-        if (row.tiers != 0 && !value_is_removal(row.value[TIER_HQ])) {
-            form = PERSON_ANONYMOUS;
-            if (mp_map_get_text(row.value[TIER_HQ], "email", &email) && email_hash(email, hash))
-                form = PERSON_HASHED;
-        }
-    }
-    return store_set_person(&node->txn, feed->replica.feed.origin, id, form, hash);
 }
 
 /* --- judging ------------------------------------------------------------------------------ */

@@ -23,222 +23,6 @@ struct mp_writer *node_writer(struct node *node)
     return &node->writer;
 }
 
-/* --- the turn's transaction ------------------------------------------------------------- */
-
-enum status node_turn_fails(struct node *node, enum status status)
-{
-    if (status != OK && !node->turn_failed) {
-        node->turn_failed = true;
-        node->turn_error = status;
-    }
-    return status;
-}
-
-struct store_txn *node_reading(struct node *node)
-{
-    if (node->txn.handle == NULL &&
-        node_turn_fails(node, store_begin_read(node->store, &node->txn)) != OK)
-        return NULL;
-    return &node->txn;
-}
-
-struct store_txn *node_writing(struct node *node)
-{
-    if (node->txn.handle != NULL && node->txn.writing)
-        return &node->txn;
-    store_abort(&node->txn);
-    if (node_turn_fails(node, store_begin_write(node->store, &node->txn)) != OK)
-        return NULL;
-    return &node->txn;
-}
-
-/* --- outgoing --------------------------------------------------------------------------- */
-
-static struct outgoing *out_add(struct node *node, struct slice bytes)
-{
-    struct outgoing *out;
-
-    if (node->out_count == node->out_capacity) {
-        const size_t capacity = node->out_capacity == 0 ? 64 : 2 * node->out_capacity;
-        struct outgoing *grown = realloc(node->out, capacity * sizeof *grown);
-
-        if (grown == NULL) {
-            node_turn_fails(node, NO_MEMORY);
-            return NULL;
-        }
-        node->out = grown;
-        node->out_capacity = capacity;
-    }
-    out = &node->out[node->out_count];
-    memset(out, 0, sizeof *out);
-    if ((out->bytes = malloc(bytes.size == 0 ? 1 : bytes.size)) == NULL) {
-        node_turn_fails(node, NO_MEMORY);
-        return NULL;
-    }
-    memcpy(out->bytes, bytes.data, bytes.size);
-    out->size = bytes.size;
-    node->out_count++;
-    node->out_bytes += bytes.size;
-    return out;
-}
-
-void node_send(struct node *node, transport_link link, struct slice bytes)
-{
-    struct outgoing *out = out_add(node, bytes);
-
-    if (out == NULL)
-        return;
-    out->kind = OUT_SEND;
-    out->link = link;
-}
-
-void node_publish(struct node *node, const char *topic, struct slice bytes)
-{
-    struct outgoing *out;
-
-    if (node->listen[0] == '\0' || (out = out_add(node, bytes)) == NULL)
-        return;
-    out->kind = OUT_PUBLISH;
-    memcpy(out->topic, topic, strlen(topic) + 1);
-}
-
-static void out_drop(struct node *node)
-{
-    for (size_t i = 0; i < node->out_count; i++)
-        free(node->out[i].bytes);
-    node->out_count = 0;
-    node->out_bytes = 0;
-}
-
-/* Nothing here is an error: what is lost, hello and want make up for. */
-static void out_flush(struct node *node)
-{
-    for (size_t i = 0; i < node->out_count; i++) {
-        const struct outgoing *out = &node->out[i];
-        const struct slice bytes = slice_of(out->bytes, out->size);
-
-        if (out->kind == OUT_PUBLISH)
-            (void)transport_publish(node->transport, out->topic, bytes);
-        else
-            (void)transport_send(node->transport, out->link, bytes);
-    }
-    out_drop(node);
-}
-
-/* --- feeds and peers -------------------------------------------------------------------- */
-
-uint32_t node_feed_index(const struct node *node, const char *origin)
-{
-    for (size_t i = 0; i < node->replica.feed_count; i++)
-        if (strcmp(node->feeds[i]->replica.feed.origin, origin) == 0)
-            return (uint32_t)i;
-    return NO_PEER;
-}
-
-uint32_t node_feed_make(struct node *node, const char *origin)
-{
-    const uint32_t found = node_feed_index(node, origin);
-    struct node_feed *feed;
-
-    if (found != NO_PEER)
-        return found;
-    if (node->replica.feed_count == ORIGINS_MAX || (feed = calloc(1, sizeof *feed)) == NULL)
-        return NO_PEER;
-    feed_init(&feed->replica.feed, origin);
-    memcpy(feed->record.origin, feed->replica.feed.origin, CODE_SIZE);
-    feed->replica.own = strcmp(origin, node->code) == 0;
-    feed->replica.followed[TIER_FEDERATION] = true;
-    feed->replica.followed[TIER_HQ] = node->is_hq || feed->replica.own;
-    node->feeds[node->replica.feed_count] = feed;
-    node->feed_pointers[node->replica.feed_count] = &feed->replica;
-    return (uint32_t)node->replica.feed_count++;
-}
-
-uint32_t node_peer_index(const struct node *node, const char *code)
-{
-    for (size_t i = 0; i < node->replica.peer_count; i++)
-        if (strcmp(node->peers[i]->code, code) == 0)
-            return (uint32_t)i;
-    return NO_PEER;
-}
-
-uint32_t node_peer_make(struct node *node, const char *code)
-{
-    const uint32_t found = node_peer_index(node, code);
-    struct replica_peer *peer;
-
-    if (found != NO_PEER)
-        return found;
-    if (node->replica.peer_count == ORIGINS_MAX || (peer = calloc(1, sizeof *peer)) == NULL)
-        return NO_PEER;
-    memcpy(peer->code, code, strlen(code) + 1);
-    node->peers[node->replica.peer_count] = peer;
-    return (uint32_t)node->replica.peer_count++;
-}
-
-struct link *node_link_of_peer(struct node *node, uint32_t peer)
-{
-    struct link *best = NULL;
-
-    for (size_t i = 0; i < node->link_count; i++) {
-        struct link *link = &node->links[i];
-
-        if (link->peer != peer)
-            continue;
-        if (link->dialled && link->up)
-            return link;
-        if (!link->dialled && (best == NULL || link->last_seen_ms >= best->last_seen_ms))
-            best = link;
-    }
-    return best;
-}
-
-/* --- census: gathered over the turn ------------------------------------------------------- */
-
-enum status node_census_flush(struct node *node)
-{
-    enum status status = OK;
-
-    if (node->census_used == 0)
-        return OK;
-    for (size_t i = 0; i < CENSUS_SLOTS && status == OK; i++) {
-        const struct census_slot *slot = &node->census[i];
-
-        if (slot->used && slot->delta != 0)
-            status = store_census_add(&node->txn, slot->number, slot->key, slot->delta);
-    }
-    memset(node->census, 0, sizeof node->census);
-    node->census_used = 0;
-    return status;
-}
-
-enum status node_census_add(struct node *node, uint32_t number,
-                            const struct census_delta *delta)
-{
-    uint32_t hash = number * 2654435761u;
-    enum status status;
-
-    if (node->census_used > CENSUS_SLOTS / 2 && (status = node_census_flush(node)) != OK)
-        return status;
-    for (size_t i = 0; i < CENSUS_KEY_SIZE; i++)
-        hash = (hash ^ delta->key[i]) * 16777619u;
-    for (size_t i = hash % CENSUS_SLOTS;; i = (i + 1) % CENSUS_SLOTS) {
-        struct census_slot *slot = &node->census[i];
-
-        if (!slot->used) {
-            slot->used = true;
-            slot->number = number;
-            memcpy(slot->key, delta->key, CENSUS_KEY_SIZE);
-            node->census_used++;
-        } else if (slot->number != number ||
-                   memcmp(slot->key, delta->key, CENSUS_KEY_SIZE) != 0) {
-            continue;
-        }
-        slot->delta += delta->delta;
-        return OK;
-    }
-}
-
 /* --- effects of the replica --------------------------------------------------------------- */
 
 void node_step(struct node *node, const struct replica_input *input)
@@ -274,113 +58,6 @@ static void plan_if_due(struct node *node)
         return;
     node->tick_due = false;
     node_step(node, &(struct replica_input){ .kind = INPUT_TICK });
-}
-
-/* --- loading ------------------------------------------------------------------------------ */
-
-static void drop_parked(struct node_feed *feed)
-{
-    while (feed->parked != NULL) {
-        struct parked_event *next = feed->parked->next;
-
-        free(feed->parked);
-        feed->parked = next;
-    }
-    feed->parked_count = 0;
-    feed->parked_bytes = 0;
-}
-
-static void load_freeze(struct node_feed *feed)
-{
-    static const enum feed_freeze freezes[] = { FREEZE_NONE, FREEZE_FORKED, FREEZE_DIVERGED };
-
-    feed->replica.feed.freeze = freezes[feed->record.hold];
-    feed->replica.feed.freeze_epoch = feed->record.hold_epoch;
-}
-
-static enum status load_heads(struct store_txn *txn, struct node_feed *feed)
-{
-    struct signed_head heads[HEADS_KEPT];
-    size_t count = 0;
-    enum status status;
-
-    feed->replica.feed.head_count = 0;
-    feed->replica.feed.head_next = 0;
-    status = store_list_heads(txn, feed->record.origin, heads, HEADS_KEPT, &count);
-    if (status != OK)
-        return status;
-    for (size_t i = 0; i < count; i++) {
-        struct feed_mark mark;
-        struct head head;
-
-        if (head_read(signed_head_bytes(&heads[i]), &head) != OK)
-            return STORE_DAMAGED;
-        feed_mark_of(&head, &mark);
-        feed_remember(&feed->replica.feed, &mark);
-    }
-    return OK;
-}
-
-static enum status load_feed(struct node *node, struct store_txn *txn,
-                             const struct store_feed *record)
-{
-    const uint32_t index = node_feed_make(node, record->origin);
-    struct node_feed *feed;
-
-    if (index == NO_PEER)
-        return NO_MEMORY;
-    feed = node->feeds[index];
-    feed->record = *record;
-    feed->building = false;
-    load_freeze(feed);
-    for (int tier = 0; tier < TIERS_PUBLISHED; tier++) {
-        struct feed_mark *mark = &feed->replica.feed.tier[tier];
-        struct head head;
-
-        memset(mark, 0, sizeof *mark);
-        if (record->tier[tier].head.size == 0)
-            continue;
-        if (head_read(signed_head_bytes(&record->tier[tier].head), &head) != OK)
-            return STORE_DAMAGED;
-        feed_mark_of(&head, mark);
-    }
-    return load_heads(txn, feed);
-}
-
-/* A turn that failed may have put marks in memory that the store does not hold: all of them are
- * taken from the store again. */
-enum status node_load(struct node *node)
-{
-    CLEANUP(store_abort) struct store_txn txn = { 0 };
-    struct store_feed record = { .origin = "" };
-    enum status status;
-
-    for (size_t i = 0; i < node->replica.feed_count; i++) {
-        struct node_feed *feed = node->feeds[i];
-
-        drop_parked(feed);
-        memset(feed->replica.feed.tier, 0, sizeof feed->replica.feed.tier);
-        memset(&feed->record.tier, 0, sizeof feed->record.tier);
-        feed->replica.feed.head_count = 0;
-        feed->replica.feed.freeze = FREEZE_NONE;
-        feed->building = false;
-    }
-    if ((status = store_begin_read(node->store, &txn)) != OK)
-        return status;
-    while ((status = store_next_feed(&txn, record.origin, &record)) == OK)
-        if ((status = load_feed(node, &txn, &record)) != OK)
-            return status;
-    if (status != NOT_FOUND)
-        return status;
-    node->own_feed = node_feed_make(node, node->code);
-    if (node->own_feed == NO_PEER || node_feed_make(node, "hq") == NO_PEER)
-        return NO_MEMORY;
-    if (node->is_hq && (status = persons_load(node, &txn)) != OK)
-        return status;
-    store_abort(&txn);
-    if (node->is_hq && (status = enrol_load(node)) != OK)
-        return status;
-    return roster_load(node);
 }
 
 /* --- opening ------------------------------------------------------------------------------ */
@@ -473,7 +150,7 @@ static enum status found_roster(struct node *node)
         return status;
     if ((status = store_commit_turn(&node->txn)) != OK)
         return status;
-    out_drop(node);
+    node_out_drop(node);
     return roster_load(node);
 }
 
@@ -600,7 +277,7 @@ void node_close(struct node **node_pointer)
     if (node == NULL)
         return;
     store_abort(&node->txn);
-    out_drop(node);
+    node_out_drop(node);
     free(node->out);
     control_drop_all(node);
     jobs_drop_all(node);
@@ -608,7 +285,7 @@ void node_close(struct node **node_pointer)
     write_forget(node);
     free(node->batch);
     for (size_t i = 0; i < node->replica.feed_count; i++) {
-        drop_parked(node->feeds[i]);
+        node_drop_parked(node->feeds[i]);
         free(node->feeds[i]);
     }
     for (size_t i = 0; i < node->replica.peer_count; i++)
@@ -682,7 +359,7 @@ static void forget_derived(struct node *node)
 static enum status turn_dropped(struct node *node, enum status status)
 {
     store_abort(&node->txn);
-    out_drop(node);
+    node_out_drop(node);
     write_forget(node);
     memset(node->census, 0, sizeof node->census);
     node->census_used = 0;
@@ -727,7 +404,7 @@ static enum status commit(struct node *node)
     if (status != OK)
         return turn_dropped(node, status);
     store_abort(&node->txn);
-    out_flush(node);
+    node_out_flush(node);
     if (node->roster_changed) {
         node->roster_changed = false;
         if ((status = roster_load(node)) != OK)

@@ -1,14 +1,23 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* node_internal.h - what the parts of a node share.  Private to daemon/.
  *
- * node.c     open, close, the turn, timers            apply.c    judge, then put
- * roster.c   who belongs, whom to dial                pull.c     want and changes, as the asker
- * sync.c     events, proofs of fork                  greet.c    links, hello, vectors, beats
- *                                                    serve.c    want and changes, as the server
- * write.c, merge.c   the origin's own changes         enrol.c    invitations and enrolment at
- * HQ control.c, control_*.c   what local programs ask    jobs.c     recount, sweep, lapse,
- * prune persons.c  distinct persons after a flip (HQ)       log.c      the one place that logs
- * */
+ * node.c      open, close, the turn: read this first
+ * turn.c      the turn's transaction, outgoing messages, counters
+ * load.c      everything from the store, at a start and after a failed turn
+ * roster.c    who belongs, whom to dial
+ * sync.c      events, proofs of fork
+ * greet.c     links, hello, vectors
+ * beat.c      beats, own and others'
+ * apply.c     judge, then put
+ * pull.c      want and its answers, as the asker
+ * build.c     long answers, built under a fresh number
+ * serve.c     want and its answers, as the server
+ * write.c     the origin's own changes and heads; merge.c: the fields of one record
+ * persons.c   distinct persons (HQ)
+ * enrol.c     invitations and enrolment (HQ)
+ * control*.c  what local programs ask
+ * jobs*.c     recount, verify, sweep, lapse, prune
+ * log.c       the one place that writes the log */
 #ifndef CHAPTERD_NODE_INTERNAL_H
 #define CHAPTERD_NODE_INTERNAL_H
 
@@ -252,6 +261,10 @@ struct link *node_link_of_peer(struct node *node, uint32_t peer);
 enum status node_census_add(struct node *node, uint32_t number,
                             const struct census_delta *delta) MUST_CHECK;
 enum status node_census_flush(struct node *node) MUST_CHECK;
+void node_out_drop(struct node *node);
+/* Sends and publishes what the turn gathered. */
+void node_out_flush(struct node *node);
+void node_drop_parked(struct node_feed *feed);
 /* Loads everything from the store: at the start, and after a turn that failed. */
 enum status node_load(struct node *node) MUST_CHECK;
 
@@ -287,6 +300,8 @@ bool sync_below_floor(const struct node *node, const struct head *head);
 bool sync_within_quota(struct node *node, uint32_t feed, const struct head *head);
 /* After a link went: is there any other to that peer? */
 void sync_peer_maybe_down(struct node *node, uint32_t peer);
+void sync_own_beat(struct node *node); /* now */
+void sync_on_beat(struct node *node, const struct link *link, struct slice message);
 /* An own beat as soon as the last is spacing_ms old. */
 void sync_beat_soon(struct node *node, int64_t spacing_ms);
 void sync_on_peer(struct node *node, const struct transport_message *message);

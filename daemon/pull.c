@@ -5,12 +5,12 @@
  * number, durably, chunk by chunk, and resumed after a crash; at the end they are judged
  * against my rows (a delta), or flipped to (a snapshot, or a delta too long for one
  * transaction, after my own unchanged rows were copied in). */
-#include "daemon/node_internal.h"
+#include "daemon/pull_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static int leading_tier(unsigned tiers)
+int pull_leading_tier(unsigned tiers)
 {
     return tiers & TIERS_FEDERATION ? TIER_FEDERATION : TIER_HQ;
 }
@@ -35,7 +35,7 @@ static bool build_goes_on(struct node *node, const struct store_build *build,
                        build->since != 0;
 }
 
-static enum status drop_build(struct node *node, const struct store_build *build)
+enum status pull_drop_build(struct node *node, const struct store_build *build)
 {
     enum status status;
 
@@ -51,7 +51,7 @@ static enum status drop_build(struct node *node, const struct store_build *build
 void pull_want(struct node *node, const struct replica_effect *effect)
 {
     const struct node_feed *feed = node->feeds[effect->feed];
-    const struct feed_mark *mine = &feed->replica.feed.tier[leading_tier(effect->tiers)];
+    const struct feed_mark *mine = &feed->replica.feed.tier[pull_leading_tier(effect->tiers)];
     struct link *link = node_link_of_peer(node, effect->peer);
     struct wire_want want = { .request = effect->request,
                               .epoch = effect->epoch,
@@ -75,7 +75,7 @@ void pull_want(struct node *node, const struct replica_effect *effect)
             want.epoch = build.epoch;
             want.since = build.reached;
             memset(want.hash, 0, sizeof want.hash);
-        } else if (drop_build(node, &build) != OK) {
+        } else if (pull_drop_build(node, &build) != OK) {
             return;
         }
     }
@@ -116,24 +116,24 @@ void pull_on_refusal(struct node *node, uint32_t peer, struct slice message)
         store_get_build(txn, node->feeds[index]->replica.feed.origin, pull->tiers, &build) ==
             OK &&
         build.head.size == 0)
-        (void)drop_build(node, &build);
+        (void)pull_drop_build(node, &build);
     node_step(node,
               &(struct replica_input){ .kind = INPUT_FAILED, .request = refusal.request });
 }
 
 /* --- the end of a list -------------------------------------------------------------------- */
 
-static void pull_ends(struct node *node, uint64_t request)
+void pull_ends(struct node *node, uint64_t request)
 {
     node_step(node, &(struct replica_input){ .kind = INPUT_ENDED, .request = request });
 }
 
-static void pull_fails(struct node *node, uint64_t request)
+void pull_fails(struct node *node, uint64_t request)
 {
     node_step(node, &(struct replica_input){ .kind = INPUT_FAILED, .request = request });
 }
 
-static void mismatched(struct node *node, uint32_t peer, uint32_t index, unsigned tiers)
+void pull_mismatched(struct node *node, uint32_t peer, uint32_t index, unsigned tiers)
 {
     node->counters.mismatches++;
     node->feeds[index]->refused++;
@@ -146,9 +146,8 @@ static void mismatched(struct node *node, uint32_t peer, uint32_t index, unsigne
 
 /* The final head of an answer: form, federation, origin, signature, epoch, freeze, limits. 
  * *out_tiers are those that it advances (or, where my rows are damaged, mends). */
-static bool final_head_good(struct node *node, uint32_t index,
-                            const struct wire_changes *answer, struct head *out_head,
-                            unsigned *out_tiers)
+bool pull_head_good(struct node *node, uint32_t index, const struct wire_changes *answer,
+                    struct head *out_head, unsigned *out_tiers)
 {
     const struct node_feed *feed = node->feeds[index];
     const uint8_t *key = roster_sign_key(node, feed->replica.feed.origin);
@@ -208,38 +207,6 @@ static void after_advance(struct node *node, uint32_t index, unsigned applied,
     sync_unpark(node, index);
 }
 
-/* May the list as a whole take the place of my rows of tier? */
-static bool may_replace(const struct node_feed *feed, int tier, const struct head *head)
-{
-    const struct feed_mark *mine = &feed->replica.feed.tier[tier];
-
-    return mine->seq == 0 || feed->replica.tier[tier].damaged || mine->epoch < head->epoch ||
-           head->horizon > mine->seq;
-}
-
-/* A clean copy and a list that verifies by itself, yet does not lead from one to the other. */
-static void prove_divergence(struct node *node, uint32_t index, unsigned tiers,
-                             const struct head *head)
-{
-    struct node_feed *feed = node->feeds[index];
-    bool proven = false;
-
-    for (int tier = 0; tier < TIERS_PUBLISHED; tier++)
-        if ((tiers & (1u << tier)) && replica_may_prove(&feed->replica, (enum tier)tier, head))
-            proven = true;
-    if (!proven || node_writing(node) == NULL)
-        return;
-    feed->replica.feed.freeze = FREEZE_DIVERGED;
-    feed->replica.feed.freeze_epoch = head->epoch;
-    feed->record.hold = FEED_DIVERGED;
-    feed->record.hold_epoch = head->epoch;
-    (void)node_turn_fails(node, store_put_feed(&node->txn, &feed->record));
-    log_event(LOG_ERROR,
-              "event=diverged feed=%s seq=%llu remedy=\"the origin signed a state that does not"
-              " follow from its former one: ask the chapter and HQ; its feed is frozen here\"",
-              feed->record.origin, (unsigned long long)head->seq);
-}
-
 /* --- a single chunk ----------------------------------------------------------------------- */
 
 static void finish_direct(struct node *node, uint32_t peer, uint32_t index,
@@ -250,8 +217,8 @@ static void finish_direct(struct node *node, uint32_t peer, uint32_t index,
     unsigned applied = 0;
     unsigned replacing = 0;
 
-    if (!final_head_good(node, index, answer, &head, &tiers)) {
-        mismatched(node, peer, index, answer->tiers);
+    if (!pull_head_good(node, index, answer, &head, &tiers)) {
+        pull_mismatched(node, peer, index, answer->tiers);
         pull_fails(node, answer->request);
         return;
     }
@@ -273,360 +240,9 @@ static void finish_direct(struct node *node, uint32_t peer, uint32_t index,
                         answer->tiers, &applied) != OK)
         return;
     if (applied != tiers)
-        mismatched(node, peer, index, tiers & ~applied);
+        pull_mismatched(node, peer, index, tiers & ~applied);
     if (applied != 0)
         after_advance(node, index, applied, answer);
-}
-
-/* --- builds ------------------------------------------------------------------------------- */
-
-static enum status stage_one(struct node *node, struct store_build *build, const char *origin,
-                             struct digest_sum sums[TIERS_PUBLISHED],
-                             const struct change *change)
-{
-    struct census_delta deltas[CENSUS_DELTAS_MAX];
-    struct row_version old = { 0 };
-    struct store_row row;
-    struct change gone = { 0 };
-    size_t count = 0;
-    enum status status = store_get_row(&node->txn, build->number, change->id, &row);
-
-    if (status != OK && status != NOT_FOUND)
-        return status;
-    if (status == OK)
-        row_version_of(&row, &old);
-    for (int tier = 0; tier < TIERS_PUBLISHED; tier++) {
-        if (!(build->tiers & (1u << tier)))
-            continue;
-        if (old.tiers & (1u << tier)) {
-            if (old.seq[tier] >= change->seq)
-                return OK; /* came again, no newer */
-            gone.type = old.type;
-            gone.seq = old.seq[tier];
-            gone.tiers = 1u << tier;
-            memcpy(gone.id, change->id, ID_SIZE);
-            if (tier == TIER_HQ)
-                memcpy(gone.salt, old.salt, SALT_SIZE);
-            gone.value[tier] = old.value[tier];
-            digest_subtract(&sums[tier], origin, (enum tier)tier, &gone);
-        }
-        digest_add(&sums[tier], origin, (enum tier)tier, change);
-    }
-    if (old.tiers == 0)
-        build->rows++;
-    if (build->tiers & TIERS_FEDERATION)
-        count = census_deltas(old.type == RECORD_MEMBER && (old.tiers & TIERS_FEDERATION)
-                                  ? old.value[TIER_FEDERATION]
-                                  : SLICE_NONE,
-                              change->type == RECORD_MEMBER ? change->value[TIER_FEDERATION]
-                                                            : SLICE_NONE,
-                              deltas);
-    status = store_put_row(&node->txn, build->number, change);
-    for (size_t i = 0; i < count && status == OK; i++)
-        status = node_census_add(node, build->number, &deltas[i]);
-    return status;
-}
-
-static enum status load_sums(struct node *node, const struct store_build *build,
-                             struct digest_sum sums[TIERS_PUBLISHED])
-{
-    enum status status = OK;
-
-    for (int tier = 0; tier < TIERS_PUBLISHED && status == OK; tier++)
-        if (build->tiers & (1u << tier))
-            status = store_get_sum(&node->txn, build->number, (enum tier)tier, &sums[tier]);
-    return status;
-}
-
-static enum status save_sums(struct node *node, const struct store_build *build,
-                             const struct digest_sum sums[TIERS_PUBLISHED])
-{
-    enum status status = OK;
-
-    for (int tier = 0; tier < TIERS_PUBLISHED && status == OK; tier++)
-        if (build->tiers & (1u << tier))
-            status = store_put_sum(&node->txn, build->number, (enum tier)tier, &sums[tier]);
-    return status;
-}
-
-static enum status open_build(struct node *node, uint32_t peer,
-                              const struct wire_changes *answer, struct store_build *out_build)
-{
-    const struct link *link = node_link_of_peer(node, peer);
-    enum status status = store_get_build(&node->txn, answer->origin, answer->tiers, out_build);
-
-    if (status != NOT_FOUND || link == NULL)
-        return status;
-    memset(out_build, 0, sizeof *out_build);
-    memcpy(out_build->origin, answer->origin, CODE_SIZE);
-    out_build->tiers = answer->tiers;
-    memcpy(out_build->peer, link->key, KEY_SIZE);
-    out_build->epoch = answer->epoch;
-    out_build->since = answer->since;
-    out_build->base = answer->base;
-    return store_new_number(&node->txn, &out_build->number);
-}
-
-static enum status stage_chunk(struct node *node, uint32_t peer,
-                               const struct wire_changes *answer, struct store_build *out_build)
-{
-    struct digest_sum sums[TIERS_PUBLISHED];
-    struct wire_list list = answer->changes;
-    struct change change;
-    enum status status;
-
-    if ((status = open_build(node, peer, answer, out_build)) != OK ||
-        (status = load_sums(node, out_build, sums)) != OK)
-        return status;
-    while (wire_next_change(&list, answer->tiers, &change)) {
-        status = stage_one(node, out_build, answer->origin, sums, &change);
-        if (status != OK)
-            return status;
-        out_build->reached = change.seq;
-    }
-    if (answer->head.size != 0 &&
-        (status = signed_head_set(&out_build->head, answer->head)) != OK)
-        return status;
-    if ((status = save_sums(node, out_build, sums)) != OK ||
-        (status = node_census_flush(node)) != OK)
-        return status;
-    return store_put_build(&node->txn, out_build);
-}
-
-/* --- a build as a source of changes ------------------------------------------------------- */
-
-#define BUILD_BATCH 64
-struct build_source {
-    struct node *node;
-    const struct store_build *build;
-    uint64_t reached;
-    struct change batch[BUILD_BATCH]; /* values in arena: puts would kill slices of the map */
-    size_t count;
-    size_t next;
-    uint8_t *arena;
-    bool failed;
-};
-
-static void source_refill(struct build_source *source)
-{
-    CLEANUP(store_cursor_close) struct store_cursor cursor = { 0 };
-    uint8_t *at = source->arena;
-
-    source->count = 0;
-    source->next = 0;
-    if (store_cursor_open(&source->node->txn, source->build->number, source->build->tiers,
-                          source->reached, &cursor) != OK) {
-        source->failed = true;
-        return;
-    }
-    while (source->count < BUILD_BATCH) {
-        struct change *change = &source->batch[source->count];
-        const enum status status = store_cursor_next(&cursor, change);
-
-        if (status != OK) {
-            source->failed = source->failed || status != NOT_FOUND;
-            return;
-        }
-        for (int tier = 0; tier < TIERS_PUBLISHED; tier++) {
-            if (!(change->tiers & (1u << tier)))
-                continue;
-            memcpy(at, change->value[tier].data, change->value[tier].size);
-            change->value[tier].data = at;
-            at += change->value[tier].size;
-        }
-        source->reached = change->seq;
-        source->count++;
-    }
-}
-
-static bool source_next(void *context, struct change *out_change)
-{
-    struct build_source *source = context;
-
-    if (source->next == source->count)
-        source_refill(source);
-    if (source->failed || source->next == source->count)
-        return false;
-    *out_change = source->batch[source->next++];
-    return true;
-}
-
-static void source_rewind(void *context)
-{
-    struct build_source *source = context;
-
-    source->reached = 0;
-    source->count = 0;
-    source->next = 0;
-}
-
-static enum status apply_build(struct node *node, uint32_t index, unsigned tiers,
-                               const struct store_build *build, const struct head *head,
-                               unsigned *out_applied)
-{
-    struct build_source *source = calloc(1, sizeof *source);
-    enum status status = NO_MEMORY;
-
-    if (source == NULL)
-        return node_turn_fails(node, NO_MEMORY);
-    source->node = node;
-    source->build = build;
-    source->arena = malloc((size_t)BUILD_BATCH * TIERS_PUBLISHED * RECORD_SIZE_MAX);
-    if (source->arena != NULL) {
-        struct change_source changes = { source_next, source_rewind, source };
-
-        status = apply_list(node, index, tiers, head, signed_head_bytes(&build->head), &changes,
-                            out_applied);
-        if (status == OK && source->failed)
-            status = STORE_DAMAGED;
-    }
-    free(source->arena);
-    free(source);
-    return node_turn_fails(node, status);
-}
-
-static unsigned build_verdict(struct node *node, const struct store_build *build,
-                              const struct head *head)
-{
-    struct judge judge = { .tiers = build->tiers };
-
-    if (load_sums(node, build, judge.sum) != OK)
-        return 0;
-    return judge_verdict(&judge, head);
-}
-
-/* --- the end of a build ------------------------------------------------------------------- */
-
-static void flip(struct node *node, uint32_t index, unsigned tiers,
-                 const struct store_build *build, const struct head *head)
-{
-    const unsigned rest = build->tiers & ~tiers;
-
-    if (apply_flip(node, index, tiers, build->number, head, signed_head_bytes(&build->head)) !=
-        OK)
-        return;
-    if (rest != 0)
-        (void)node_turn_fails(node,
-                              store_discard(&node->txn, build->origin, build->number, rest));
-    (void)node_turn_fails(node, store_delete_build(&node->txn, build->origin, build->tiers));
-}
-
-/* Merging copies whole rows: all tiers of the build must live under one number. */
-static bool can_merge(struct node_feed *feed, const struct store_build *build, unsigned tiers)
-{
-    return tiers == build->tiers &&
-           (tiers != TIERS_BOTH || feed->record.tier[0].number == feed->record.tier[1].number);
-}
-
-static void finish_build(struct node *node, uint32_t peer, uint32_t index,
-                         const struct wire_changes *answer, const struct store_build *build)
-{
-    struct node_feed *feed = node->feeds[index];
-    struct wire_changes whole = *answer;
-    struct head head;
-    unsigned tiers = 0;
-    unsigned replacing = 0;
-    unsigned applied = 0;
-
-    whole.since = build->since;
-    whole.base = build->base;
-    if (!final_head_good(node, index, &whole, &head, &tiers)) {
-        mismatched(node, peer, index, build->tiers);
-        pull_fails(node, answer->request);
-        (void)drop_build(node, build);
-        return;
-    }
-    if (tiers == 0) {
-        pull_fails(node, answer->request);
-        (void)drop_build(node, build);
-        return;
-    }
-    pull_ends(node, answer->request);
-    for (int tier = 0; tier < TIERS_PUBLISHED; tier++)
-        if ((tiers & (1u << tier)) && build->since == 0 && may_replace(feed, tier, &head))
-            replacing |= 1u << tier;
-    if (replacing != 0) {
-        const unsigned good = build_verdict(node, build, &head) & replacing;
-
-        if (good != replacing)
-            mismatched(node, peer, index, replacing & ~good);
-        if (good != 0)
-            flip(node, index, good, build, &head);
-        else
-            (void)drop_build(node, build);
-        sync_unpark(node, index);
-        return;
-    }
-    if (build->rows > node->config.delta_one_turn_max && build->since != 0 &&
-        can_merge(feed, build, tiers)) {
-        feed->building = true; /* pull_merge_slice goes on */
-        return;
-    }
-    if (apply_build(node, index, tiers, build, &head, &applied) != OK)
-        return;
-    if (applied != tiers) {
-        mismatched(node, peer, index, tiers & ~applied);
-        if (build->since == 0 && (build_verdict(node, build, &head) & tiers & ~applied))
-            prove_divergence(node, index, tiers & ~applied, &head);
-    }
-    (void)drop_build(node, build);
-    sync_unpark(node, index);
-}
-
-/* Chunks of one answer ascend across their borders, too: two records never share a seq. */
-static bool goes_on(struct node *node, const struct wire_changes *answer)
-{
-    struct wire_list peek = answer->changes;
-    struct store_build build;
-    struct change change;
-
-    return store_get_build(&node->txn, answer->origin, answer->tiers, &build) != OK ||
-           !wire_next_change(&peek, answer->tiers, &change) || change.seq > build.reached;
-}
-
-/* Nobody has signed what was built so far: the roster's limits hold, with room for removals. */
-static bool build_too_large(struct node *node, uint32_t index, const struct store_build *build)
-{
-    const struct node_feed *feed = node->feeds[index];
-    const struct roster_node *place = roster_find(node, build->origin);
-
-    if (place == NULL)
-        return true;
-    return (place->entry.records_max != 0 && build->rows / 4 > place->entry.records_max) ||
-           (place->entry.bytes_max != 0 && feed->build_bytes / 2 > place->entry.bytes_max);
-}
-
-void pull_stage(struct node *node, uint32_t peer, uint32_t index,
-                const struct wire_changes *answer, bool first)
-{
-    struct store_build build;
-    enum status status;
-
-    if (node_writing(node) == NULL)
-        return;
-    if (first && store_get_build(&node->txn, answer->origin, answer->tiers, &build) == OK &&
-        answer->since != build.reached && drop_build(node, &build) != OK)
-        return;
-    if (!goes_on(node, answer)) {
-        if (store_get_build(&node->txn, answer->origin, answer->tiers, &build) == OK &&
-            drop_build(node, &build) != OK)
-            return;
-        mismatched(node, peer, index, answer->tiers);
-        pull_fails(node, answer->request);
-        return;
-    }
-    if ((status = stage_chunk(node, peer, answer, &build)) != OK) {
-        (void)node_turn_fails(node, status);
-        return;
-    }
-    if (build_too_large(node, index, &build)) {
-        node->feeds[index]->over_quota = true;
-        (void)drop_build(node, &build);
-        pull_fails(node, answer->request);
-        return;
-    }
-    if (answer->head.size != 0)
-        finish_build(node, peer, index, answer, &build);
 }
 
 void pull_on_changes(struct node *node, uint32_t peer, struct link *link, struct slice message)
@@ -667,109 +283,4 @@ void pull_on_changes(struct node *node, uint32_t peer, struct link *link, struct
         wire_write_credit(writer, &credit);
         node_send(node, link->handle, mp_writer_bytes(writer));
     }
-}
-
-/* --- long deltas: my unchanged rows are copied under the build's number ------------------- */
-
-static enum status copy_slice(struct node *node, const struct node_feed *feed,
-                              struct store_build *build, uint64_t horizon, bool *out_done)
-{
-    struct digest_sum sums[TIERS_PUBLISHED];
-    struct store_build own = { .number = feed->record.tier[leading_tier(build->tiers)].number,
-                               .tiers = build->tiers };
-    struct build_source *source = calloc(1, sizeof *source);
-    struct change change;
-    size_t rows = 0;
-    enum status status = NO_MEMORY;
-
-    if (source == NULL)
-        return NO_MEMORY;
-    source->node = node;
-    source->build = &own;
-    source->reached = build->copied_to;
-    source->arena = malloc((size_t)BUILD_BATCH * TIERS_PUBLISHED * RECORD_SIZE_MAX);
-    if (source->arena != NULL)
-        status = load_sums(node, build, sums);
-    while (status == OK && rows < node->config.rows_per_slice && source_next(source, &change)) {
-        rows++;
-        build->copied_to = change.seq;
-        /* Removals that the head's horizon passed are part of no state any more. */
-        if (change.seq <= horizon && value_is_removal(change.value[leading_tier(build->tiers)]))
-            continue;
-        status = stage_one(node, build, build->origin, sums, &change);
-    }
-    if (status == OK && source->failed)
-        status = STORE_DAMAGED;
-    *out_done = rows < node->config.rows_per_slice;
-    free(source->arena);
-    free(source);
-    if (status == OK)
-        status = save_sums(node, build, sums);
-    if (status == OK)
-        status = node_census_flush(node);
-    return status == OK ? store_put_build(&node->txn, build) : status;
-}
-
-static void merge_ends(struct node *node, uint32_t index, const struct store_build *build)
-{
-    struct node_feed *feed = node->feeds[index];
-    const struct roster_node *from = roster_find_key(node, build->peer);
-    const uint32_t peer = from != NULL ? node_peer_make(node, from->entry.code) : NO_PEER;
-    struct head head;
-    unsigned good = 0;
-
-    feed->building = false;
-    if (head_read(signed_head_bytes(&build->head), &head) == OK)
-        good = build_verdict(node, build, &head);
-    if (good == build->tiers)
-        flip(node, index, good, build, &head);
-    else {
-        if (peer != NO_PEER)
-            mismatched(node, peer, index, build->tiers & ~good);
-        else
-            for (int tier = 0; tier < TIERS_PUBLISHED; tier++)
-                feed->replica.tier[tier].retry_at_ms = node_now(node) + RETRY_MS_MAX;
-        (void)drop_build(node, build);
-    }
-    sync_unpark(node, index);
-}
-
-bool pull_merge_slice(struct node *node)
-{
-    bool more = false;
-
-    for (size_t i = 0; i < node->replica.feed_count; i++) {
-        struct node_feed *feed = node->feeds[i];
-        struct store_build build;
-        bool done = false;
-        bool found = false;
-        enum status status = OK;
-
-        if (!feed->building)
-            continue;
-        if (node_writing(node) == NULL)
-            return false;
-        for (unsigned tiers = 1; tiers <= TIERS_BOTH && !found; tiers++)
-            found = store_get_build(&node->txn, feed->record.origin, tiers, &build) == OK &&
-                    build.head.size != 0;
-        if (!found) {
-            feed->building = false;
-            continue;
-        }
-        struct head head;
-
-        if (head_read(signed_head_bytes(&build.head), &head) == OK)
-            status = copy_slice(node, feed, &build, head.horizon, &done);
-        else
-            status = STORE_DAMAGED;
-        if (status != OK) {
-            (void)node_turn_fails(node, status);
-            return false;
-        }
-        if (done)
-            merge_ends(node, (uint32_t)i, &build);
-        else
-            more = true;
-    }
-    return more;
 }

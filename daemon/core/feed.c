@@ -74,6 +74,11 @@ const struct feed_mark *feed_contradicts(const struct feed *feed, uint64_t epoch
     return NULL;
 }
 
+bool feed_frozen(const struct feed *feed, uint64_t epoch)
+{
+    return feed->freeze != FREEZE_NONE && epoch <= feed->freeze_epoch;
+}
+
 bool feed_remembers(const struct feed *feed, const struct head *head)
 {
     for (size_t i = 0; i < feed->head_count; i++)
@@ -95,7 +100,7 @@ enum feed_verdict feed_judge(const struct feed *feed, enum tier tier,
         return FEED_LATER_EPOCH;
     if (head->epoch < term->epoch && head->seq > term->closed_seq)
         return FEED_CLOSED_EPOCH;
-    if (feed->freeze != FREEZE_NONE && head->epoch <= feed->freeze_epoch)
+    if (feed_frozen(feed, head->epoch))
         return FEED_FROZEN;
     /* Heads of a closed epoch are evidence only: they freeze nothing. */
     if (head->epoch == term->epoch && (other = feed_conflict(feed, head)) != NULL) {

@@ -61,6 +61,8 @@ int feed_compare(uint64_t epoch_a, uint64_t seq_a, uint64_t epoch_b, uint64_t se
 enum feed_verdict feed_judge(const struct feed *feed, enum tier tier,
                              const struct feed_term *term, const struct head *head,
                              uint64_t since, const struct feed_mark **out_other);
+/* Does the feed take nothing of that epoch? */
+bool feed_frozen(const struct feed *feed, uint64_t epoch);
 /* True if the exact head was accepted before: for dropping duplicates unverified. */
 bool feed_remembers(const struct feed *feed, const struct head *head);
 /* The remembered head that head or beat conflicts with; NULL if none. */

@@ -25,7 +25,7 @@ static void emit(struct replica_effects *effects, struct replica_effect effect)
         effects->list[effects->count++] = effect;
 }
 
-static bool is_newer(const struct replica_claim *claim, const struct feed_mark *mark)
+bool replica_claim_newer(const struct replica_claim *claim, const struct feed_mark *mark)
 {
     return feed_compare(claim->epoch, claim->seq, mark->epoch, mark->seq) > 0;
 }
@@ -36,7 +36,7 @@ static bool is_wanted(const struct replica_claim *claim, const struct replica_fe
 {
     const struct feed_mark *mark = &feed->feed.tier[tier];
 
-    return is_newer(claim, mark) ||
+    return replica_claim_newer(claim, mark) ||
            (feed->tier[tier].damaged && claim->epoch == mark->epoch && claim->seq == mark->seq);
 }
 
@@ -49,7 +49,8 @@ static void raise_target(struct replica_feed *feed, int tier, uint64_t epoch, ui
         return;
     if (feed_compare(epoch, seq, state->target.epoch, state->target.seq) > 0)
         state->target = (struct replica_claim){ epoch, seq };
-    if (is_newer(&state->target, &feed->feed.tier[tier]) && state->behind_since_ms == 0)
+    if (replica_claim_newer(&state->target, &feed->feed.tier[tier]) &&
+        state->behind_since_ms == 0)
         state->behind_since_ms = now_ms;
 }
 
@@ -69,7 +70,7 @@ static void retarget(struct replica *replica, uint32_t index, int tier)
     const struct feed_mark *mark = &feed->feed.tier[tier];
 
     state->target = (struct replica_claim){ mark->epoch, mark->seq };
-    if (is_newer(&state->proven, mark))
+    if (replica_claim_newer(&state->proven, mark))
         state->target = state->proven;
     for (size_t i = 0; i < replica->peer_count; i++) {
         const struct replica_claim *claim = &replica->peers[i]->claim[index][tier];
@@ -78,7 +79,7 @@ static void retarget(struct replica *replica, uint32_t index, int tier)
             feed_compare(claim->epoch, claim->seq, state->target.epoch, state->target.seq) > 0)
             state->target = *claim;
     }
-    if (!is_newer(&state->target, mark))
+    if (!replica_claim_newer(&state->target, mark))
         state->behind_since_ms = 0;
 }
 
@@ -230,11 +231,6 @@ static void note_time(struct replica_effects *effects, int64_t at_ms)
         effects->next_ms = at_ms;
 }
 
-static bool frozen(const struct feed *feed, uint64_t epoch)
-{
-    return feed->freeze != FREEZE_NONE && epoch <= feed->freeze_epoch;
-}
-
 static void plan_tier(struct replica *replica, uint32_t index, int tier, int64_t now_ms,
                       struct replica_effects *effects)
 {
@@ -256,7 +252,7 @@ static void plan_tier(struct replica *replica, uint32_t index, int tier, int64_t
     if (tier == TIER_HQ && feed->pull[TIER_FEDERATION].active &&
         (feed->pull[TIER_FEDERATION].tiers & TIERS_HQ))
         return;
-    if (frozen(&feed->feed, state->target.epoch) || !is_wanted(&state->target, feed, tier))
+    if (feed_frozen(&feed->feed, state->target.epoch) || !is_wanted(&state->target, feed, tier))
         return;
     if (!choose_peer(replica, index, tier, &peer))
         return;
@@ -291,11 +287,11 @@ static void on_claim(struct replica *replica, const struct replica_input *input,
             continue;
         claim = &replica->peers[input->peer]->claim[input->feed][tier];
         *claim = (struct replica_claim){ input->epoch, input->seq };
-        if (!is_newer(claim, &feed->feed.tier[tier]))
+        if (!replica_claim_newer(claim, &feed->feed.tier[tier]))
             continue;
         /* The event itself is probably on its way: give it the time that a gap is given. */
-        if (!is_newer(&state->target, &feed->feed.tier[tier]) && state->retry_at_ms < now_ms &&
-            feed->feed.tier[tier].seq != 0)
+        if (!replica_claim_newer(&state->target, &feed->feed.tier[tier]) &&
+            state->retry_at_ms < now_ms && feed->feed.tier[tier].seq != 0)
             state->retry_at_ms = now_ms + GAP_WAIT_MS + (int64_t)jitter(replica, GAP_WAIT_MS);
         raise_target(feed, tier, input->epoch, input->seq, now_ms);
     }
@@ -319,7 +315,7 @@ static void on_advanced(struct replica *replica, const struct replica_input *inp
         state->counted = false;
         state->mismatches = 0;
         state->behind_since_ms = 0;
-        if (is_newer(&state->target, mark))
+        if (replica_claim_newer(&state->target, mark))
             state->behind_since_ms = now_ms;
         else
             state->target = (struct replica_claim){ mark->epoch, mark->seq };
@@ -463,69 +459,4 @@ bool replica_may_prove(const struct replica_feed *feed, enum tier tier, const st
     return feed->tier[tier].counted && !feed->tier[tier].damaged &&
            feed->feed.tier[tier].epoch == head->epoch &&
            feed->feed.tier[tier].seq >= head->horizon;
-}
-
-const char *feed_state_name(enum feed_state state)
-{
-    static const char *const names[] = { "current", "behind", "stale", "forked", "revoked" };
-
-    return names[state];
-}
-
-void hq_beats_note(struct hq_beats *beats, uint64_t boot, uint64_t counter, int64_t now_ms)
-{
-    if (hq_beats_age(beats, boot, counter, now_ms) >= 0)
-        return; /* heard before: a repetition makes it no younger */
-    beats->list[beats->next].boot = boot;
-    beats->list[beats->next].counter = counter;
-    beats->list[beats->next].at_ms = now_ms;
-    beats->next = (beats->next + 1) % HQ_BEATS_KEPT;
-    if (beats->count < HQ_BEATS_KEPT)
-        beats->count++;
-}
-
-int64_t hq_beats_age(const struct hq_beats *beats, uint64_t boot, uint64_t counter,
-                     int64_t now_ms)
-{
-    for (size_t i = 0; i < beats->count; i++)
-        if (beats->list[i].boot == boot && beats->list[i].counter == counter)
-            return now_ms - beats->list[i].at_ms;
-    return -1;
-}
-
-bool hq_beats_heard(const struct hq_beats *beats, int64_t now_ms)
-{
-    for (size_t i = 0; i < beats->count; i++)
-        if (now_ms - beats->list[i].at_ms < BEAT_FRESH_MS)
-            return true;
-    return false;
-}
-
-enum feed_state replica_feed_state(const struct replica_feed *feed,
-                                   const struct hq_beats *beats, bool is_hq, int64_t now_ms)
-{
-    const struct feed_mark *mine = &feed->feed.tier[TIER_FEDERATION];
-    int64_t age;
-
-    if (frozen(&feed->feed, mine->epoch))
-        return STATE_FORKED;
-    if (!feed->fetchable && !feed->own)
-        return STATE_REVOKED;
-    if (feed->own)
-        return STATE_CURRENT;
-    /* Only what is signed counts: a peer's claim is no proof that there is more. */
-    if (is_newer(&feed->tier[TIER_FEDERATION].proven, mine))
-        return STATE_BEHIND;
-    if (feed->beat.boot == 0)
-        return STATE_STALE;
-    if (feed_compare(feed->beat.epoch, feed->beat.seq, mine->epoch, mine->seq) > 0)
-        return STATE_BEHIND;
-    if (strcmp(feed->feed.origin, "hq") == 0)
-        return now_ms - feed->beat_at_ms < BEAT_FRESH_MS ? STATE_CURRENT : STATE_STALE;
-    age = hq_beats_age(beats, feed->beat.hq_boot, feed->beat.hq_counter, now_ms);
-    if (age >= 0 && age < BEAT_FRESH_MS)
-        return STATE_CURRENT;
-    if (!is_hq && !hq_beats_heard(beats, now_ms) && now_ms - feed->beat_at_ms < BEAT_FRESH_MS)
-        return STATE_CURRENT; /* HQ is away: by arrival, and status says so */
-    return STATE_STALE;
 }

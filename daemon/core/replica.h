@@ -16,6 +16,8 @@ struct replica_claim {
     uint64_t seq;
 };
 
+bool replica_claim_newer(const struct replica_claim *claim, const struct feed_mark *mark);
+
 /* A chapter's node with which there is at least one link. */
 struct replica_peer {
     char code[CODE_SIZE];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* every_byte_test.c - one wrong byte anywhere in an event or a chunk: it is refused, or it led to
- * exactly the signed state.  The whole way that a node goes: form, signature, judge. */
+/* every_byte_test.c - one wrong byte anywhere in an event or a chunk: it is refused, or it led
+ * to exactly the signed state.  The whole way that a node goes: form, signature, judge. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

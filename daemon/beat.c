@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* beat.c - "this is still my newest head": an origin's own beats, and those of others. */
+#include <string.h>
+
+#include "daemon/node_internal.h"
+
+#define ANSWER_HQ_AFTER_MS 5000 /* an own beat at most so often because HQ's was heard */
+#define OWN_BEAT_SPACING_MS 1000
+
+void sync_beat_soon(struct node *node, int64_t spacing_ms)
+{
+    const int64_t at = node->last_beat_ms + spacing_ms;
+    const int64_t now = node_now(node);
+    const int64_t due = at > now ? at : now;
+
+    if (due < node->beat_at_ms)
+        node->beat_at_ms = due;
+}
+
+static void send_beat_bytes(struct node *node, const char *origin, struct slice envelope)
+{
+    struct mp_writer *writer = node_writer(node);
+
+    wire_write_beat(writer, envelope);
+    node_publish(node, origin, mp_writer_bytes(writer));
+    if (strcmp(origin, node->code) != 0)
+        return;
+    for (size_t i = 0; i < node->link_count; i++)
+        if (node->links[i].dialled && node->links[i].up)
+            node_send(node, node->links[i].handle, mp_writer_bytes(writer));
+}
+
+void sync_own_beat(struct node *node)
+{
+    struct node_feed *own = node->feeds[node->own_feed];
+    const struct feed_mark *mark = &own->replica.feed.tier[TIER_FEDERATION];
+    const int64_t now = node_now(node);
+    struct beat beat = { .epoch = mark->epoch, .seq = mark->seq };
+
+    node->beat_at_ms = now + BEAT_INTERVAL_MS;
+    node->last_beat_ms = now;
+    if (mark->seq == 0 || node->recovering || own->replica.feed.freeze != FREEZE_NONE)
+        return;
+    memcpy(beat.federation, node->federation, HASH_SIZE);
+    memcpy(beat.origin, node->code, CODE_SIZE);
+    memcpy(beat.head_hash, mark->hash, HASH_SIZE);
+    beat.boot = node->boot;
+    beat.counter = ++node->beat_counter;
+    if (node->is_hq) {
+        node->hq_seen_boot = beat.boot;
+        node->hq_seen_counter = beat.counter;
+        hq_beats_note(&node->hq_beats, beat.boot, beat.counter, now);
+    }
+    beat.hq_boot = node->hq_seen_boot;
+    beat.hq_counter = node->hq_seen_counter;
+    beat_sign(&beat, &node->identity.sign, &own->beat);
+    own->replica.beat = beat;
+    own->replica.beat_at_ms = now;
+    send_beat_bytes(node, node->code, slice_of(own->beat.bytes, own->beat.size));
+}
+
+static bool beat_is_newer(const struct beat *beat, const struct beat *than)
+{
+    return beat->boot != than->boot ? beat->boot > than->boot : beat->counter > than->counter;
+}
+
+static void note_hq_beat(struct node *node, const struct beat *beat)
+{
+    const bool restarted = beat->boot != node->hq_seen_boot;
+
+    node->hq_seen_boot = beat->boot;
+    node->hq_seen_counter = beat->counter;
+    hq_beats_note(&node->hq_beats, beat->boot, beat->counter, node_now(node));
+    sync_beat_soon(node, restarted ? OWN_BEAT_SPACING_MS : ANSWER_HQ_AFTER_MS);
+}
+
+void sync_note_beat(struct node *node, const struct beat *beat, struct slice envelope)
+{
+    const uint32_t index = node_feed_index(node, beat->origin);
+    const uint8_t *key = roster_sign_key(node, beat->origin);
+    struct node_feed *feed;
+
+    if (index == NO_PEER || key == NULL || envelope.size > SIGNED_BEAT_SIZE_MAX ||
+        memcmp(beat->federation, node->federation, HASH_SIZE) != 0)
+        return;
+    feed = node->feeds[index];
+    if (!feed->replica.own && !beat_is_newer(beat, &feed->replica.beat))
+        return;
+    if (feed->replica.own &&
+        feed_compare(beat->epoch, beat->seq, feed->replica.feed.tier[0].epoch,
+                     feed->replica.feed.tier[0].seq) <= 0)
+        return;
+    node->counters.signatures_checked++;
+    if (beat_verify(envelope, key) != OK) {
+        feed->refused++;
+        return;
+    }
+    if (feed->replica.own) {
+        sync_own_head(node, beat->epoch, beat->seq);
+        return;
+    }
+    feed->replica.beat = *beat;
+    feed->replica.beat_at_ms = node_now(node);
+    memcpy(feed->beat.bytes, envelope.data, envelope.size);
+    feed->beat.size = (uint16_t)envelope.size;
+    node_step(node, &(struct replica_input){ .kind = INPUT_HEARD,
+                                             .feed = index,
+                                             .tiers = TIERS_FEDERATION,
+                                             .epoch = beat->epoch,
+                                             .seq = beat->seq });
+    if (strcmp(beat->origin, "hq") == 0)
+        note_hq_beat(node, beat);
+    send_beat_bytes(node, beat->origin, envelope);
+}
+
+void sync_on_beat(struct node *node, const struct link *link, struct slice message)
+{
+    struct wire_beat wire;
+    struct beat beat;
+    const struct feed_mark *other;
+    uint32_t index;
+
+    if (wire_read_beat(message, &wire) != OK || beat_read(wire.beat, &beat) != OK) {
+        node->counters.messages_malformed++;
+        return;
+    }
+    sync_note_beat(node, &beat, wire.beat);
+    /* It names another head where I stand: show mine, so that who holds the other sees the
+     * fork. */
+    index = node_feed_index(node, beat.origin);
+    if (index != NO_PEER &&
+        (other = feed_beat_conflict(&node->feeds[index]->replica.feed, &beat)) != NULL)
+        sync_show_head(node, link, index, other);
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* freshness.c - is a feed current?  By its own beats, and HQ's that they echo. */
+#include <string.h>
+
+#include "daemon/core/replica.h"
+
+const char *feed_state_name(enum feed_state state)
+{
+    static const char *const names[] = { "current", "behind", "stale", "forked", "revoked" };
+
+    return names[state];
+}
+
+void hq_beats_note(struct hq_beats *beats, uint64_t boot, uint64_t counter, int64_t now_ms)
+{
+    if (hq_beats_age(beats, boot, counter, now_ms) >= 0)
+        return; /* heard before: a repetition makes it no younger */
+    beats->list[beats->next].boot = boot;
+    beats->list[beats->next].counter = counter;
+    beats->list[beats->next].at_ms = now_ms;
+    beats->next = (beats->next + 1) % HQ_BEATS_KEPT;
+    if (beats->count < HQ_BEATS_KEPT)
+        beats->count++;
+}
+
+int64_t hq_beats_age(const struct hq_beats *beats, uint64_t boot, uint64_t counter,
+                     int64_t now_ms)
+{
+    for (size_t i = 0; i < beats->count; i++)
+        if (beats->list[i].boot == boot && beats->list[i].counter == counter)
+            return now_ms - beats->list[i].at_ms;
+    return -1;
+}
+
+bool hq_beats_heard(const struct hq_beats *beats, int64_t now_ms)
+{
+    for (size_t i = 0; i < beats->count; i++)
+        if (now_ms - beats->list[i].at_ms < BEAT_FRESH_MS)
+            return true;
+    return false;
+}
+
+enum feed_state replica_feed_state(const struct replica_feed *feed,
+                                   const struct hq_beats *beats, bool is_hq, int64_t now_ms)
+{
+    const struct feed_mark *mine = &feed->feed.tier[TIER_FEDERATION];
+    int64_t age;
+
+    if (feed_frozen(&feed->feed, mine->epoch))
+        return STATE_FORKED;
+    if (!feed->fetchable && !feed->own)
+        return STATE_REVOKED;
+    if (feed->own)
+        return STATE_CURRENT;
+    /* Only what is signed counts: a peer's claim is no proof that there is more. */
+    if (replica_claim_newer(&feed->tier[TIER_FEDERATION].proven, mine))
+        return STATE_BEHIND;
+    if (feed->beat.boot == 0)
+        return STATE_STALE;
+    if (feed_compare(feed->beat.epoch, feed->beat.seq, mine->epoch, mine->seq) > 0)
+        return STATE_BEHIND;
+    if (strcmp(feed->feed.origin, "hq") == 0)
+        return now_ms - feed->beat_at_ms < BEAT_FRESH_MS ? STATE_CURRENT : STATE_STALE;
+    age = hq_beats_age(beats, feed->beat.hq_boot, feed->beat.hq_counter, now_ms);
+    if (age >= 0 && age < BEAT_FRESH_MS)
+        return STATE_CURRENT;
+    if (!is_hq && !hq_beats_heard(beats, now_ms) && now_ms - feed->beat_at_ms < BEAT_FRESH_MS)
+        return STATE_CURRENT; /* HQ is away: by arrival, and status says so */
+    return STATE_STALE;
+}
