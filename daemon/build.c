@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* build.c - long answers: built under a fresh number, durably, chunk by chunk, resumed after a crash;
- * at the end judged against my rows, or flipped to. */
+/* build.c - long answers: built under a fresh number, durably, chunk by chunk, resumed after a
+ * crash; at the end judged against my rows, or flipped to. */
 #include <stdlib.h>
 #include <string.h>
 

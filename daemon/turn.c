@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* turn.c - what a turn has: its transaction, what leaves after its commit, the feeds and peers that
- * it meets, and the counters that it gathers. */
+/* turn.c - what a turn has: its transaction, what leaves after its commit, the feeds and peers
+ * that it meets, and the counters that it gathers. */
 #include <stdlib.h>
 #include <string.h>
 
