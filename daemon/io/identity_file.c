@@ -106,13 +106,15 @@ static enum status fill(int fd, unsigned mode, struct slice data)
 enum status file_write_safely(const char *path, unsigned mode, struct slice data)
 {
     char temporary[PATH_MAX];
-    const int length = snprintf(temporary, sizeof temporary, "%s.XXXXXX", path);
+    const int length = snprintf(temporary, sizeof temporary, "%s.new", path);
     enum status status;
     int fd;
 
     if (length < 0 || (size_t)length >= sizeof temporary)
         return TOO_LARGE;
-    if ((fd = mkostemp(temporary, O_CLOEXEC)) < 0)
+    /* One name: what a killed writer left is overwritten by the next.  The directory is locked. */
+    fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
         return status_of_errno(errno);
     status = fill(fd, mode, data);
     if (close(fd) != 0 && status == OK)

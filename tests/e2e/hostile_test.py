@@ -227,7 +227,7 @@ def test_flipped_bytes():
         fr, lu, qc = f.join("fr"), f.join("lu", listen=False), f.join("qc", listen=False)
         f.agree()
         ledger = Ledger(fr)
-        f.proxy.flip_every = 24 << 10
+        f.proxy.flip_every = 128 << 10
         writer = threading.Thread(target=ledger.write, args=(150, time.monotonic() + 10),
                                   daemon=True)
         writer.start()
@@ -263,8 +263,9 @@ def feed(node, code):
     return next(x for x in node.status()["feeds"] if x["chapter"] == code)
 
 
-def cut_for_a_while(f, fr, lu, ways):
-    """lu's links are held; all write; then all are let go."""
+def cut_for_a_while(f, fr, lu, ways, seconds, stale):
+    """lu's links are held; all write; then all are let go.  That a feed is stale shows after 90 s;
+    before, lu's status tells since when nobody was heard."""
     before = {n.code: n.feeds() for n in (lu, fr)}
     f.proxy.hold("lu", *ways)
     begun = time.monotonic()
@@ -289,12 +290,22 @@ def cut_for_a_while(f, fr, lu, ways):
 
     wait_until(says_so, 23, "lu's status tells that nobody is heard", 0.2)
     took = time.monotonic() - begun
+    while time.monotonic() < begun + seconds:
+        time.sleep(0.5)
+        for node in (f.hq, fr, lu):
+            check(node.add(name="meanwhile", country="LU")["ok"], node.code + " writes")
     status = lu.status()
     print("        held %s: after %.0f s lu is %s; %s; %s" % (
         "+".join(ways), took, status["node"]["state"],
         ", ".join("%s %s %ss" % (p["chapter"], p["state"], p["last_seen_seconds"])
                   for p in status["peers"]),
         ", ".join("%s %s" % (x["chapter"], x["state"]) for x in status["feeds"])))
+    if stale:
+        for at, of in ((lu, "fr"), (lu, "hq"), (f.hq, "lu"), (fr, "lu")):
+            check(feed(at, of)["state"] in ("stale", "behind"), "%s at %s is %s" % (
+                of, at.code, feed(at, of)["state"]))
+        check(lu.ctl("wait", "--timeout", "1", check=False)[0] in (0, 1), "wait")
+        check(any("HQ was not heard" in a["text"] for a in status["alarms"]), status["alarms"])
     text = lu.ctl("status")[1]
     check("fr" in text and "hq" in text, text)
     f.proxy.release()
@@ -304,7 +315,7 @@ def cut_for_a_while(f, fr, lu, ways):
         wait_until(lambda: node.status()["node"]["state"] == "ok", 20, node.code + " is ok")
 
 
-def links_held(*ways):
+def links_held(*ways, seconds=16, stale=False):
     with Proxied() as f:
         f.proxy.label = "fr"
         fr = f.join("fr")
@@ -315,7 +326,7 @@ def links_held(*ways):
         # hello and beats of both ways, so that the states are the settled ones
         wait_until(lambda: all(x["state"] == "current" for x in lu.status()["feeds"]), 10,
                    "all current at lu")
-        cut_for_a_while(f, fr, lu, ways)
+        cut_for_a_while(f, fr, lu, ways, seconds, stale)
 
 
 def test_link_held_in_both_directions():
@@ -328,6 +339,13 @@ def test_link_held_towards_the_chapter():
 
 def test_link_held_from_the_chapter():
     links_held("up")
+
+
+def test_link_held_until_stale():
+    if not os.environ.get("CHAPTERD_TEST_LONG"):
+        print("skipped test_link_held_until_stale: CHAPTERD_TEST_LONG is not set (it takes 2 min)")
+        return
+    links_held("up", "down", seconds=95, stale=True)
 
 
 # --- strangers ------------------------------------------------------------------------------
@@ -697,5 +715,5 @@ def test_nonsense_at_the_control_socket():
 if __name__ == "__main__":
     main(test_flipped_bytes, test_link_held_in_both_directions,
          test_link_held_towards_the_chapter, test_link_held_from_the_chapter,
-         test_strangers_at_both_ports, test_a_tap_reads_nothing,
+         test_link_held_until_stale, test_strangers_at_both_ports, test_a_tap_reads_nothing,
          test_nonsense_at_the_control_socket)
