@@ -44,16 +44,17 @@
       "members past their date of expiry", 0,                                                  \
       "  --confirm    sets them to lapsed, however many they are\n")                           \
     X(command_import, "import", "",                                                            \
-      "FILE.csv [--apply] [--map FILE] [--dates dmy|mdy] "                                     \
-      "[--mode update|fill|skip] [--absent keep|lapse] [--force]",                             \
+      "FILE.csv [--apply] [--mode update|fill|skip] [--absent keep|lapse] [--force]",          \
       "members from a CSV file; a dry run unless --apply", 0,                                  \
-      "  --apply      does it                  --map FILE   which column is which field\n"     \
-      "  --dates      day or month first       --mode       what to do with known members\n"   \
+      "  --apply      does it; without it nothing changes, and all that would is shown\n"      \
+      "  --mode       of known members: update fields that the file gives, fill empty\n"       \
+      "               ones only, or skip them\n"                                               \
       "  --absent     what to do with members that are not in the file\n"                      \
-      "  --force      even if that is more than 10 % of them\n")                               \
-    X(command_export, "export", "", "[--for plain|excel|civicrm|mailchimp] [-o FILE]",         \
-      "members as a CSV file", 0,                                                              \
-      "  --for WHAT   who is to read it        -o FILE      where to; else standard output\n") \
+      "  --force      even if that is more than 10 % of them\n"                                \
+      "Columns: id, external_id, kind, name, email, country, city, language, phone,\n"         \
+      "joined, expires, status, notes; only name is required, others are kept.\n")             \
+    X(command_export, "export", "", "[-o FILE]", "members as a CSV file", 0,                   \
+      "  -o FILE      where to; else standard output\n")                                       \
     X(command_log, "log", "", "[--member ID] [--chapter C] [--since T] [-n N] [-f]",           \
       "changes as they were applied", 0,                                                       \
       "  --member ID  of that member           --chapter C  of that chapter\n"                 \

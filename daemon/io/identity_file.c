@@ -112,7 +112,7 @@ enum status file_write_safely(const char *path, unsigned mode, struct slice data
 
     if (length < 0 || (size_t)length >= sizeof temporary)
         return TOO_LARGE;
-    /* One name: what a killed writer left is overwritten by the next.  The directory is locked. */
+    /* One name: what a killed writer left, the next overwrites.  The directory is locked. */
     fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return status_of_errno(errno);
