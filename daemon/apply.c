@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define ID_SLOTS (2 * EVENT_CHANGES_MAX)
+#define HORIZON_BATCH 256 /* removals taken at once */
 
 void row_version_of(const struct store_row *row, struct row_version *out_version)
 {
@@ -100,30 +101,38 @@ static enum status get_versions(struct node *node, const struct node_feed *feed,
     return OK;
 }
 
-/* Removals that the head's horizon passes go, unless the list has a newer version of the id. */
-static enum status judge_horizon(struct node *node, const struct node_feed *feed,
-                                 unsigned tiers, const struct head *head, struct judge *judge)
+static bool list_has(struct node *node, const struct change_source *source,
+                     const uint8_t id[ID_SIZE])
 {
-    for (int tier = 0; tier < TIERS_PUBLISHED; tier++) {
-        uint8_t ids[HORIZON_REMOVALS_MAX + 1][ID_SIZE];
-        const struct store_feed_tier *held = &feed->record.tier[tier];
-        size_t count = 0;
-        enum status status;
+    return source->has != NULL ? source->has(source->context, id) : ids_have(node, id);
+}
 
-        if (!(tiers & (1u << tier)) || held->number == 0 || head->horizon <= held->horizon)
-            continue;
-        status = store_list_removals(&node->txn, held->number, 1u << tier, held->horizon,
-                                     head->horizon, ids, HORIZON_REMOVALS_MAX + 1, &count);
+/* Removals that the head's horizon passes go, unless the list has a newer version of the id. */
+static enum status judge_horizon(struct node *node, const struct node_feed *feed, int tier,
+                                 const struct head *head, const struct change_source *source,
+                                 struct judge *judge)
+{
+    const struct store_feed_tier *held = &feed->record.tier[tier];
+    uint8_t ids[HORIZON_BATCH][ID_SIZE];
+    uint64_t after = held->horizon;
+    size_t count = HORIZON_BATCH;
+
+    if (held->number == 0)
+        return OK;
+    while (count == HORIZON_BATCH && after < head->horizon) {
+        enum status status = store_list_removals(&node->txn, held->number, 1u << tier, after,
+                                                 head->horizon, ids, HORIZON_BATCH, &count);
+
         if (status != OK)
             return status;
         for (size_t i = 0; i < count; i++) {
             struct row_version old;
 
-            if (ids_have(node, ids[i]))
-                continue;
             if ((status = get_version(&node->txn, held->number, ids[i], &old)) != OK)
                 return status;
-            judge_drop(judge, 1u << tier, ids[i], &old);
+            after = old.seq[tier];
+            if (!list_has(node, source, ids[i]))
+                judge_drop(judge, 1u << tier, ids[i], &old);
         }
     }
     return OK;
@@ -191,7 +200,13 @@ static enum status judge_list(struct node *node, const struct node_feed *feed, u
         }
         judge_change(judge, &change, &old);
     }
-    return judge_horizon(node, feed, tiers, head, judge);
+    for (int tier = 0; tier < TIERS_PUBLISHED; tier++)
+        if (tiers & (1u << tier)) {
+            status = judge_horizon(node, feed, tier, head, source, judge);
+            if (status != OK)
+                return status;
+        }
+    return OK;
 }
 
 /* --- putting ------------------------------------------------------------------------------ */
@@ -269,19 +284,20 @@ static enum status drop_behind_horizon(struct node *node, const struct node_feed
                                        unsigned tiers, const struct head *head)
 {
     for (int tier = 0; tier < TIERS_PUBLISHED; tier++) {
-        uint8_t ids[HORIZON_REMOVALS_MAX + 1][ID_SIZE];
         const struct store_feed_tier *held = &feed->record.tier[tier];
-        size_t count = 0;
-        enum status status;
+        uint8_t ids[HORIZON_BATCH][ID_SIZE];
+        size_t count = HORIZON_BATCH;
 
-        if (!(tiers & (1u << tier)) || head->horizon <= held->horizon)
-            continue;
-        status = store_list_removals(&node->txn, held->number, 1u << tier, held->horizon,
-                                     head->horizon, ids, HORIZON_REMOVALS_MAX + 1, &count);
-        for (size_t i = 0; status == OK && i < count; i++)
-            status = store_drop_row(&node->txn, held->number, 1u << tier, ids[i]);
-        if (status != OK)
-            return status;
+        while ((tiers & (1u << tier)) && count == HORIZON_BATCH) {
+            enum status status =
+                store_list_removals(&node->txn, held->number, 1u << tier, held->horizon,
+                                    head->horizon, ids, HORIZON_BATCH, &count);
+
+            for (size_t i = 0; status == OK && i < count; i++)
+                status = store_drop_row(&node->txn, held->number, 1u << tier, ids[i]);
+            if (status != OK)
+                return status;
+        }
     }
     return OK;
 }

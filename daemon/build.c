@@ -188,6 +188,14 @@ static void source_rewind(void *context)
     source->next = 0;
 }
 
+static bool source_has(void *context, const uint8_t id[ID_SIZE])
+{
+    struct build_source *source = context;
+    struct store_row row;
+
+    return store_get_row(&source->node->txn, source->build->number, id, &row) == OK;
+}
+
 static enum status apply_build(struct node *node, uint32_t index, unsigned tiers,
                                const struct store_build *build, const struct head *head,
                                unsigned *out_applied)
@@ -201,7 +209,7 @@ static enum status apply_build(struct node *node, uint32_t index, unsigned tiers
     source->build = build;
     source->arena = malloc((size_t)BUILD_BATCH * TIERS_PUBLISHED * RECORD_SIZE_MAX);
     if (source->arena != NULL) {
-        struct change_source changes = { source_next, source_rewind, source };
+        struct change_source changes = { source_next, source_rewind, source_has, source };
 
         status = apply_list(node, index, tiers, head, signed_head_bytes(&build->head), &changes,
                             out_applied);

@@ -326,6 +326,8 @@ void sync_note_beat(struct node *node, const struct beat *beat, struct slice env
 struct change_source {
     bool (*next)(void *context, struct change *out_change);
     void (*rewind)(void *context);
+    /* Is the id in the list?  NULL for lists of a message, whose ids apply.c keeps. */
+    bool (*has)(void *context, const uint8_t id[ID_SIZE]);
     void *context;
 };
 /* Judges the list against my rows in the given tiers and puts it where it leads to the head.

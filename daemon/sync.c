@@ -231,7 +231,7 @@ enum status sync_apply_wire(struct node *node, uint32_t index, unsigned apply_ti
                             unsigned *out_applied)
 {
     struct list_context context = { .first = *changes, .list = *changes, .tiers = list_tiers };
-    struct change_source source = { list_next, list_rewind, &context };
+    struct change_source source = { list_next, list_rewind, NULL, &context };
 
     return apply_list(node, index, apply_tiers, head, envelope, &source, out_applied);
 }
