@@ -205,6 +205,8 @@ static bool report_unknown(const struct options *options, const struct argument_
     for (size_t i = 0; i < count; i++)
         if (rules[i].form != ARGUMENT_LATER)
             suggestion_offer(&suggestion, rules[i].name);
+    suggestion_offer(&suggestion, "--json"); /* global ones that main.c takes here, too */
+    suggestion_offer(&suggestion, "--csv");
     (void)snprintf(remedy, sizeof remedy, "chapterctl help %s", command);
     if (suggestion.best != NULL)
         report_error(options, remedy, "unknown option %s; did you mean %s?", word,

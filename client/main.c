@@ -13,6 +13,7 @@
 #include "chapterd/version.h"
 #include "client/arguments.h"
 #include "client/commands.h"
+#include "client/suggest.h"
 
 #define TIMEOUT_SECONDS_DEFAULT 10
 #define TIMEOUT_SECONDS_MAX 1e6
@@ -132,6 +133,23 @@ static enum parsed parse_option(struct options *options, int option)
     }
 }
 
+static void report_unknown(const struct options *options, const struct option *rules,
+                           const char *word)
+{
+    struct suggestion suggestion;
+    char name[32];
+
+    (void)snprintf(name, sizeof name, "%.*s", (int)strcspn(word, "="), word);
+    suggestion_begin(&suggestion, name + strspn(name, "-"));
+    for (; rules->name != NULL; rules++)
+        suggestion_offer(&suggestion, rules->name);
+    if (suggestion.best != NULL)
+        report_error(options, "chapterctl help", "unknown option %s; did you mean --%s?", word,
+                     suggestion.best);
+    else
+        report_error(options, "chapterctl help", "unknown option %s", word);
+}
+
 /* Global options; optind is left at the command. */
 static enum parsed parse_options(int argc, char **argv, struct options *options)
 {
@@ -150,7 +168,7 @@ static enum parsed parse_options(int argc, char **argv, struct options *options)
         if (option == ':')
             report_error(options, "chapterctl help", "%s needs a value", argv[optind - 1]);
         else if (option == '?')
-            report_error(options, "chapterctl help", "unknown option %s", argv[optind - 1]);
+            report_unknown(options, rules, argv[optind - 1]);
         if (parsed != PARSED_COMMAND)
             return parsed;
     }

@@ -37,6 +37,14 @@ static bool is_quarantined(const struct node *node)
            (place != NULL && place->entry.state != CHAPTER_ENROLLED);
 }
 
+static bool anybody_up(const struct node *node)
+{
+    for (uint32_t i = 0; i < node->replica.peer_count; i++)
+        if (node->peers[i]->up)
+            return true;
+    return false;
+}
+
 static const char *node_state(const struct node *node)
 {
     if (node->recovering)
@@ -50,7 +58,7 @@ static const char *node_state(const struct node *node)
                                                 state_of(node, feed) == STATE_BEHIND))
             return "catching-up";
     }
-    return control_met_anybody(node) ? "ok" : "alone";
+    return control_met_anybody(node) && anybody_up(node) ? "ok" : "alone";
 }
 
 static void write_node(struct mp_writer *writer, const struct node *node)

@@ -179,6 +179,8 @@ bool scratch_merge(struct write_scratch *scratch, struct slice fields,
         const struct slice key = mp_read_key(&reader, &last);
         const struct slice raw = mp_read_raw(&reader, RECORD_SIZE_MAX);
 
+        if (reader.status == TOO_LARGE && key.size != 0)
+            return fail(out_result, TOO_LARGE, key, "is longer than its limit");
         if (reader.status != OK)
             break;
         if (!take_new(scratch, key, raw, out_result))

@@ -126,12 +126,12 @@ enum status field_check(const struct field_rule *rule, struct slice text,
     if (rule == NULL)
         rule = &unknown_rule;
     notes = strcmp(rule->name, "notes") == 0;
-    if (text.size > rule->size_max)
-        objection = "is longer than its limit";
-    else if (has_control(text, notes))
+    if (has_control(text, notes))
         objection = "holds a control character";
     else
         objection = form_objection(rule, text);
+    if (objection == NULL && text.size > rule->size_max)
+        objection = "is longer than its limit";
     if (objection == NULL)
         return OK;
     *out_reason = objection;
