@@ -188,8 +188,10 @@ static void explain_outcome(const struct join *join, const struct identity *iden
         break;
     case OUTCOME_NOT_HQ:
         command_error("what answers at %s does not prove to be the HQ of this token", address);
-        command_remedy("HQ may have new keys, another program may have its port, or somebody is"
-                       " in between: use a way that you trust for the new token");
+        command_remedy(
+            "HQ may be too busy to answer: give the same command again.  Otherwise"
+            " it has new keys, another program has its port, or somebody is in between:"
+            " use a way that you trust for the new token");
         remedy_new_token(join);
         break;
     case OUTCOME_DENIED:
@@ -254,7 +256,9 @@ static bool pending_agrees(const struct join *join)
     if (!agrees) {
         command_error("%s holds the keys of another join that has not ended, as %s", join->dir,
                       pending.code);
-        command_remedy("choose another directory: chapterd join TOKEN --dir DIR");
+        command_remedy("choose another directory: chapterd join TOKEN --dir DIR; or give that"
+                       " join up: rm -r %s",
+                       join->quoted);
     }
     sodium_memzero(&pending, sizeof pending);
     sodium_memzero(text, sizeof text);
@@ -324,6 +328,34 @@ static int ask(struct join *join)
     return report_joined(join);
 }
 
+/* A port that cannot be bound here would be in the roster for good: look before HQ is asked. */
+static bool can_listen(const struct join *join)
+{
+    struct transport_config config = { .control_path = NULL };
+    struct transport *transport = NULL;
+    char host[ADDRESS_SIZE];
+    enum status status;
+
+    if (join->membership.listen[0] == '\0')
+        return true;
+    status = address_parse(join->membership.listen, host, sizeof host, &config.listen_port);
+    config.listen_host = host;
+    /* Any keys do: nobody is admitted, and it is closed at once. */
+    crypto_box_keypair(config.curve_public, config.curve_secret);
+    if (status == OK)
+        status = transport_open(&config, &transport);
+    transport_close(&transport);
+    sodium_memzero(config.curve_secret, sizeof config.curve_secret);
+    if (status == OK)
+        return true;
+    command_error("--listen %s: %s", join->membership.listen,
+                  status == ADDRESS_IN_USE ? "that port, or the next, is in use"
+                                           : "this machine cannot listen there");
+    command_remedy("give an address of this machine and a free port, or --dial-only;"
+                   " the token is not used up");
+    return false;
+}
+
 static int run(struct join *join)
 {
     static struct membership present;
@@ -336,6 +368,8 @@ static int run(struct join *join)
     if (status != NOT_FOUND)
         return command_fail(join->dir, status);
     if (!pending_agrees(join))
+        return COMMAND_FAILED;
+    if (!can_listen(join))
         return COMMAND_FAILED;
     if (!enrol_probe(&join->token, &report)) {
         explain_unreachable(join, &report);

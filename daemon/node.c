@@ -201,11 +201,8 @@ static enum status open_parts(struct node *node)
     enum status status;
     long pid = 0;
 
-    if ((status = directory_lock(node->dir, &node->lock_fd, &pid)) != OK) {
-        if (status == LOCKED)
-            log_event(LOG_ERROR, "event=open_failed what=lock pid=%ld", pid);
+    if ((status = directory_lock(node->dir, &node->lock_fd, &pid)) != OK)
         return status;
-    }
     if ((status = identity_load(node->dir, &node->identity)) != OK)
         return status;
     status = store_open(

@@ -70,6 +70,17 @@ def test_join_can_be_repeated():
         refused(f.daemon("join", f.invite("be"), *where, check=False), 1, "as fr")
 
 
+def test_an_address_that_join_cannot_bind():
+    with Federation() as f:
+        token = f.invite("it")
+        node = os.path.join(f.dir, "it")
+        for listen in ("127.0.0.1:%d" % f.hq.port, "10.99.99.99:7460"):
+            refused(f.daemon("join", token, "--dir", node, "--listen", listen, check=False), 1,
+                    "--listen", "not used up")
+            check(not os.path.exists(node), "a refused address made the directory")
+        f.daemon("join", token, "--dir", node, "--listen", "127.0.0.1:%d" % free_port_pair())
+
+
 def test_another_hq_at_the_address():
     with Federation() as f:
         token = f.invite("fr")
@@ -121,5 +132,6 @@ def test_starting_and_stopping():
 
 
 if __name__ == "__main__":
-    main(test_usage, test_join_can_be_repeated, test_another_hq_at_the_address,
+    main(test_usage, test_join_can_be_repeated, test_an_address_that_join_cannot_bind,
+         test_another_hq_at_the_address,
          test_starting_and_stopping)
