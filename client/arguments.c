@@ -14,6 +14,7 @@
 #include "proto/record.h"
 
 #define SECONDS_MAX (10.0 * 366 * 86400)
+#define SIZE_BYTES_MAX ((1ull << 53) - 1)
 
 bool parse_seconds(const char *text, double *out_seconds)
 {
@@ -37,6 +38,27 @@ bool parse_seconds(const char *text, double *out_seconds)
             return true;
         }
     return false;
+}
+
+bool parse_size(const char *text, uint64_t *out_bytes)
+{
+    static const char units[] = "KMGT";
+    const size_t digits = strspn(text, "0123456789");
+    const char *unit = text[digits] != '\0' ? strchr(units, text[digits]) : NULL;
+    uint64_t bytes = 0;
+
+    if (digits == 0 || digits > 15 || (text[digits] != '\0' && unit == NULL) ||
+        (unit != NULL && text[digits + 1] != '\0'))
+        return false;
+    for (size_t i = 0; i < digits; i++)
+        bytes = bytes * 10 + (uint64_t)(text[i] - '0');
+    for (size_t left = unit != NULL ? (size_t)(unit - units) + 1 : 0; left > 0; left--) {
+        if (bytes > SIZE_BYTES_MAX / 1024)
+            return false;
+        bytes *= 1024;
+    }
+    *out_bytes = bytes;
+    return bytes <= SIZE_BYTES_MAX;
 }
 
 /* Two digits up to max and the separator after them ('\0': any); moves *at past both. */
@@ -130,6 +152,8 @@ static const char *form_name(enum argument_form form)
     switch (form) {
     case ARGUMENT_COUNT:
         return "a whole number";
+    case ARGUMENT_SIZE:
+        return "a size in bytes, such as 4096, 256M or 2G";
     case ARGUMENT_SECONDS:
     case ARGUMENT_MILLISECONDS:
         return "a length of time, such as 60, 90s, 5m, 72h or 7d";
@@ -160,6 +184,7 @@ static json_t *parse_count(const char *text)
 static json_t *parse_value(enum argument_form form, const char *text)
 {
     char formatted[TIME_TEXT_SIZE];
+    uint64_t bytes;
     double seconds;
     int64_t moment;
 
@@ -168,6 +193,8 @@ static json_t *parse_value(enum argument_form form, const char *text)
         return json_true();
     case ARGUMENT_COUNT:
         return parse_count(text);
+    case ARGUMENT_SIZE:
+        return parse_size(text, &bytes) ? json_integer((json_int_t)bytes) : NULL;
     case ARGUMENT_SECONDS:
     case ARGUMENT_MILLISECONDS:
         if (!parse_seconds(text, &seconds))

@@ -11,6 +11,7 @@ enum argument_form {
     ARGUMENT_TEXT,
     ARGUMENT_CODE,         /* a chapter's code */
     ARGUMENT_COUNT,        /* a whole number from 0 */
+    ARGUMENT_SIZE,         /* bytes: a whole number, with K, M, G or T behind it if need be */
     ARGUMENT_SECONDS,      /* 60, 90s, 5m, 72h, 7d: as seconds */
     ARGUMENT_MILLISECONDS, /* the same, as milliseconds */
     ARGUMENT_TIME,         /* RFC 3339, a date, or how long ago: as RFC 3339 in UTC */
@@ -42,6 +43,8 @@ bool arguments_fields(const struct options *options, int count, char **words,
 /* A UUID in any case; reports what is none. */
 bool arguments_id(const struct options *options, const char *word);
 bool arguments_code(const struct options *options, const char *word);
+/* "4096", "256M", "2G": multiples of 1,024 bytes; below 2^53. */
+bool parse_size(const char *text, uint64_t *out_bytes);
 /* "60", "1.5s", "5m", "72h", "7d" from 0 to 10 years. */
 bool parse_seconds(const char *text, double *out_seconds);
 /* "2026-01-31T12:00:00Z" with any offset, "2026-01-31", or "24h" before now. */

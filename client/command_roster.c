@@ -22,6 +22,9 @@ enum exit_code command_invite(struct session *session, int argc, char **argv)
     static const struct argument_rule rules[] = { { "--name", "name", ARGUMENT_TEXT },
                                                   { "--country", "country", ARGUMENT_TEXT },
                                                   { "--ttl", "ttl_s", ARGUMENT_SECONDS },
+                                                  { "--records-max", "records_max",
+                                                    ARGUMENT_COUNT },
+                                                  { "--bytes-max", "bytes_max", ARGUMENT_SIZE },
                                                   { "--approve", NULL, ARGUMENT_LATER } };
     static const char *const order[] = { "chapter", "expires", "token", NULL };
     const struct options *options = session_options(session);

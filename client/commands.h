@@ -71,10 +71,14 @@
       "  --deep       recounts from the rows   --against X  compares heads with that node, "   \
       "too\n"                                                                                  \
       "Exit 4 and the origins if it is not.\n")                                                \
-    X(command_invite, "invite", "", "CHAPTER [--name N] [--country CC] [--ttl 72h]",           \
+    X(command_invite, "invite", "",                                                            \
+      "CHAPTER [--name N] [--country CC] [--ttl 72h]"                                          \
+      " [--records-max N] [--bytes-max SIZE]",                                                 \
       "a token with which a chapter joins (HQ)", 0,                                            \
       "  --name N     the chapter's full name  --country CC  where it is\n"                    \
-      "  --ttl T      how long the token is good for; 72h unless told\n")                      \
+      "  --ttl T      how long the token is good for; 72h unless told\n"                       \
+      "  --records-max N     members that its feed may hold; 200000 unless told\n"             \
+      "  --bytes-max SIZE    bytes that it may take at each node; 256M unless told\n")         \
     X(command_chapters_list, "chapters", "list", "", "the roster", COMMAND_READS, "")          \
     X(command_chapters_show, "chapters", "show", "CHAPTER",                                    \
       "one chapter's entry in the roster", COMMAND_READS, "")                                  \

@@ -26,13 +26,15 @@ static void write_key_hex(struct mp_writer *writer, const char *key, const void 
 
 static void write_chapter(struct mp_writer *writer, const struct roster_entry *entry)
 {
-    mp_write_map(writer, 8);
+    mp_write_map(writer, 10);
     mp_write_key_text(writer, "address", entry->address);
+    mp_write_key_uint(writer, "bytes_max", entry->bytes_max);
     mp_write_key_text(writer, "chapter", entry->code);
     mp_write_key_text(writer, "country", entry->country);
     write_key_hex(writer, "curve_key", entry->curve_key, KEY_SIZE);
     mp_write_key_uint(writer, "epoch", entry->epoch);
     mp_write_key_text(writer, "name", entry->name);
+    mp_write_key_uint(writer, "records_max", entry->records_max);
     write_key_hex(writer, "sign_key", entry->sign_key, KEY_SIZE);
     mp_write_key_text(writer, "state", state_name(entry->state));
 }

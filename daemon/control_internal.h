@@ -31,6 +31,7 @@ enum argument_form {
     X(after, FORM_MAP)                                                                         \
     X(against, FORM_CODE)                                                                      \
     X(by, FORM_TEXT)                                                                           \
+    X(bytes_max, FORM_UINT)                                                                    \
     X(chapter, FORM_CODE)                                                                      \
     X(confirm, FORM_BOOL)                                                                      \
     X(country, FORM_TEXT)                                                                      \
@@ -45,6 +46,7 @@ enum argument_form {
     X(newest, FORM_BOOL)                                                                       \
     X(ops, FORM_LIST)                                                                          \
     X(private, FORM_BOOL)                                                                      \
+    X(records_max, FORM_UINT)                                                                  \
     X(search, FORM_TEXT)                                                                       \
     X(since, FORM_TIME)                                                                        \
     X(status, FORM_TEXT)                                                                       \

@@ -217,6 +217,9 @@ static bool text_argument(const struct argument *argument, const char *otherwise
 enum status control_invite(struct control_wait *request, struct mp_writer *writer)
 {
     const struct argument *ttl = ARGUMENT(request, ttl_s);
+    const struct argument *records_max = ARGUMENT(request, records_max);
+    const struct argument *bytes_max = ARGUMENT(request, bytes_max);
+    const struct invite_terms terms = { ttl->number, records_max->number, bytes_max->number };
     const char *code = ARGUMENT(request, chapter)->code;
     struct node *node = request->node;
     const char *error = NULL;
@@ -236,9 +239,13 @@ enum status control_invite(struct control_wait *request, struct mp_writer *write
     if (ttl->given && (ttl->number == 0 || ttl->number > TTL_S_MAX))
         return control_error(request, USAGE, "leave --ttl out for 72 hours",
                              "an invitation is open for at least a second and at most a year");
-    status =
-        enrol_invite(node, code, name, country, ttl->given ? ttl->number : INVITE_TTL_S_DEFAULT,
-                     token, &expires, &error);
+    if ((records_max->given && records_max->number == 0) ||
+        (bytes_max->given && bytes_max->number == 0))
+        return control_error(request, USAGE,
+                             "leave --records-max and --bytes-max out for 200000"
+                             " records and 256M",
+                             "a feed's limits are at least one record and one byte");
+    status = enrol_invite(node, code, name, country, &terms, token, &expires, &error);
     if (status != OK)
         return control_error(request, status, "chapterctl chapters list", "%s",
                              error != NULL ? error : status_text(status));

@@ -8,7 +8,7 @@
 #include <sodium.h>
 #include <string.h>
 
-#define INVITATION_VERSION 1
+#define INVITATION_VERSION 2
 #define INVITATION_SIZE_MAX 512
 #define TTL_S_MAX (366ull * 24 * 3600)
 #define ENROL_PER_SECOND_MAX 10
@@ -20,7 +20,7 @@ static uint64_t wall_s(void)
 
 /* --- invitations in the store ------------------------------------------------------------- */
 
-/* [1, code, name, country, expires, used, sign key, curve key] */
+/* [2, code, name, country, expires, used, sign key, curve key, records_max, bytes_max] */
 static enum status put_invitation(struct store_txn *txn, const uint8_t hash[HASH_SIZE],
                                   const struct invitation *invitation)
 {
@@ -28,7 +28,7 @@ static enum status put_invitation(struct store_txn *txn, const uint8_t hash[HASH
     struct mp_writer writer;
 
     mp_writer_init(&writer, bytes, sizeof bytes);
-    mp_write_array(&writer, 8);
+    mp_write_array(&writer, 10);
     mp_write_uint(&writer, INVITATION_VERSION);
     mp_write_text(&writer, invitation->code);
     mp_write_text(&writer, invitation->name);
@@ -37,6 +37,8 @@ static enum status put_invitation(struct store_txn *txn, const uint8_t hash[HASH
     mp_write_bool(&writer, invitation->used);
     mp_write_bin(&writer, invitation->sign_key, KEY_SIZE);
     mp_write_bin(&writer, invitation->curve_key, KEY_SIZE);
+    mp_write_uint(&writer, invitation->records_max);
+    mp_write_uint(&writer, invitation->bytes_max);
     if (writer.status != OK)
         return writer.status;
     return store_put_invite(txn, hash, mp_writer_bytes(&writer));
@@ -46,11 +48,14 @@ static enum status read_invitation(struct slice value, struct invitation *out_in
 {
     struct invitation invitation;
     struct mp_reader reader;
+    uint64_t version;
+    size_t count;
 
     memset(&invitation, 0, sizeof invitation);
     mp_reader_init(&reader, value);
-    mp_read_array_exact(&reader, 8);
-    if (mp_read_uint(&reader, UINT64_MAX) != INVITATION_VERSION)
+    count = mp_read_array(&reader, 10);
+    version = mp_read_uint(&reader, INVITATION_VERSION);
+    if (count != (version == 1 ? 8 : 10)) /* the first form had no limits in it */
         mp_fail(&reader, INVALID);
     mp_read_text(&reader, invitation.code, sizeof invitation.code);
     mp_read_text(&reader, invitation.name, sizeof invitation.name);
@@ -59,6 +64,10 @@ static enum status read_invitation(struct slice value, struct invitation *out_in
     invitation.used = mp_read_bool(&reader);
     mp_read_bin_exact(&reader, invitation.sign_key, KEY_SIZE);
     mp_read_bin_exact(&reader, invitation.curve_key, KEY_SIZE);
+    invitation.records_max =
+        version == 1 ? FEED_RECORDS_MAX_DEFAULT : mp_read_uint(&reader, UINT64_MAX);
+    invitation.bytes_max =
+        version == 1 ? FEED_BYTES_MAX_DEFAULT : mp_read_uint(&reader, UINT64_MAX);
     if (mp_reader_finish(&reader) != OK)
         return STORE_DAMAGED;
     *out_invitation = invitation;
@@ -211,9 +220,11 @@ static enum status store_invitation(struct node *node, const struct invitation *
 }
 
 enum status enrol_invite(struct node *node, const char *code, const char *name,
-                         const char *country, uint64_t ttl_s, char out_token[TOKEN_SIZE_MAX],
-                         uint64_t *out_expires, const char **out_error)
+                         const char *country, const struct invite_terms *terms,
+                         char out_token[TOKEN_SIZE_MAX], uint64_t *out_expires,
+                         const char **out_error)
 {
+    const uint64_t ttl_s = terms->ttl_s != 0 ? terms->ttl_s : INVITE_TTL_S_DEFAULT;
     struct invitation invitation;
     enum status status;
 
@@ -221,8 +232,6 @@ enum status enrol_invite(struct node *node, const char *code, const char *name,
         name = code;
     if (country == NULL)
         country = "";
-    if (ttl_s == 0)
-        ttl_s = INVITE_TTL_S_DEFAULT;
     if ((status = check_invitation(node, code, name, country, ttl_s, out_error)) != OK)
         return status;
     memset(&invitation, 0, sizeof invitation);
@@ -230,6 +239,9 @@ enum status enrol_invite(struct node *node, const char *code, const char *name,
     memcpy(invitation.name, name, strlen(name));
     memcpy(invitation.country, country, strlen(country));
     invitation.expires = wall_s() + ttl_s;
+    invitation.records_max =
+        terms->records_max != 0 ? terms->records_max : FEED_RECORDS_MAX_DEFAULT;
+    invitation.bytes_max = terms->bytes_max != 0 ? terms->bytes_max : FEED_BYTES_MAX_DEFAULT;
     if ((status = store_invitation(node, &invitation, out_token, out_error)) != OK)
         return status;
     *out_expires = invitation.expires;
@@ -348,8 +360,8 @@ static enum status put_entry(struct node *node, const struct wire_enrol *enrol,
     entry.state = CHAPTER_ENROLLED;
     entry.epoch = 1;
     entry.instance = 1;
-    entry.records_max = FEED_RECORDS_MAX_DEFAULT;
-    entry.bytes_max = FEED_BYTES_MAX_DEFAULT;
+    entry.records_max = invitation->records_max;
+    entry.bytes_max = invitation->bytes_max;
     if ((status = write_roster(node, &entry)) != OK)
         return node_turn_fails(node, status);
     /* Sealed at once, so that the answer can name the head that holds the entry. */

@@ -410,14 +410,23 @@ struct invitation {
     char name[NAME_SIZE_MAX];
     char country[3];
     uint64_t expires;
+    uint64_t records_max; /* of the feed, for the roster entry */
+    uint64_t bytes_max;
     bool used;
     uint8_t sign_key[KEY_SIZE]; /* of who used it */
     uint8_t curve_key[KEY_SIZE];
 };
+/* 0 stands for what is usual. */
+struct invite_terms {
+    uint64_t ttl_s;
+    uint64_t records_max;
+    uint64_t bytes_max;
+};
 /* Makes and stores an invitation (in the turn's transaction) and its token. */
 enum status enrol_invite(struct node *node, const char *code, const char *name,
-                         const char *country, uint64_t ttl_s, char out_token[TOKEN_SIZE_MAX],
-                         uint64_t *out_expires, const char **out_error) MUST_CHECK;
+                         const char *country, const struct invite_terms *terms,
+                         char out_token[TOKEN_SIZE_MAX], uint64_t *out_expires,
+                         const char **out_error) MUST_CHECK;
 enum status enrol_load(struct node *node)
     MUST_CHECK; /* counts open invitations for the ZAP handler */
 

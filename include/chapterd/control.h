@@ -45,9 +45,10 @@
       "{deep?, against?} -> {origins, ok, differences: [{chapter, expected, actual}],"         \
       " deep, members}")                                                                       \
     X("wait", "{lag?, chapter?, timeout_ms} -> {in_step, seconds}")                            \
-    X("invite", "{chapter, name?, country?, ttl_s?} -> {token, chapter, expires}")             \
+    X("invite", "{chapter, name?, country?, ttl_s?, records_max?, bytes_max?} -> {token,"      \
+                " chapter, expires}")                                                          \
     X("chapters.list", "{} -> {chapters: [{chapter, name, country, state, address, epoch,"     \
-                       " sign_key, curve_key}]}")                                              \
+                       " sign_key, curve_key, records_max, bytes_max}]}")                      \
     X("chapters.show", "{chapter} -> {chapter: {...}}")                                        \
     X("config", "{} -> {settings: {name: value}}")                                             \
     X("version", "{} -> {version, protocol, store_format, libraries: {name: version}}")

@@ -131,7 +131,25 @@ def test_starting_and_stopping():
             os.unlink(fr.log)
 
 
+def test_a_feed_has_the_limits_of_its_invitation():
+    with Federation() as f:
+        code, _, error = f.hq.ctl("invite", "fr", "--records-max", "0", check=False)
+        check(code == 2 and "at least one record" in error, error)
+        code, _, error = f.hq.ctl("invite", "fr", "--bytes-max", "1.5G", check=False)
+        check(code == 2 and "a size in bytes" in error, error)
+        fr = f.join("fr", token=f.invite("fr", "--records-max", "2", "--bytes-max", "1G"))
+        entry = f.hq.json("chapters", "show", "fr")
+        check((entry["records_max"], entry["bytes_max"]) == (2, 1 << 30), entry)
+        for name in ("One", "Two"):
+            fr.add(name=name, country="FR")
+        f.agree()
+        fr.add(name="Three", country="FR")
+        wait_until(lambda: any("larger than the roster allows" in a["text"]
+                               for a in f.hq.status()["alarms"]), 10, "HQ pauses the feed")
+        check(f.hq.json("counts")["memberships"] == 2, "what is beyond the limit is not counted")
+
+
 if __name__ == "__main__":
-    main(test_usage, test_join_can_be_repeated, test_an_address_that_join_cannot_bind,
+    main(test_usage, test_a_feed_has_the_limits_of_its_invitation, test_join_can_be_repeated, test_an_address_that_join_cannot_bind,
          test_another_hq_at_the_address,
          test_starting_and_stopping)

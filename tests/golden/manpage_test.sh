@@ -30,7 +30,7 @@ need() {
 while read -r command; do
     need "$command" "a command"
     # shellcheck disable=SC2086 # a noun and a verb
-    for option in $("$bin/chapterctl" help $command | head -n 1 | grep -oE -- '-+[a-z]+'); do
+    for option in $("$bin/chapterctl" help $command | head -n 1 | grep -oE -- '-+[a-z]+(-[a-z]+)*'); do
         need "$option" "of $command"
     done
 done <<EOF

@@ -168,7 +168,8 @@ static struct token invite(struct hq *hq, const char *code, uint64_t ttl_s)
     struct token token;
 
     monotonic_ms += SIGN_WAIT_MS; /* HQ may sign, whoever else there is */
-    assert_ok(enrol_invite(hq->node, code, NULL, NULL, ttl_s, text, &expires, &reason));
+    assert_ok(enrol_invite(hq->node, code, NULL, NULL, &(struct invite_terms){ .ttl_s = ttl_s },
+                           text, &expires, &reason));
     assert_ok(node_turn(hq->node, 0));
     assert_ok(token_parse(slice_of_text(text), &token, &reason));
     assert_int_equal(token.expires, expires);
@@ -268,7 +269,8 @@ static void test_what_can_be_invited(void **state)
         uint64_t expires;
 
         assert_status(enrol_invite(hq->node, cases[i].code, cases[i].name, cases[i].country,
-                                   cases[i].ttl_s, text, &expires, &error),
+                                   &(struct invite_terms){ .ttl_s = cases[i].ttl_s }, text,
+                                   &expires, &error),
                       cases[i].expected);
         assert_int_equal(error == NULL, cases[i].expected == OK);
     }
@@ -309,7 +311,9 @@ static void test_a_chapter_is_taken_in_once(void **state)
     assert_int_equal(ask(hq, &other), ENROL_USED);
     assert_int_equal(roster_seq(hq), seq);
     assert_memory_equal(roster_find(hq->node, "fr")->entry.curve_key, fr.link_key, KEY_SIZE);
-    assert_status(enrol_invite(hq->node, "fr", NULL, NULL, 0, text, &seq, &error), EXISTS);
+    assert_status(enrol_invite(hq->node, "fr", NULL, NULL, &(struct invite_terms){ 0 }, text,
+                               &seq, &error),
+                  EXISTS);
 }
 
 static void test_what_is_refused(void **state)
@@ -417,6 +421,67 @@ static void test_a_new_address(void **state)
                         KEY_SIZE);
 }
 
+static void assert_limits(const struct hq *hq, const char *code, uint64_t records_max,
+                          uint64_t bytes_max)
+{
+    const struct roster_node *place = roster_find(hq->node, code);
+
+    assert_non_null(place);
+    assert_int_equal(place->entry.records_max, records_max);
+    assert_int_equal(place->entry.bytes_max, bytes_max);
+}
+
+static void test_limits_of_the_feed(void **state)
+{
+    const struct invite_terms terms = { .records_max = 1000000, .bytes_max = 1ull << 31 };
+    struct hq *hq = *state;
+    const struct token usual = invite(hq, "fr", HOUR_S);
+    struct asker asker = asker_new(&usual);
+    char text[TOKEN_SIZE_MAX];
+    const char *reason = "";
+    uint64_t expires = 0;
+    struct token token;
+
+    assert_int_equal(ask(hq, &asker), ENROL_OK);
+    assert_limits(hq, "fr", FEED_RECORDS_MAX_DEFAULT, FEED_BYTES_MAX_DEFAULT);
+    assert_ok(enrol_invite(hq->node, "lu", NULL, NULL, &terms, text, &expires, &reason));
+    assert_ok(node_turn(hq->node, 0));
+    assert_ok(token_parse(slice_of_text(text), &token, &reason));
+    asker = asker_new(&token);
+    assert_int_equal(ask(hq, &asker), ENROL_OK);
+    assert_limits(hq, "lu", 1000000, 1ull << 31);
+}
+
+/* As the first version of invitations stood in the store: without limits. */
+static void test_an_older_invitation(void **state)
+{
+    struct hq *hq = *state;
+    const struct token token = invite(hq, "fr", HOUR_S);
+    struct asker asker = asker_new(&token);
+    static const uint8_t none[KEY_SIZE] = { 0 };
+    uint8_t hash[HASH_SIZE];
+    uint8_t bytes[512];
+    struct mp_writer writer;
+
+    mp_writer_init(&writer, bytes, sizeof bytes);
+    mp_write_array(&writer, 8);
+    mp_write_uint(&writer, 1);
+    mp_write_text(&writer, "fr");
+    mp_write_text(&writer, "France");
+    mp_write_text(&writer, "FR");
+    mp_write_uint(&writer, token.expires);
+    mp_write_bool(&writer, false);
+    mp_write_bin(&writer, none, KEY_SIZE);
+    mp_write_bin(&writer, none, KEY_SIZE);
+    token_secret_hash(token.secret, hash);
+    assert_non_null(node_writing(hq->node));
+    assert_ok(store_put_invite(&hq->node->txn, hash, mp_writer_bytes(&writer)));
+    assert_ok(node_turn(hq->node, 0));
+    assert_int_equal(ask(hq, &asker), ENROL_OK);
+    assert_string_equal(roster_find(hq->node, "fr")->entry.name, "France");
+    assert_limits(hq, "fr", FEED_RECORDS_MAX_DEFAULT, FEED_BYTES_MAX_DEFAULT);
+}
+
 static void test_rate(void **state)
 {
     struct hq *hq = *state;
@@ -480,6 +545,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_two_tokens_for_one_chapter, hq_new, hq_free),
         cmocka_unit_test_setup_teardown(test_one_key_is_one_chapter, hq_new, hq_free),
         cmocka_unit_test_setup_teardown(test_a_new_address, hq_new, hq_free),
+        cmocka_unit_test_setup_teardown(test_limits_of_the_feed, hq_new, hq_free),
+        cmocka_unit_test_setup_teardown(test_an_older_invitation, hq_new, hq_free),
         cmocka_unit_test_setup_teardown(test_rate, hq_new, hq_free),
         cmocka_unit_test_setup_teardown(test_two_in_one_turn, hq_new, hq_free),
         cmocka_unit_test_setup_teardown(test_after_a_restart, hq_new, hq_free),

@@ -33,6 +33,37 @@ static void reads_lengths_of_time(void **state)
     }
 }
 
+static void reads_sizes(void **state)
+{
+    static const struct {
+        const char *text;
+        uint64_t bytes; /* UINT64_MAX: refused */
+    } rows[] = { { "0", 0 },
+                 { "4096", 4096 },
+                 { "1K", 1024 },
+                 { "256M", 268435456 },
+                 { "2G", 2147483648 },
+                 { "8191T", 9006099743113216 },
+                 { "8192T", UINT64_MAX },
+                 { "9007199254740992", UINT64_MAX },
+                 { "99999999999999999999", UINT64_MAX },
+                 { "", UINT64_MAX },
+                 { "-1", UINT64_MAX },
+                 { "1.5G", UINT64_MAX },
+                 { "1k", UINT64_MAX },
+                 { "1GB", UINT64_MAX },
+                 { "G", UINT64_MAX } };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        uint64_t bytes = UINT64_MAX;
+
+        assert_int_equal(parse_size(rows[i].text, &bytes), rows[i].bytes != UINT64_MAX);
+        if (rows[i].bytes != UINT64_MAX)
+            assert_int_equal(bytes, rows[i].bytes);
+    }
+}
+
 static void reads_times(void **state)
 {
     static const struct {
@@ -177,13 +208,10 @@ static void reads_fields(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_lengths_of_time),
-        cmocka_unit_test(reads_times),
-        cmocka_unit_test(formats_times),
-        cmocka_unit_test(suggests_the_nearest),
-        cmocka_unit_test(parses_options_and_words),
-        cmocka_unit_test(refuses_wrong_options),
-        cmocka_unit_test(reads_fields),
+        cmocka_unit_test(reads_lengths_of_time), cmocka_unit_test(reads_sizes),
+        cmocka_unit_test(reads_times),           cmocka_unit_test(formats_times),
+        cmocka_unit_test(suggests_the_nearest),  cmocka_unit_test(parses_options_and_words),
+        cmocka_unit_test(refuses_wrong_options), cmocka_unit_test(reads_fields),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
