@@ -14,7 +14,7 @@
 
 #define CONNECT_MS 5000
 #define PHASE_MS 15000       /* until the link is up, and then until HQ answers */
-#define ASK_AGAIN_MS 3000    /* HQ leaves messages beyond its rate without an answer */
+#define ASK_AGAIN_MS 1000    /* HQ leaves messages beyond its rate without an answer */
 #define NOT_NOW_PAUSE_MS 700 /* HQ takes in one chapter a turn */
 
 /* --- reachable at all? -------------------------------------------------------------------- */
@@ -162,7 +162,8 @@ static enum status talk_until_over(struct talk *talk)
             return status;
         if (talk->up && now >= talk->ask_at_ms) {
             (void)transport_send(talk->transport, talk->link, talk->message);
-            talk->ask_at_ms = now + ASK_AGAIN_MS;
+            /* at random, so that many who join at once do not meet again and again */
+            talk->ask_at_ms = now + ASK_AGAIN_MS + randombytes_uniform(2 * ASK_AGAIN_MS);
         }
         if (now >= talk->deadline_ms)
             return OK;

@@ -11,7 +11,8 @@
 #define INVITATION_VERSION 2
 #define INVITATION_SIZE_MAX 512
 #define TTL_S_MAX (366ull * 24 * 3600)
-#define ENROL_PER_SECOND_MAX 10
+#define STRANGERS_PER_SECOND_MAX 10
+#define INVITED_PER_SECOND_MAX 100
 
 static uint64_t wall_s(void)
 {
@@ -255,16 +256,34 @@ static bool same_key(const uint8_t a[KEY_SIZE], const uint8_t b[KEY_SIZE])
     return sodium_memcmp(a, b, KEY_SIZE) == 0;
 }
 
-/* Unknown keys may try as long as an invitation is open; they get no more than this. */
-static bool within_rate(struct node *node)
+static bool is_invited(struct node *node, struct slice message)
 {
+    uint8_t secret[TOKEN_SECRET_SIZE];
+    uint8_t hash[HASH_SIZE];
+    struct store_txn *txn;
+    struct slice value;
+
+    if (!wire_read_enrol_secret(message, secret) || (txn = node_reading(node)) == NULL)
+        return false;
+    token_secret_hash(secret, hash);
+    sodium_memzero(secret, sizeof secret);
+    return store_get_invite(txn, hash, &value) == OK;
+}
+
+/* Unknown keys may try as long as an invitation is open.  They get no more than this, and
+ * cannot use up what is for those who were invited. */
+static bool within_rate(struct node *node, struct slice message)
+{
+    const bool invited = is_invited(node, message);
+    const unsigned most = invited ? INVITED_PER_SECOND_MAX : STRANGERS_PER_SECOND_MAX;
+    struct enrol_rate *rate = &node->enrol_rate[invited];
     const int64_t now = node_now(node);
 
-    if (now - node->enrol_second_ms >= 1000) {
-        node->enrol_second_ms = now;
-        node->enrol_count = 0;
+    if (now - rate->second_ms >= 1000) {
+        rate->second_ms = now;
+        rate->count = 0;
     }
-    return ++node->enrol_count <= ENROL_PER_SECOND_MAX;
+    return ++rate->count <= most;
 }
 
 static void reply(struct node *node, transport_link link, enum wire_enrol_result result)
@@ -475,7 +494,7 @@ void enrol_on_message(struct node *node, transport_link link, const uint8_t key[
     struct wire_enrol enrol;
     enum wire_enrol_result result;
 
-    if (!within_rate(node)) {
+    if (!within_rate(node, message)) {
         node->counters.peers_refused++;
         return;
     }

@@ -228,10 +228,12 @@ struct node {
 
     /* enrolment (HQ) */
     uint64_t
-        invites_open_until;  /* latest expiry of an unused invitation, s since 1970; 0: none */
-    int64_t enrol_second_ms; /* when the present second of enrol messages began */
-    unsigned enrol_count;    /* of them in it */
-    uint64_t enrol_turn;     /* the last turn that took a new chapter in */
+        invites_open_until; /* latest expiry of an unused invitation, s since 1970; 0: none */
+    struct enrol_rate {
+        int64_t second_ms; /* when the present second of enrol messages began */
+        unsigned count;    /* of them in it */
+    } enrol_rate[2];       /* of strangers, of those who know an invitation's secret */
+    uint64_t enrol_turn;   /* the last turn that took a new chapter in */
 };
 
 /* --- node.c: transactions of the turn and outgoing messages --- */

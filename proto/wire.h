@@ -163,6 +163,8 @@ enum status wire_read_evidence(struct slice message, struct wire_evidence *out) 
 enum status wire_read_refusal(struct slice message, struct wire_refusal *out) MUST_CHECK;
 /* Verifies the signature, too (REFUSED). */
 enum status wire_read_enrol(struct slice message, struct wire_enrol *out) MUST_CHECK;
+/* The secret of what may be an enrol, of which nothing else is looked at: is it known? */
+bool wire_read_enrol_secret(struct slice message, uint8_t out_secret[TOKEN_SECRET_SIZE]);
 enum status wire_read_enrolled(struct slice message, struct wire_enrolled *out) MUST_CHECK;
 
 /* The next element; false at the end.  The whole list was validated when the message was read:

@@ -319,6 +319,19 @@ enum status wire_read_enrol(struct slice message, struct wire_enrol *out)
     return OK;
 }
 
+bool wire_read_enrol_secret(struct slice message, uint8_t out_secret[TOKEN_SECRET_SIZE])
+{
+    struct mp_reader reader;
+    uint8_t secret[TOKEN_SECRET_SIZE];
+
+    begin(&reader, message, WIRE_ENROL, 8);
+    (void)mp_read_uint(&reader, UINT64_MAX);
+    mp_read_bin_exact(&reader, secret, sizeof secret);
+    if (reader.status == OK)
+        memcpy(out_secret, secret, sizeof secret);
+    return reader.status == OK;
+}
+
 enum status wire_read_enrolled(struct slice message, struct wire_enrolled *out)
 {
     struct mp_reader reader;

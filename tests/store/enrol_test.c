@@ -499,6 +499,28 @@ static void test_rate(void **state)
     assert_int_equal(ask(hq, &asker), ENROL_UNKNOWN);
 }
 
+static void test_strangers_do_not_keep_the_invited_out(void **state)
+{
+    struct hq *hq = *state;
+    const struct token token = invite(hq, "fr", HOUR_S);
+    const struct asker fr = asker_new(&token);
+    struct asker stranger = asker_new(&token);
+
+    stranger.enrol.secret[0] ^= 1;
+    asker_pack(&stranger);
+    monotonic_ms += 5000;
+    for (int i = 0; i < 200; i++)
+        ask_without_turn(hq, &stranger);
+    ask_without_turn(hq, &fr);
+    assert_ok(node_turn(hq->node, 0));
+    assert_int_equal(fake.last.result, ENROL_OK);
+    /* nor does who was invited get more than his part */
+    for (int i = 0; i < 200; i++)
+        ask_without_turn(hq, &fr);
+    assert_ok(node_turn(hq->node, 0));
+    assert_int_equal(fake.replies, 10 + 100);
+}
+
 static void test_two_in_one_turn(void **state)
 {
     struct hq *hq = *state;
@@ -548,6 +570,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_limits_of_the_feed, hq_new, hq_free),
         cmocka_unit_test_setup_teardown(test_an_older_invitation, hq_new, hq_free),
         cmocka_unit_test_setup_teardown(test_rate, hq_new, hq_free),
+        cmocka_unit_test_setup_teardown(test_strangers_do_not_keep_the_invited_out, hq_new,
+                                        hq_free),
         cmocka_unit_test_setup_teardown(test_two_in_one_turn, hq_new, hq_free),
         cmocka_unit_test_setup_teardown(test_after_a_restart, hq_new, hq_free),
     };
