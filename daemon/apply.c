@@ -235,6 +235,8 @@ static enum status put_tiers(struct node *node, const struct node_feed *feed, un
     struct change part = *change;
     enum status status = OK;
 
+    if (BUG(HQ_TIER_NOT_PUT))
+        news &= TIERS_FEDERATION;
     if (news == TIERS_BOTH && federation == hq) {
         part.tiers = TIERS_BOTH;
         return store_put_row(&node->txn, federation, &part);
@@ -269,15 +271,15 @@ static enum status put_change(struct node *node, uint32_t index, unsigned news,
                               counted(change->type, true, change->value[0]), deltas);
     if ((status = put_tiers(node, feed, news, change)) != OK)
         return status;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = BUG(CENSUS_DELTA_LOST); i < count; i++) {
         status = node_census_add(node, feed->record.tier[TIER_FEDERATION].number, &deltas[i]);
-        if (status == OK)
+        if (status == OK && !BUG(CENSUS_OF_ALL_LOST))
             status = node_census_add(node, 0, &deltas[i]);
         if (status != OK)
             return status;
     }
     node->counters.changes_applied++;
-    return node->is_hq ? apply_person(node, index, change->id) : OK;
+    return node->is_hq && !BUG(PERSON_LOST) ? apply_person(node, index, change->id) : OK;
 }
 
 static enum status drop_behind_horizon(struct node *node, const struct node_feed *feed,
@@ -345,7 +347,7 @@ static enum status put_list(struct node *node, uint32_t index, unsigned tiers,
     if ((status = drop_behind_horizon(node, feed, tiers, head)) != OK)
         return status;
     for (int tier = 0; tier < TIERS_PUBLISHED; tier++)
-        if (tiers & (1u << tier)) {
+        if ((tiers & (1u << tier)) && !BUG(SUM_NOT_STORED)) {
             status = store_put_sum(&node->txn, feed->record.tier[tier].number, (enum tier)tier,
                                    &judge->sum[tier]);
             if (status != OK)
@@ -369,6 +371,8 @@ enum status apply_advance(struct node *node, uint32_t index, unsigned tiers,
     feed_advance(&feed->replica.feed, tiers, head);
     if (feed->replica.feed.freeze == FREEZE_NONE)
         feed->record.hold = FEED_OK;
+    if (BUG(HEAD_NOT_STORED))
+        return OK;
     if ((status = store_put_feed(&node->txn, &feed->record)) != OK ||
         (status = store_put_head(&node->txn, head, envelope)) != OK)
         return status;
@@ -404,7 +408,7 @@ enum status apply_list(struct node *node, uint32_t index, unsigned tiers,
     judge_init(&judge, feed->replica.feed.origin, tiers, from, head->seq);
     if ((status = judge_list(node, feed, tiers, head, source, &judge)) != OK)
         return node_turn_fails(node, status);
-    good = judge_verdict(&judge, head);
+    good = BUG(DIGEST_NOT_COMPARED) ? tiers : judge_verdict(&judge, head);
     if (good != 0) {
         if ((status = put_list(node, index, good, head, source, &judge)) != OK ||
             (status = apply_advance(node, index, good, head, envelope)) != OK)
@@ -431,9 +435,9 @@ enum status apply_flip(struct node *node, uint32_t index, unsigned tiers, uint32
 
         if (!(tiers & (1u << tier)))
             continue;
-        if (old != 0 && tier == TIER_FEDERATION)
+        if (old != 0 && tier == TIER_FEDERATION && !BUG(FLIP_COUNTS_TWICE))
             status = store_census_merge(&node->txn, old, -1);
-        if (old != 0 && status == OK)
+        if (old != 0 && status == OK && !BUG(FLIP_LEAVES_ROWS))
             status = store_discard(&node->txn, feed->replica.feed.origin, old, 1u << tier);
         if (status == OK && tier == TIER_FEDERATION)
             status = store_census_merge(&node->txn, number, 1);
@@ -441,7 +445,7 @@ enum status apply_flip(struct node *node, uint32_t index, unsigned tiers, uint32
     }
     if (status == OK)
         status = apply_advance(node, index, tiers, head, envelope);
-    if (status == OK && node->is_hq)
+    if (status == OK && node->is_hq && !BUG(FLIP_FORGETS_PERSONS))
         status = persons_mark(node, index, 1);
     node->sweep_more = true;
     node->counters.snapshots_applied++;

@@ -226,7 +226,7 @@ static void on_vector(struct node *node, struct link *link, struct slice message
                 (struct replica_claim){ mark->epoch, mark->seq };
         }
         link->hello_due_ms = 0;
-    } else if (link->hello_due_ms == 0) {
+    } else if (link->hello_due_ms == 0 && !BUG(VECTOR_IGNORED)) {
         link->hello_due_ms = now + GAP_WAIT_MS + (int64_t)(node->replica.random_state % 200);
         if (link->hello_due_ms < link->hello_sent_ms + HELLO_RETRY_MS)
             link->hello_due_ms = link->hello_sent_ms + HELLO_RETRY_MS;
@@ -334,7 +334,7 @@ static void on_hello(struct node *node, struct link *link, struct slice message)
         if (node_feed_index(node, hello.code) != NO_PEER)
             show_its_own_head(node, link, node_feed_index(node, hello.code), &entry);
     }
-    if (!hello.reply)
+    if (!hello.reply || BUG(HELLO_ANSWERED_ALWAYS))
         send_hello(node, link, true);
     if (!claims_more_of_me(node, link))
         node->hello_done = true;

@@ -234,7 +234,7 @@ static void plan_daily(struct node *node)
 
 static bool sweep_is_due(const struct node *node)
 {
-    return node->sweep_more && !jobs_have(node, &job_sweep);
+    return node->sweep_more && !jobs_have(node, &job_sweep) && !BUG(NEVER_SWEPT);
 }
 
 bool jobs_turn(struct node *node)

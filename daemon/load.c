@@ -23,6 +23,8 @@ static void load_freeze(struct node_feed *feed)
 {
     static const enum feed_freeze freezes[] = { FREEZE_NONE, FREEZE_FORKED, FREEZE_DIVERGED };
 
+    if (BUG(FREEZE_FORGOTTEN))
+        return;
     feed->replica.feed.freeze = freezes[feed->record.hold];
     feed->replica.feed.freeze_epoch = feed->record.hold_epoch;
 }

@@ -122,7 +122,7 @@ static enum status count_boot(struct node *node)
         (status = store_get_meta_uint(&txn, META_BOOT, &node->boot)) != OK ||
         (status = store_put_meta_uint(&txn, META_BOOT, ++node->boot)) != OK)
         return status;
-    return store_commit_turn(&txn);
+    return BUG(BOOT_NOT_COUNTED) ? OK : store_commit_turn(&txn);
 }
 
 /* HQ's own place in the roster: the first change of its feed. */
@@ -356,10 +356,12 @@ static void forget_derived(struct node *node)
 static enum status turn_dropped(struct node *node, enum status status)
 {
     store_abort(&node->txn);
-    node_out_drop(node);
-    write_forget(node);
-    memset(node->census, 0, sizeof node->census);
-    node->census_used = 0;
+    if (!BUG(DROPPED_TURN_SENT))
+        node_out_drop(node);
+    if (!BUG(BATCH_KEPT))
+        write_forget(node);
+    if (!BUG(CENSUS_KEPT))
+        node_census_forget(node);
     node->turn_failed = false;
     node->roster_changed = false;
     node->counters.commits_failed++;
@@ -379,7 +381,7 @@ static enum status turn_dropped(struct node *node, enum status status)
     serve_drop_all(node);
     control_fail_all(node, status);
     forget_derived(node);
-    return node_load(node);
+    return BUG(NO_RELOAD) ? OK : node_load(node);
 }
 
 static enum status commit(struct node *node)
@@ -390,6 +392,8 @@ static enum status commit(struct node *node)
         status = write_seal(node);
     if (status == OK && node->turn_failed)
         status = node->turn_error;
+    if (BUG(SENT_BEFORE_COMMIT))
+        node_out_flush(node);
     if (status == OK && node->txn.handle != NULL && node->txn.writing) {
         if ((status = node_census_flush(node)) == OK)
             status = store_commit_turn(&node->txn);
@@ -402,7 +406,7 @@ static enum status commit(struct node *node)
         return turn_dropped(node, status);
     store_abort(&node->txn);
     node_out_flush(node);
-    if (node->roster_changed) {
+    if (node->roster_changed && !BUG(ROSTER_NOT_READ)) {
         node->roster_changed = false;
         if ((status = roster_load(node)) != OK)
             return status;

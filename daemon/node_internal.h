@@ -32,6 +32,7 @@
 #include "daemon/io/store.h"
 #include "daemon/io/transport.h"
 #include "daemon/node.h"
+#include "proto/bug.h"
 #include "proto/token.h"
 #include "proto/wire.h"
 
@@ -263,6 +264,7 @@ struct link *node_link_of_peer(struct node *node, uint32_t peer);
 enum status node_census_add(struct node *node, uint32_t number,
                             const struct census_delta *delta) MUST_CHECK;
 enum status node_census_flush(struct node *node) MUST_CHECK;
+void node_census_forget(struct node *node);
 void node_out_drop(struct node *node);
 /* Sends and publishes what the turn gathered. */
 void node_out_flush(struct node *node);

@@ -73,7 +73,7 @@ static bool may_have(const struct node *node, const struct link *link,
 {
     const char *asker = node->peers[link->peer]->code;
 
-    if (!(tiers & TIERS_HQ))
+    if (!(tiers & TIERS_HQ) || BUG(HQ_TIER_SERVED_TO_ALL))
         return true;
     return strcmp(asker, "hq") == 0 || strcmp(asker, feed->replica.feed.origin) == 0;
 }
@@ -163,7 +163,7 @@ void serve_on_want(struct node *node, struct link *link, struct slice message)
     feed = node->feeds[index];
     show_contradiction(node, link, index, &want);
     mine = &feed->replica.feed.tier[leading_tier(want.tiers)];
-    if (feed->replica.feed.freeze != FREEZE_NONE) {
+    if (feed->replica.feed.freeze != FREEZE_NONE && !BUG(FROZEN_SERVED)) {
         refuse(node, link->handle, want.request, REFUSAL_NOT_HELD);
         return;
     }
@@ -237,7 +237,7 @@ static bool still_the_same(const struct node_feed *feed, const struct walk *walk
     const struct feed_mark *mine = &feed->replica.feed.tier[leading_tier(walk->tiers)];
 
     return holds(feed, walk->tiers) && mine->epoch == walk->epoch &&
-           feed->replica.feed.freeze == FREEZE_NONE &&
+           (feed->replica.feed.freeze == FREEZE_NONE || BUG(FROZEN_SERVED)) &&
            walk->number[0] == feed->record.tier[0].number &&
            walk->number[1] == feed->record.tier[1].number &&
            mine->horizon <= (walk->since != 0 ? walk->since : walk->base);
@@ -273,10 +273,11 @@ static bool walk_step(struct node *node, struct walk *walk)
     writer = node_writer(node);
     wire_write_changes_begin(writer, &chunk, count);
     mp_write_raw(writer, mp_writer_bytes(&rows));
-    wire_write_changes_end(writer, more ? SLICE_NONE
-                                        : signed_head_bytes(&feed->record.tier[tier].head));
+    wire_write_changes_end(writer, more && !BUG(EVERY_CHUNK_ENDS)
+                                       ? SLICE_NONE
+                                       : signed_head_bytes(&feed->record.tier[tier].head));
     node_send(node, walk->link, mp_writer_bytes(writer));
-    walk->reached = reached;
+    walk->reached = reached + BUG(WALK_SKIPS_A_ROW);
     walk->index++;
     walk->credit--;
     return more;

@@ -37,6 +37,8 @@ static void flood_evidence(struct node *node, const char *origin, struct slice a
 {
     struct mp_writer *writer = node_writer(node);
 
+    if (BUG(FORK_NOT_TOLD))
+        return;
     wire_write_evidence(writer, a, b);
     node_publish(node, origin, mp_writer_bytes(writer));
     for (size_t i = 0; i < node->link_count; i++)
@@ -94,7 +96,8 @@ static bool head_proven(struct node *node, struct slice envelope, struct head *o
         (*out_feed = node_feed_index(node, out_head->origin)) == NO_PEER)
         return false;
     node->counters.signatures_checked++;
-    return head_verify(envelope, key) == OK && !sync_below_floor(node, out_head);
+    return (head_verify(envelope, key) == OK || BUG(HEAD_NOT_VERIFIED)) &&
+           !sync_below_floor(node, out_head);
 }
 
 bool sync_below_floor(const struct node *node, const struct head *head)
@@ -145,7 +148,7 @@ void sync_on_evidence(struct node *node, uint32_t peer, struct slice message)
         return;
     }
     if (!head_proven(node, evidence.head[1], &heads[1], &other) || other != index ||
-        !heads_conflict(&heads[0], &heads[1]))
+        !(heads_conflict(&heads[0], &heads[1]) || BUG(EVIDENCE_NOT_CHECKED)))
         return;
     roster_term_of(node, heads[0].origin, &term);
     if (heads[0].epoch == term.epoch && node->feeds[index]->replica.feed.freeze == FREEZE_NONE)
@@ -176,7 +179,8 @@ void sync_show_evidence(struct node *node, const struct link *link)
         struct mp_writer *writer;
         size_t count = 0;
 
-        if (feed->replica.feed.freeze != FREEZE_FORKED || (txn = node_reading(node)) == NULL ||
+        if (feed->replica.feed.freeze != FREEZE_FORKED || BUG(FORK_NOT_TOLD) ||
+            (txn = node_reading(node)) == NULL ||
             store_list_evidence(txn, feed->record.origin, pair, 1, &count) != OK || count == 0)
             continue;
         writer = node_writer(node);
@@ -193,7 +197,8 @@ void sync_own_head(struct node *node, uint64_t epoch, uint64_t seq)
     const struct feed_mark *mine =
         &node->feeds[node->own_feed]->replica.feed.tier[TIER_FEDERATION];
 
-    if (feed_compare(epoch, seq, mine->epoch, mine->seq) <= 0 || node->recovering)
+    if (feed_compare(epoch, seq, mine->epoch, mine->seq) <= 0 || node->recovering ||
+        BUG(OWN_PAST_IGNORED))
         return;
     node->recovering = true;
     node->recovering_seq = seq;
@@ -277,7 +282,7 @@ static void pass_on(struct node *node, const char *origin, const struct wire_eve
 
     if (node->listen[0] == '\0')
         return;
-    if (event->tiers == TIERS_FEDERATION) {
+    if (event->tiers == TIERS_FEDERATION || BUG(HQ_TIER_PUBLISHED)) {
         node_publish(node, origin, message);
         return;
     }

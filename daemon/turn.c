@@ -178,6 +178,12 @@ struct link *node_link_of_peer(struct node *node, uint32_t peer)
 
 /* --- census: gathered over the turn ------------------------------------------------------- */
 
+void node_census_forget(struct node *node)
+{
+    memset(node->census, 0, sizeof node->census);
+    node->census_used = 0;
+}
+
 enum status node_census_flush(struct node *node)
 {
     enum status status = OK;
@@ -190,8 +196,7 @@ enum status node_census_flush(struct node *node)
         if (slot->used && slot->delta != 0)
             status = store_census_add(&node->txn, slot->number, slot->key, slot->delta);
     }
-    memset(node->census, 0, sizeof node->census);
-    node->census_used = 0;
+    node_census_forget(node);
     return status;
 }
 

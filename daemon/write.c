@@ -42,7 +42,7 @@ enum status write_ready(struct node *node, const char **out_error, const char **
         *out_remedy = "stop the other daemon and ask HQ for a new epoch for this chapter";
         return REFUSED;
     }
-    if (node->recovering) {
+    if (node->recovering && !BUG(RECOVERING_SIGNS)) {
         *out_error = "this directory is an older copy: other nodes hold newer changes of ours";
         *out_remedy =
             "stop the daemon and bring the newest directory back; nothing is lost while"
@@ -54,7 +54,7 @@ enum status write_ready(struct node *node, const char **out_error, const char **
         *out_remedy = "ask HQ; the members of this chapter stay readable here";
         return REFUSED;
     }
-    if (!node->hello_done && has_others(node) &&
+    if (!node->hello_done && has_others(node) && !BUG(SIGNS_AT_ONCE) &&
         node_now(node) < node->started_ms + SIGN_WAIT_MS) {
         *out_error = "waiting for the first peer to say what it knows of this chapter";
         *out_remedy = "try again in three seconds";
@@ -122,7 +122,7 @@ static void fill_head(struct node *node, const struct own_batch *batch, struct h
     out_head->instance = term.instance;
     out_head->seq = batch->seq;
     out_head->prev_seq = batch->prev_seq;
-    memcpy(out_head->prev_hash, mine->hash, HASH_SIZE);
+    memcpy(out_head->prev_hash, BUG(WRONG_PREVIOUS) ? mine->prev_hash : mine->hash, HASH_SIZE);
     for (int tier = 0; tier < TIERS_PUBLISHED; tier++) {
         digest_of(&batch->sum[tier], (enum tier)tier, out_head->digest[tier]);
         out_head->count[tier] = batch->sum[tier].count;
@@ -250,7 +250,7 @@ static void digest_change(struct own_batch *batch, const char *origin,
         old.value[TIER_HQ] = scratch->old[TIER_HQ];
     }
     for (int tier = 0; tier < TIERS_PUBLISHED; tier++) {
-        if (scratch->exists)
+        if (scratch->exists && !BUG(OLD_LEAF_KEPT))
             digest_subtract(&batch->sum[tier], origin, (enum tier)tier, &old);
         digest_add(&batch->sum[tier], origin, (enum tier)tier, change);
     }
@@ -268,7 +268,8 @@ static enum status put_own(struct node *node, struct change *change)
 
     change->seq = ++batch->seq;
     change->tiers = TIERS_BOTH;
-    randombytes_buf(change->salt, SALT_SIZE);
+    if (!BUG(NO_SALT))
+        randombytes_buf(change->salt, SALT_SIZE);
     digest_change(batch, node->code, &batch->scratch, change);
     if (change->type == RECORD_MEMBER)
         count = census_deltas(batch->scratch.exists ? batch->scratch.old[TIER_FEDERATION]
@@ -276,7 +277,7 @@ static enum status put_own(struct node *node, struct change *change)
                               change->value[TIER_FEDERATION], deltas);
     if ((status = store_put_row(&node->txn, number, change)) != OK)
         return status;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = BUG(OWN_CENSUS_LOST); i < count; i++)
         if ((status = node_census_add(node, number, &deltas[i])) != OK ||
             (status = node_census_add(node, 0, &deltas[i])) != OK)
             return status;
@@ -408,8 +409,10 @@ static enum status apply_put(struct node *node, const uint8_t id[ID_SIZE],
                             who, published ? node->batch->seq + 1 : scratch->old_seq);
     if (status != OK)
         return status;
-    if ((status = store_put_private(&node->txn, id, scratch_value(scratch, TIER_CHAPTER))) !=
-        OK)
+    status = BUG(PRIVATE_LOST)
+                 ? OK
+                 : store_put_private(&node->txn, id, scratch_value(scratch, TIER_CHAPTER));
+    if (status != OK)
         return status;
     if (!published)
         return OK;

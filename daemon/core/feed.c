@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "proto/bug.h"
+
 void feed_init(struct feed *feed, const char *origin)
 {
     memset(feed, 0, sizeof *feed);
@@ -46,6 +48,8 @@ const struct feed_mark *feed_conflict(const struct feed *feed, const struct head
 {
     struct feed_mark mark;
 
+    if (BUG(FORK_NOT_SEEN))
+        return NULL;
     feed_mark_of(head, &mark);
     for (size_t i = 0; i < feed->head_count; i++)
         if (marks_conflict(&feed->heads[i], &mark))
@@ -76,7 +80,7 @@ const struct feed_mark *feed_contradicts(const struct feed *feed, uint64_t epoch
 
 bool feed_frozen(const struct feed *feed, uint64_t epoch)
 {
-    return feed->freeze != FREEZE_NONE && epoch <= feed->freeze_epoch;
+    return feed->freeze != FREEZE_NONE && epoch <= feed->freeze_epoch && !BUG(FROZEN_TAKEN);
 }
 
 bool feed_remembers(const struct feed *feed, const struct head *head)
@@ -107,7 +111,8 @@ enum feed_verdict feed_judge(const struct feed *feed, enum tier tier,
         *out_other = other;
         return FEED_FORK;
     }
-    if (feed_compare(head->epoch, head->seq, mine->epoch, mine->seq) <= 0)
+    if (feed_compare(head->epoch, head->seq, mine->epoch, mine->seq) <= 0 &&
+        !BUG(LOWER_HEAD_TAKEN))
         return FEED_KNOWN;
     if (mine->seq != 0 && head->epoch != mine->epoch)
         return FEED_SNAPSHOT;

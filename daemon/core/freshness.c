@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "daemon/core/replica.h"
+#include "proto/bug.h"
 
 const char *feed_state_name(enum feed_state state)
 {
@@ -13,7 +14,7 @@ const char *feed_state_name(enum feed_state state)
 
 void hq_beats_note(struct hq_beats *beats, uint64_t boot, uint64_t counter, int64_t now_ms)
 {
-    if (hq_beats_age(beats, boot, counter, now_ms) >= 0)
+    if (hq_beats_age(beats, boot, counter, now_ms) >= 0 && !BUG(REPEATED_BEAT_YOUNG))
         return; /* heard before: a repetition makes it no younger */
     beats->list[beats->next].boot = boot;
     beats->list[beats->next].counter = counter;
@@ -66,5 +67,5 @@ enum feed_state replica_feed_state(const struct replica_feed *feed,
         return STATE_CURRENT;
     if (!is_hq && !hq_beats_heard(beats, now_ms) && now_ms - feed->beat_at_ms < BEAT_FRESH_MS)
         return STATE_CURRENT; /* HQ is away: by arrival, and status says so */
-    return STATE_STALE;
+    return BUG(STALE_SHOWN_CURRENT) ? STATE_CURRENT : STATE_STALE;
 }

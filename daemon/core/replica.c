@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "proto/bug.h"
+
 #define CLAIM_FAILURES_MAX                                                                     \
     3 /* then a peer's claim is worth nothing until it says hello again */
 
@@ -86,7 +88,7 @@ static void retarget(struct replica *replica, uint32_t index, int tier)
 static int64_t backoff(struct replica *replica, uint32_t failures)
 {
     const uint32_t shift = failures < 8 ? failures : 8;
-    int64_t pause = (int64_t)RETRY_MS_MIN << shift;
+    int64_t pause = BUG(RETRIED_AT_ONCE) ? 1 : (int64_t)RETRY_MS_MIN << shift;
 
     if (pause > RETRY_MS_MAX)
         pause = RETRY_MS_MAX;
@@ -99,7 +101,7 @@ static void end_pull(struct replica *replica, struct replica_pull *pull)
         return;
     pull->active = false;
     ASSERT(replica->pulls > 0);
-    replica->pulls--;
+    replica->pulls -= !BUG(PULLS_LEAK);
 }
 
 static void fail_pull(struct replica *replica, uint32_t index, struct replica_pull *pull,
@@ -112,7 +114,8 @@ static void fail_pull(struct replica *replica, uint32_t index, struct replica_pu
 
         if (!(pull->tiers & (1u << tier)))
             continue;
-        state->retry_at_ms = now_ms + backoff(replica, state->failures);
+        state->retry_at_ms =
+            BUG(NEVER_RETRIED) ? INT64_MAX / 2 : now_ms + backoff(replica, state->failures);
         if (state->failures < 16)
             state->failures++;
         if (state->failures >= CLAIM_FAILURES_MAX) {
@@ -240,14 +243,15 @@ static void plan_tier(struct replica *replica, uint32_t index, int tier, int64_t
     uint32_t peer;
 
     if (pull->active) {
-        if (now_ms >= pull->deadline_ms)
+        if (now_ms >= pull->deadline_ms && !BUG(NO_TIMEOUT))
             fail_pull(replica, index, pull, now_ms, effects);
-        else
+        else if (now_ms < pull->deadline_ms)
             note_time(effects, pull->deadline_ms);
         if (pull->active)
             return;
     }
-    if (!feed->followed[tier] || !feed->fetchable || feed->own)
+    if (!feed->followed[tier] || !feed->fetchable || feed->own ||
+        (tier == TIER_HQ && BUG(HQ_TIER_NOT_FETCHED)))
         return;
     if (tier == TIER_HQ && feed->pull[TIER_FEDERATION].active &&
         (feed->pull[TIER_FEDERATION].tiers & TIERS_HQ))
@@ -354,7 +358,7 @@ static void on_mismatch(struct replica *replica, const struct replica_input *inp
         if (state->failures < 16)
             state->failures++;
     }
-    if (recount != 0)
+    if (recount != 0 && !BUG(NO_RECOUNT))
         emit(effects, (struct replica_effect){
                           .kind = EFFECT_RECOUNT, .feed = input->feed, .tiers = recount });
 }
@@ -369,8 +373,8 @@ static void on_recounted(struct replica *replica, const struct replica_input *in
         if (!(input->tiers & (1u << tier)))
             continue;
         state->counted = input->clean;
-        state->damaged = !input->clean;
-        if (!input->clean) {
+        state->damaged = !input->clean && !BUG(DAMAGE_IGNORED);
+        if (state->damaged) {
             state->snapshot = true;
             state->retry_at_ms = 0;
             if (state->target.seq == 0)
