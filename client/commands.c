@@ -17,14 +17,29 @@ static const struct command commands[] = { COMMAND_TABLE(COMMAND_ROW) };
 static const struct {
     const char *noun;
     const char *verb;
-} later[] = { { "members", "restore" }, { "members", "erase" },  { "import", "list" },
-              { "import", "undo" },     { "explain", "" },       { "invite", "list" },
-              { "invite", "approve" },  { "invite", "revoke" },  { "chapters", "suspend" },
-              { "chapters", "revoke" }, { "chapters", "rekey" }, { "offices", "" },
-              { "funding", "" },        { "feeds", "" },         { "who-sees", "" },
-              { "check", "" },          { "doctor", "" },        { "backup", "" },
-              { "compact", "" },        { "top", "" },           { "config", "check" },
-              { "config", "reload" },   { "metrics", "" },       { "completion", "" } };
+} later[] = { { "members", "restore" },
+              { "members", "erase" },
+              { "import", "list" },
+              { "import", "undo" },
+              { "invite", "list" },
+              { "invite", "approve" },
+              { "invite", "revoke" },
+              { "chapters", "suspend" },
+              { "chapters", "revoke" },
+              { "chapters", "rekey" },
+              { "offices", "" },
+              { "funding", "" },
+              { "feeds", "" },
+              { "who-sees", "" },
+              { "check", "" },
+              { "doctor", "" },
+              { "backup", "" },
+              { "compact", "" },
+              { "top", "" },
+              { "config", "check" },
+              { "config", "reload" },
+              { "metrics", "" },
+              { "completion", "" } };
 
 static bool is_later(const char *noun, const char *verb)
 {

@@ -13,6 +13,10 @@
     X(command_status, "status", "", "[CHAPTER] [-v]",                                          \
       "in step or not; every feed and every peer", COMMAND_READS,                              \
       "  -v           explains the columns, and prints more of them and the counters\n")       \
+    X(command_explain, "explain", "", "CHAPTER",                                               \
+      "why a chapter is stale or behind here, and what to do", COMMAND_READS,                  \
+      "  -v           explains the columns and every cause that there is\n"                    \
+      "For any chapter, hq and this node's own among them.\n")                                 \
     X(command_counts, "counts", "", "[--by chapter|country|kind|status|month]",                \
       "how many members there are", COMMAND_READS,                                             \
       "  --by WHAT    a row for each chapter, country, kind, status or month of joining\n"     \

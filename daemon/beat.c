@@ -74,7 +74,8 @@ static void note_hq_beat(struct node *node, const struct beat *beat)
     sync_beat_soon(node, restarted ? OWN_BEAT_SPACING_MS : ANSWER_HQ_AFTER_MS);
 }
 
-void sync_note_beat(struct node *node, const struct beat *beat, struct slice envelope)
+void sync_note_beat(struct node *node, uint32_t peer, const struct beat *beat,
+                    struct slice envelope)
 {
     const uint32_t index = node_feed_index(node, beat->origin);
     const uint8_t *key = roster_sign_key(node, beat->origin);
@@ -101,6 +102,7 @@ void sync_note_beat(struct node *node, const struct beat *beat, struct slice env
     }
     feed->replica.beat = *beat;
     feed->replica.beat_at_ms = node_now(node);
+    feed->beat_peer = peer;
     memcpy(feed->beat.bytes, envelope.data, envelope.size);
     feed->beat.size = (uint16_t)envelope.size;
     node_step(node, &(struct replica_input){ .kind = INPUT_HEARD,
@@ -125,7 +127,7 @@ void sync_on_beat(struct node *node, const struct link *link, struct slice messa
         node->counters.messages_malformed++;
         return;
     }
-    sync_note_beat(node, &beat, wire.beat);
+    sync_note_beat(node, link->peer, &beat, wire.beat);
     /* It names another head where I stand: show mine, so that who holds the other sees the
      * fork. */
     index = node_feed_index(node, beat.origin);

@@ -57,8 +57,7 @@ enum status control_chapters_show(struct control_wait *request, struct mp_writer
     const struct roster_node *place = roster_find(request->node, code);
 
     if (place == NULL)
-        return control_error(request, NOT_FOUND, "chapterctl chapters list",
-                             "no chapter has the code %s", code);
+        return control_unknown_chapter(request, code);
     mp_write_map(writer, 1);
     mp_write_text(writer, "chapter");
     write_chapter(writer, &place->entry);

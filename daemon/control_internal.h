@@ -132,6 +132,8 @@ enum status control_error(struct control_wait *request, enum status status, cons
 const char *control_quote(struct slice text, char out[CONTROL_QUOTE_SIZE]);
 /* Indices of the feeds, ascending by code; returns how many. */
 size_t control_feed_order(const struct node *node, uint32_t out_order[ORIGINS_MAX]);
+/* NOT_FOUND, with the code that was probably meant. */
+enum status control_unknown_chapter(struct control_wait *request, const char *code);
 /* The chapter argument's feed, NO_PEER if none was given; NOT_FOUND with an error. */
 enum status control_feed_of(struct control_wait *request, const struct argument *chapter,
                             uint32_t *out_feed) MUST_CHECK;
@@ -154,6 +156,16 @@ enum status control_may_write(struct control_wait *request) MUST_CHECK;
 bool control_is_parked(struct control_wait *request);
 /* Head of the federation tier; false if the feed has none. */
 bool control_head_of(const struct node_feed *feed, struct head *out_head);
+bool control_anybody_up(const struct node *node);
+enum feed_state control_feed_state(const struct node *node, const struct node_feed *feed);
+/* The members behind_changes (nil if how many cannot be told: another epoch) and
+ * behind_seconds. */
+void control_write_behind(struct mp_writer *writer, const struct node *node,
+                          const struct node_feed *feed);
+/* Heads carry no time: when the newest beat said that it is still the newest; nil if none did.
+ * */
+void control_write_head_time(struct mp_writer *writer, const struct node *node,
+                             const struct node_feed *feed);
 /* A hello came since the start: somebody said what he knows. */
 bool control_met_anybody(const struct node *node);
 /* Does this feed matter to "in step", and is it (within lag changes)? */
@@ -191,6 +203,7 @@ bool record_view_text(const struct record_view *view, const char *name, struct s
 
 /* --- the commands ------------------------------------------------------------------------- */
 control_handler control_status;        /* control_status.c */
+control_handler control_explain;       /* control_explain.c */
 control_handler control_counts;        /* control_counts.c */
 control_handler control_members_list;  /* control_members.c */
 control_handler control_members_get;   /* control_members.c */

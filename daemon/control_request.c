@@ -14,6 +14,7 @@
 /* Those of CONTROL_TABLE in control.h, which says what each takes and gives. */
 static const struct control_command commands[] = {
     { "status", control_status, BIT(chapter), 0, false },
+    { "explain", control_explain, BIT(chapter), BIT(chapter), false },
     { "counts", control_counts, BIT(by), 0, false },
     { "members.list", control_members_list,
       BIT(chapter) | BIT(country) | BIT(kind) | BIT(status) | BIT(search) | BIT(limit) |

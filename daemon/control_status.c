@@ -22,11 +22,6 @@ static void write_or_nil(struct mp_writer *writer, const char *text)
         mp_write_nil(writer);
 }
 
-static enum feed_state state_of(const struct node *node, const struct node_feed *feed)
-{
-    return replica_feed_state(&feed->replica, &node->hq_beats, node->is_hq, node_now(node));
-}
-
 /* --- this node ---------------------------------------------------------------------------- */
 
 static bool is_quarantined(const struct node *node)
@@ -35,14 +30,6 @@ static bool is_quarantined(const struct node *node)
 
     return node->feeds[node->own_feed]->replica.feed.freeze != FREEZE_NONE ||
            (place != NULL && place->entry.state != CHAPTER_ENROLLED);
-}
-
-static bool anybody_up(const struct node *node)
-{
-    for (uint32_t i = 0; i < node->replica.peer_count; i++)
-        if (node->peers[i]->up)
-            return true;
-    return false;
 }
 
 static const char *node_state(const struct node *node)
@@ -55,10 +42,10 @@ static const char *node_state(const struct node *node)
         const struct node_feed *feed = node->feeds[i];
 
         if (!control_in_step(node, feed, 0) || (feed->replica.fetchable && !feed->replica.own &&
-                                                state_of(node, feed) == STATE_BEHIND))
+                                                control_feed_state(node, feed) == STATE_BEHIND))
             return "catching-up";
     }
-    return control_met_anybody(node) && anybody_up(node) ? "ok" : "alone";
+    return control_met_anybody(node) && control_anybody_up(node) ? "ok" : "alone";
 }
 
 static void write_node(struct mp_writer *writer, const struct node *node)
@@ -125,33 +112,6 @@ static uint64_t members_of(const struct node *node, const struct node_feed *feed
     return records > chapters ? records - chapters : 0;
 }
 
-/* Nil if how many cannot be told: another epoch. */
-static void write_behind_changes(struct mp_writer *writer, const struct node *node,
-                                 const struct node_feed *feed)
-{
-    const struct feed_mark *mine = &feed->replica.feed.tier[TIER_FEDERATION];
-    const struct replica_claim *target = &feed->replica.tier[TIER_FEDERATION].target;
-
-    mp_write_text(writer, "behind_changes");
-    if (feed->replica.own)
-        mp_write_uint(writer, node->recovering && node->recovering_seq > mine->seq
-                                  ? node->recovering_seq - mine->seq
-                                  : 0);
-    else if (feed_compare(target->epoch, target->seq, mine->epoch, mine->seq) <= 0)
-        mp_write_uint(writer, 0);
-    else if (target->epoch == mine->epoch || mine->seq == 0)
-        mp_write_uint(writer, target->seq - mine->seq);
-    else
-        mp_write_nil(writer);
-}
-
-static uint64_t behind_seconds(const struct node *node, const struct node_feed *feed)
-{
-    const int64_t since = feed->replica.tier[TIER_FEDERATION].behind_since_ms;
-
-    return since == 0 ? 0 : (uint64_t)(node_now(node) - since) / 1000;
-}
-
 static const char *hold_reason(const struct node *node, const struct node_feed *feed)
 {
     const struct roster_node *place = roster_find(node, feed->replica.feed.origin);
@@ -169,19 +129,6 @@ static const char *hold_reason(const struct node *node, const struct node_feed *
     if (feed->replica.tier[TIER_FEDERATION].damaged || feed->replica.tier[TIER_HQ].damaged)
         return "damaged";
     return NULL;
-}
-
-/* Heads carry no time: when the newest beat said that it is still the newest. */
-static void write_head_time(struct mp_writer *writer, const struct node *node,
-                            const struct node_feed *feed)
-{
-    const int64_t age_ms = node_now(node) - feed->replica.beat_at_ms;
-
-    mp_write_text(writer, "head_time");
-    if (feed->replica.beat.boot == 0)
-        mp_write_nil(writer);
-    else
-        control_write_time(writer, (uint64_t)((clock_wall_ms() - age_ms) / 1000));
 }
 
 static void write_hash_or_empty(struct mp_writer *writer, const char *key, bool known,
@@ -203,15 +150,15 @@ static void write_feed(struct mp_writer *writer, const struct node *node,
     const uint64_t records = known ? head.count[TIER_FEDERATION] : 0;
 
     mp_write_map(writer, 16);
-    write_behind_changes(writer, node, feed);
-    mp_write_key_uint(writer, "behind_seconds", behind_seconds(node, feed));
+    control_write_behind(writer, node, feed);
     mp_write_key_text(writer, "chapter", feed->replica.feed.origin);
     write_hash_or_empty(writer, "digest", known, head.digest[TIER_FEDERATION]);
     mp_write_key_uint(writer, "epoch", mine[TIER_FEDERATION].epoch);
     mp_write_key_uint(writer, "epoch_records", records);
     mp_write_key_uint(writer, "fetched_bytes", feed->fetched_bytes);
     write_hash_or_empty(writer, "head_hash", known, mine[TIER_FEDERATION].hash);
-    write_head_time(writer, node, feed);
+    mp_write_text(writer, "head_time");
+    control_write_head_time(writer, node, feed);
     mp_write_text(writer, "hold_reason");
     write_or_nil(writer, hold_reason(node, feed));
     mp_write_key_uint(writer, "hq_seq", mine[TIER_HQ].seq);
@@ -219,7 +166,7 @@ static void write_feed(struct mp_writer *writer, const struct node *node,
     mp_write_key_text(writer, "name", control_chapter_name(node, feed->replica.feed.origin));
     mp_write_key_uint(writer, "refused", feed->refused);
     mp_write_key_uint(writer, "seq", mine[TIER_FEDERATION].seq);
-    mp_write_key_text(writer, "state", feed_state_name(state_of(node, feed)));
+    mp_write_key_text(writer, "state", feed_state_name(control_feed_state(node, feed)));
 }
 
 static void write_feeds(struct mp_writer *writer, const struct control_wait *request)

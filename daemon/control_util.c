@@ -8,6 +8,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "daemon/words.h"
+
 #define SECONDS_MAX 253402300799ull /* the end of year 9999 */
 #define VALUE_DEPTH_MAX 2 /* containers in a field; the reply around it takes the rest */
 
@@ -94,14 +96,47 @@ size_t control_feed_order(const struct node *node, uint32_t out_order[ORIGINS_MA
     return count;
 }
 
+/* People think of a chapter by its name: "luxembourg" is meant for lu. */
+static const char *code_of_name(const struct node *node, const char *word)
+{
+    const char *code = NULL;
+
+    for (size_t i = 0; i < node->roster_count && strlen(word) > 2; i++) {
+        const struct roster_entry *entry = &node->roster[i]->entry;
+
+        if (strcasestr(entry->name, word) == NULL)
+            continue;
+        if (code != NULL)
+            return NULL; /* more than one */
+        code = entry->code;
+    }
+    return code;
+}
+
+enum status control_unknown_chapter(struct control_wait *request, const char *code)
+{
+    const struct node *node = request->node;
+    const char *codes[ORIGINS_MAX];
+    const char *meant = code_of_name(node, code);
+
+    for (size_t i = 0; i < node->replica.feed_count; i++)
+        codes[i] = node->feeds[i]->replica.feed.origin;
+    if (meant == NULL)
+        meant = words_nearest(code, codes, node->replica.feed_count);
+    if (meant == NULL)
+        return control_error(request, NOT_FOUND, "chapterctl chapters list",
+                             "no chapter has the code %s", code);
+    return control_error(request, NOT_FOUND, "chapterctl chapters list",
+                         "no chapter has the code %s; did you mean %s?", code, meant);
+}
+
 enum status control_feed_of(struct control_wait *request, const struct argument *chapter,
                             uint32_t *out_feed)
 {
     uint32_t feed = NO_PEER;
 
     if (chapter->given && (feed = node_feed_index(request->node, chapter->code)) == NO_PEER)
-        return control_error(request, NOT_FOUND, "chapterctl chapters list",
-                             "no chapter has the code %s", chapter->code);
+        return control_unknown_chapter(request, chapter->code);
     *out_feed = feed;
     return OK;
 }
@@ -118,6 +153,53 @@ bool control_head_of(const struct node_feed *feed, struct head *out_head)
     const struct signed_head *head = &feed->record.tier[TIER_FEDERATION].head;
 
     return head->size != 0 && head_read(signed_head_bytes(head), out_head) == OK;
+}
+
+/* --- feeds as `status` and `explain` show them -------------------------------------------- */
+
+enum feed_state control_feed_state(const struct node *node, const struct node_feed *feed)
+{
+    return replica_feed_state(&feed->replica, &node->hq_beats, node->is_hq, node_now(node));
+}
+
+static void write_behind_changes(struct mp_writer *writer, const struct node *node,
+                                 const struct node_feed *feed)
+{
+    const struct feed_mark *mine = &feed->replica.feed.tier[TIER_FEDERATION];
+    const struct replica_claim *target = &feed->replica.tier[TIER_FEDERATION].target;
+
+    if (feed->replica.own)
+        mp_write_uint(writer, node->recovering && node->recovering_seq > mine->seq
+                                  ? node->recovering_seq - mine->seq
+                                  : 0);
+    else if (feed_compare(target->epoch, target->seq, mine->epoch, mine->seq) <= 0)
+        mp_write_uint(writer, 0);
+    else if (target->epoch == mine->epoch || mine->seq == 0)
+        mp_write_uint(writer, target->seq - mine->seq);
+    else
+        mp_write_nil(writer);
+}
+
+void control_write_behind(struct mp_writer *writer, const struct node *node,
+                          const struct node_feed *feed)
+{
+    const int64_t since = feed->replica.tier[TIER_FEDERATION].behind_since_ms;
+
+    mp_write_text(writer, "behind_changes");
+    write_behind_changes(writer, node, feed);
+    mp_write_key_uint(writer, "behind_seconds",
+                      since == 0 ? 0 : (uint64_t)(node_now(node) - since) / 1000);
+}
+
+void control_write_head_time(struct mp_writer *writer, const struct node *node,
+                             const struct node_feed *feed)
+{
+    const int64_t age_ms = node_now(node) - feed->replica.beat_at_ms;
+
+    if (feed->replica.beat.boot == 0)
+        mp_write_nil(writer);
+    else
+        control_write_time(writer, (uint64_t)((clock_wall_ms() - age_ms) / 1000));
 }
 
 /* --- values ------------------------------------------------------------------------------- */
@@ -289,6 +371,14 @@ bool control_is_parked(struct control_wait *request)
 bool control_met_anybody(const struct node *node)
 {
     return node->hello_done || node->counters.hellos != 0;
+}
+
+bool control_anybody_up(const struct node *node)
+{
+    for (uint32_t i = 0; i < node->replica.peer_count; i++)
+        if (node->peers[i]->up)
+            return true;
+    return false;
 }
 
 static bool tier_in_step(const struct node_feed *feed, int tier, uint64_t lag)

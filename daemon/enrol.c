@@ -114,6 +114,29 @@ enum status enrol_load(struct node *node)
     return find_open(&txn, &node->invites_open_until, &count);
 }
 
+enum status enrol_find(struct node *node, const char *code, struct invitation *out_invitation)
+{
+    struct store_txn *txn = node_reading(node);
+    uint8_t hash[HASH_SIZE];
+    struct slice value;
+    enum status status =
+        txn == NULL ? node->turn_error : store_next_invite(txn, NULL, hash, &value);
+
+    while (status == OK) {
+        struct invitation invitation;
+
+        if ((status = read_invitation(value, &invitation)) != OK)
+            return status;
+        if (strcmp(invitation.code, code) == 0 && !invitation.used &&
+            invitation.expires > wall_s()) {
+            *out_invitation = invitation;
+            return OK;
+        }
+        status = store_next_invite(txn, hash, hash, &value);
+    }
+    return status;
+}
+
 bool enrol_open(const struct node *node)
 {
     return node->invites_open_until > wall_s();

@@ -30,6 +30,19 @@ static struct link *oldest_in_link(struct node *node)
     return oldest;
 }
 
+static void note_seen(struct node *node, struct link *link)
+{
+    link->last_seen_ms = node_now(node);
+    node->contacts[link->peer].seen_ms = link->last_seen_ms;
+}
+
+static void peer_change(struct node *node, uint32_t peer, bool up)
+{
+    if (node->peers[peer]->up != up)
+        node->contacts[peer].changed_ms = node_now(node);
+    node->peers[peer]->up = up;
+}
+
 static struct link *link_of(struct node *node, const struct transport_message *message,
                             uint32_t peer)
 {
@@ -45,12 +58,15 @@ static struct link *link_of(struct node *node, const struct transport_message *m
             replaced = link->peer;
         memset(link, 0, sizeof *link);
         link->handle = message->link;
+        link->since_ms = node_now(node);
         memcpy(link->key, message->key, KEY_SIZE);
+        if (message->from != NULL)
+            (void)slice_copy_text(slice_of_text(message->from), link->address, ADDRESS_SIZE);
     }
     if (link != NULL) {
         link->peer = peer;
-        link->last_seen_ms = node_now(node);
-        node->peers[peer]->up = true;
+        note_seen(node, link);
+        peer_change(node, peer, true);
     }
     sync_peer_maybe_down(node, replaced);
     return link;
@@ -66,7 +82,7 @@ void sync_peer_maybe_down(struct node *node, uint32_t peer)
         if (link->peer == peer && (!link->dialled || link->up))
             return;
     }
-    node->peers[peer]->up = false;
+    peer_change(node, peer, false);
     node_step(node, &(struct replica_input){ .kind = INPUT_PEER_DOWN, .peer = peer });
 }
 
@@ -78,6 +94,7 @@ void sync_on_link_up(struct node *node, const struct transport_message *message)
         return;
     link->up = true;
     link->denied = false;
+    link->since_ms = node_now(node);
     log_event(LOG_NOTICE, "event=link_up peer=%s address=%s",
               link->peer != NO_PEER ? node->peers[link->peer]->code : "?", link->address);
     sync_greet(node, link);
@@ -89,6 +106,8 @@ void sync_on_link_down(struct node *node, const struct transport_message *messag
 
     if (link == NULL)
         return;
+    if (link->up || link->denied != (message->kind == TRANSPORT_DENIED))
+        link->since_ms = node_now(node);
     if (link->up || (message->kind == TRANSPORT_DENIED && !link->denied))
         log_event(LOG_NOTICE, "event=%s peer=%s address=%s",
                   message->kind == TRANSPORT_DENIED ? "link_denied" : "link_down",
@@ -274,7 +293,7 @@ static void on_entry(struct node *node, const struct link *link,
         return;
     if (entry->beat.size != 0 && beat_read(entry->beat, &beat) == OK &&
         strcmp(beat.origin, entry->origin) == 0)
-        sync_note_beat(node, &beat, entry->beat);
+        sync_note_beat(node, link->peer, &beat, entry->beat);
     if (node->feeds[index]->replica.own) {
         on_own_entry(node, link, entry);
         return;
@@ -420,7 +439,7 @@ void sync_on_published(struct node *node, const struct transport_message *messag
     case WIRE_BEAT:
     case WIRE_VECTOR:
     case WIRE_EVIDENCE:
-        link->last_seen_ms = node_now(node);
+        note_seen(node, link);
         on_message(node, link, message->data);
         break;
     default:

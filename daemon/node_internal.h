@@ -98,6 +98,7 @@ struct node_feed {
     bool over_quota;          /* a head beyond the roster's limits was seen */
     uint64_t fetched_bytes;   /* by want, since the start */
     uint64_t refused;         /* events and lists of it refused, since the start */
+    uint32_t beat_peer;       /* who handed in the newest beat, NO_PEER: nobody */
     bool persons_due;         /* HQ: a flip replaced its rows, persons are to be stated anew */
     uint64_t persons_reached; /* seq up to which that is done */
 };
@@ -117,11 +118,18 @@ struct link {
     bool greeted; /* a hello came on it */
     uint8_t key[KEY_SIZE];
     uint32_t peer;        /* index into replica.peers, NO_PEER before it is known */
+    int64_t since_ms;     /* up, denied or neither since then */
     int64_t last_seen_ms; /* 0: never */
     int64_t hello_due_ms; /* 0: none planned */
     int64_t hello_sent_ms;
     uint8_t vector[HASH_SIZE];  /* the newest it told */
-    char address[ADDRESS_SIZE]; /* dialled */
+    char address[ADDRESS_SIZE]; /* where it is dialled, or whence it came; "" if unknown */
+};
+
+/* When this node and a peer last had to do with each other, since the start; 0: never. */
+struct contact {
+    int64_t changed_ms; /* its first link came up, or its last one went */
+    int64_t seen_ms;    /* it said something */
 };
 
 /* What goes out once the turn is durable. */
@@ -191,6 +199,7 @@ struct node {
     struct node_feed *feeds[ORIGINS_MAX];
     struct replica_feed *feed_pointers[ORIGINS_MAX];
     struct replica_peer *peers[ORIGINS_MAX];
+    struct contact contacts[ORIGINS_MAX]; /* of peers, by their index */
     struct replica replica;
     uint32_t own_feed; /* index of the own feed */
     struct hq_beats hq_beats;
@@ -323,7 +332,9 @@ void sync_on_fork(struct node *node, uint32_t index, struct slice envelope,
                   const struct feed_mark *other);
 /* Applies parked events that follow on now. */
 void sync_unpark(struct node *node, uint32_t index);
-void sync_note_beat(struct node *node, const struct beat *beat, struct slice envelope);
+/* peer handed it in. */
+void sync_note_beat(struct node *node, uint32_t peer, const struct beat *beat,
+                    struct slice envelope);
 
 /* --- apply.c --- */
 /* Where changes come from: returns false at the end.  rewind starts over. */
@@ -426,6 +437,9 @@ struct invite_terms {
     uint64_t records_max;
     uint64_t bytes_max;
 };
+/* An open invitation (neither used nor expired) of that chapter; NOT_FOUND. */
+enum status enrol_find(struct node *node, const char *code,
+                       struct invitation *out_invitation) MUST_CHECK;
 /* Makes and stores an invitation (in the turn's transaction) and its token. */
 enum status enrol_invite(struct node *node, const char *code, const char *name,
                          const char *country, const struct invite_terms *terms,

@@ -205,6 +205,7 @@ static void dial(struct node *node, const struct roster_entry *entry, const char
     memset(link, 0, sizeof *link);
     link->handle = handle;
     link->dialled = true;
+    link->since_ms = node_now(node);
     memcpy(link->key, entry->curve_key, KEY_SIZE);
     memcpy(link->address, address, strlen(address) + 1);
     link->peer = node_peer_make(node, entry->code);

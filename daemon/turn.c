@@ -130,6 +130,7 @@ uint32_t node_feed_make(struct node *node, const char *origin)
     feed_init(&feed->replica.feed, origin);
     memcpy(feed->record.origin, feed->replica.feed.origin, CODE_SIZE);
     feed->replica.own = strcmp(origin, node->code) == 0;
+    feed->beat_peer = NO_PEER;
     feed->replica.followed[TIER_FEDERATION] = true;
     feed->replica.followed[TIER_HQ] = node->is_hq || feed->replica.own;
     node->feeds[node->replica.feed_count] = feed;

@@ -41,11 +41,32 @@ bool hq_beats_heard(const struct hq_beats *beats, int64_t now_ms)
     return false;
 }
 
+static int64_t fresh_left(int64_t age_ms)
+{
+    return age_ms >= 0 && age_ms < BEAT_FRESH_MS ? BEAT_FRESH_MS - age_ms : 0;
+}
+
+int64_t replica_feed_fresh_ms(const struct replica_feed *feed, const struct hq_beats *beats,
+                              bool is_hq, int64_t now_ms, bool *out_proven)
+{
+    const int64_t arrived = feed->beat.boot != 0 ? fresh_left(now_ms - feed->beat_at_ms) : 0;
+    const int64_t echoed =
+        fresh_left(hq_beats_age(beats, feed->beat.hq_boot, feed->beat.hq_counter, now_ms));
+
+    *out_proven = true;
+    if (strcmp(feed->feed.origin, "hq") == 0)
+        return arrived;
+    if (feed->beat.boot != 0 && echoed != 0)
+        return echoed;
+    *out_proven = false;
+    return !is_hq && !hq_beats_heard(beats, now_ms) ? arrived : 0;
+}
+
 enum feed_state replica_feed_state(const struct replica_feed *feed,
                                    const struct hq_beats *beats, bool is_hq, int64_t now_ms)
 {
     const struct feed_mark *mine = &feed->feed.tier[TIER_FEDERATION];
-    int64_t age;
+    bool proven;
 
     if (feed_frozen(&feed->feed, mine->epoch))
         return STATE_FORKED;
@@ -60,12 +81,8 @@ enum feed_state replica_feed_state(const struct replica_feed *feed,
         return STATE_STALE;
     if (feed_compare(feed->beat.epoch, feed->beat.seq, mine->epoch, mine->seq) > 0)
         return STATE_BEHIND;
-    if (strcmp(feed->feed.origin, "hq") == 0)
-        return now_ms - feed->beat_at_ms < BEAT_FRESH_MS ? STATE_CURRENT : STATE_STALE;
-    age = hq_beats_age(beats, feed->beat.hq_boot, feed->beat.hq_counter, now_ms);
-    if (age >= 0 && age < BEAT_FRESH_MS)
+    /* While HQ is away by arrival alone: status says so. */
+    if (replica_feed_fresh_ms(feed, beats, is_hq, now_ms, &proven) > 0)
         return STATE_CURRENT;
-    if (!is_hq && !hq_beats_heard(beats, now_ms) && now_ms - feed->beat_at_ms < BEAT_FRESH_MS)
-        return STATE_CURRENT; /* HQ is away: by arrival, and status says so */
     return BUG(STALE_SHOWN_CURRENT) ? STATE_CURRENT : STATE_STALE;
 }

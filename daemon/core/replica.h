@@ -155,6 +155,10 @@ int64_t hq_beats_age(const struct hq_beats *beats, uint64_t boot, uint64_t count
  * so). */
 bool hq_beats_heard(const struct hq_beats *beats, int64_t now_ms);
 
+/* For how long the feed of another origin is heard to be the newest, if nothing more comes; 0:
+ * not any more.  *out_proven: by an echo of HQ's beats (or HQ's own), else by arrival alone. */
+int64_t replica_feed_fresh_ms(const struct replica_feed *feed, const struct hq_beats *beats,
+                              bool is_hq, int64_t now_ms, bool *out_proven);
 enum feed_state replica_feed_state(const struct replica_feed *feed,
                                    const struct hq_beats *beats, bool is_hq, int64_t now_ms);
 

@@ -139,6 +139,14 @@ static int64_t uid_of(zmq_msg_t *frame)
     return *end == ':' && uid <= UINT32_MAX ? (int64_t)uid : -1;
 }
 
+/* An IPv4 address as people write it, not as an IPv6 socket sees it; NULL if unknown. */
+static const char *address_of(zmq_msg_t *frame)
+{
+    const char *address = zmq_msg_gets(frame, "Peer-Address");
+
+    return address != NULL && strncmp(address, "::ffff:", 7) == 0 ? address + 7 : address;
+}
+
 static enum taken take_routed(struct transport *transport, void *socket, struct peers *peers,
                               struct transport_message *out)
 {
@@ -160,6 +168,7 @@ static enum taken take_routed(struct transport *transport, void *socket, struct 
         out->link = peers_meet(peers, id, out->key, &transport->serial)->link;
         out->kind = local ? TRANSPORT_CONTROL : TRANSPORT_PEER;
         out->uid = local ? uid_of(&transport->held) : -1;
+        out->from = local ? NULL : address_of(&transport->held);
     }
     zmq_msg_close(&routing_id);
     return taken;

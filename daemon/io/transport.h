@@ -55,6 +55,7 @@ struct transport_message {
     bool dialled;        /* I dialled this link */
     uint8_t key[KEY_SIZE];
     int64_t uid;       /* of a control client, -1 if the system does not tell */
+    const char *from;  /* IP of a peer that dialled me, NULL if unknown; as long as data */
     struct slice data; /* valid until the next transport_receive */
 };
 

@@ -27,6 +27,12 @@
       "{chapter?} -> the contract's status; feeds also carry hold_reason, head_hash,"          \
       "epoch_records, hq_seq, fetched_bytes, refused; peers also carry address,"               \
       "dialled, link; plus counters {name: number} and alarms [{text, remedy}]")               \
+    X("explain",                                                                               \
+      "{chapter} -> {chapter, name, state, head: {epoch, seq, time}, behind_changes,"          \
+      " behind_seconds, heard_seconds, fresh_seconds, own, cause, text, remedy,"               \
+      " path: [{chapter, direct, dialled, address, state, since_seconds, last_seen_seconds, "  \
+      "seq, newest}]}:"                                                                        \
+      " why a feed is as it is here; cause is one of CAUSE_TABLE")                             \
     X("counts", "{by?} -> the contract's counts, by chapter|country|kind|status|month")        \
     X("members.list",                                                                          \
       "{chapter?, country?, kind?, status?, search?, limit?, cursor?, private?}"               \
@@ -52,5 +58,28 @@
     X("chapters.show", "{chapter} -> {chapter: {...}}")                                        \
     X("config", "{} -> {settings: {name: value}}")                                             \
     X("version", "{} -> {version, protocol, store_format, libraries: {name: version}}")
+
+/* What `explain` may find.  X(name, word, meaning): the words are stable, later versions may
+ * add some.  The first that applies is told. */
+#define CAUSE_TABLE(X)                                                                         \
+    X(NONE, "none", "all is well")                                                             \
+    X(RECOVERING, "recovering", "this node's directory is an older copy: it signs nothing")    \
+    X(FORKED, "forked", "two daemons signed with one key: the feed is frozen")                 \
+    X(DIVERGED, "diverged", "it contradicts itself: the feed is frozen")                       \
+    X(REVOKED, "revoked", "HQ has revoked the chapter")                                        \
+    X(QUARANTINED, "quarantined", "HQ has suspended the chapter")                              \
+    X(FULL_DISK, "full-disk", "this node's store or disk is full")                             \
+    X(OVER_LIMIT, "over-limit", "the feed is larger than the roster allows: it is paused")     \
+    X(DAMAGED, "damaged", "this node's copy is damaged and fetched again")                     \
+    X(REFUSED, "refused", "the other side does not know this node's key")                      \
+    X(ALONE, "alone", "this node has no connection to anybody")                                \
+    X(NEVER_MET, "never-met", "it has joined, and nothing of it was ever here")                \
+    X(STARTING, "starting", "this daemon has just started")                                    \
+    X(BEHIND, "behind", "changes are known to exist and are not here yet")                     \
+    X(UNREACHABLE, "unreachable", "nobody that this node hears has heard it")                  \
+    X(NOT_SIGNING, "not-signing", "it is connected, and signs nothing")                        \
+    X(DELAYED, "delayed", "it is heard, but what it says is old")                              \
+    X(HQ_AWAY, "hq-away", "HQ is not heard: nothing proves that this is the newest")           \
+    X(CLOCK, "clock", "its clock and this node's differ")
 
 #endif

@@ -36,4 +36,14 @@ while read -r command; do
 done <<EOF
 $commands
 EOF
+
+# every cause that explain may name
+causes=$(sed -n 's/^ *X([A-Z_]*, "\([a-z-]*\)", .*/\1/p' "$(dirname "$0")/../../include/chapterd/control.h")
+if [ "$(printf '%s\n' "$causes" | wc -l)" -lt 10 ]; then
+    echo "control.h lists no causes"
+    exit 1
+fi
+for cause in $causes; do
+    need "$cause" "a cause of explain"
+done
 exit $missing

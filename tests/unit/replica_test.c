@@ -310,10 +310,26 @@ static void test_states(void **state)
     /* a beat of HQ that comes again is no younger */
     hq_beats_note(&beats, 1, 7, 80000);
     assert_int_equal(replica_feed_state(feed, &beats, true, 2000 + BEAT_FRESH_MS), STATE_STALE);
+    {
+        bool proven = false;
+
+        assert_int_equal(replica_feed_fresh_ms(feed, &beats, true, 3000, &proven),
+                         BEAT_FRESH_MS - 1000);
+        assert_true(proven);
+        assert_int_equal(
+            replica_feed_fresh_ms(feed, &beats, true, 2000 + BEAT_FRESH_MS, &proven), 0);
+    }
     /* HQ away: a chapter goes by arrival, HQ itself never does */
     feed->beat_at_ms = 200000;
     assert_int_equal(replica_feed_state(feed, &beats, false, 200000), STATE_CURRENT);
     assert_int_equal(replica_feed_state(feed, &beats, true, 200000), STATE_STALE);
+    {
+        bool proven = true;
+
+        assert_int_equal(replica_feed_fresh_ms(feed, &beats, false, 200001, &proven),
+                         BEAT_FRESH_MS - 1);
+        assert_false(proven);
+    }
     feed->beat.seq = 6;
     assert_int_equal(replica_feed_state(feed, &beats, false, 3000), STATE_BEHIND);
     feed->feed.freeze = FREEZE_DIVERGED;

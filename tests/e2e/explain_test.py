@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: MPL-2.0
+"""chapterctl explain: each cause that real processes can be brought to, soon after it happened
+(a feed counts as stale only 90 s later) and, with CHAPTERD_TEST_LONG, once it is stale."""
+
+import glob
+import os
+import shutil
+import time
+
+from federation import SLOW, Federation, Node, check, main, wait_until
+from hostile_test import Proxied
+
+LONG = os.environ.get("CHAPTERD_TEST_LONG")
+FIELDS = {"chapter", "name", "state", "head", "behind_changes", "behind_seconds", "heard_seconds",
+          "fresh_seconds", "own", "cause", "text", "remedy", "path"}
+
+
+def explain(node, chapter):
+    result = node.json("explain", chapter)
+    check(FIELDS <= set(result), "fields: %s" % result)
+    check({"epoch", "seq", "time"} <= set(result["head"]), "head: %s" % result)
+    check(result["text"] and (result["remedy"] != "") == (result["cause"] != "none"),
+          "a text, and a remedy where something is wrong: %s" % result)
+    return result
+
+
+def settled(f):
+    """Everybody has heard everybody, so that what follows is news."""
+    f.agree()
+    for node in f.running():
+        wait_until(lambda: all(x["state"] == "current" for x in node.status()["feeds"]), 20,
+                   "all current at " + node.code)
+
+
+def becomes(node, chapter, cause, seconds, *texts):
+    """explain comes to that cause in time; its result."""
+    seen = {}
+
+    def is_so():
+        seen["last"] = explain(node, chapter)
+        return seen["last"]["cause"] == cause
+
+    try:
+        wait_until(is_so, seconds, "", 0.1)
+    except AssertionError:
+        check(False, "explain %s at %s is not %s after %d s: %s" % (
+            chapter, node.code, cause, seconds, seen["last"]))
+    for text in texts:
+        check(text in seen["last"]["text"], "no %r in: %s" % (text, seen["last"]["text"]))
+    return seen["last"]
+
+
+def path_of(result, chapter):
+    return [p for p in result["path"] if p["chapter"] == chapter]
+
+
+def test_all_well_everywhere():
+    with Federation() as f:
+        fr, lu, qc = f.join("fr"), f.join("lu", listen=False), f.join("qc", listen=False)
+        fr.add(name="one")
+        settled(f)
+        for node in f.running():
+            for chapter in ("hq", "fr", "lu", "qc"):
+                result = explain(node, chapter)
+                check((result["cause"], result["state"]) == ("none", "current"), result)
+                check(result["head"]["seq"] == node.feeds()[chapter][1], result)
+                if chapter != node.code:
+                    check(any(p["newest"] and p["state"] == "up" for p in result["path"]), result)
+        # who dials whom, and where
+        direct = path_of(explain(lu, "fr"), "fr")[0]
+        check(direct["direct"] and direct["dialled"] and direct["address"] == "127.0.0.1:%d" %
+              fr.port, direct)
+        direct = path_of(explain(f.hq, "lu"), "lu")[0]
+        check(direct["direct"] and not direct["dialled"] and direct["address"] == "127.0.0.1",
+              direct)
+        check({p["chapter"] for p in explain(lu, "qc")["path"]} <= {"hq", "fr"}, "relays")
+        text = lu.ctl("explain", "fr")[1]
+        check("fr, Chapter fr: current" in text and "all is well" in text and "direct, dialled" in text,
+              text)
+        check("next:" not in text, text)
+        csv = lu.ctl("--csv", "explain", "fr")[1].splitlines()
+        check(len(csv) == 2 and csv[0].startswith("chapter,state,cause,") and
+              csv[1].startswith("fr,current,none,"), csv)
+
+
+def test_unknown_and_not_yet_here():
+    with Federation() as f:
+        f.daemon("join", f.invite("lu", "--name", "Testing Society Luxembourg"), "--dir",
+                 os.path.join(f.dir, "lu"), "--dial-only")
+        code, _, err = f.hq.ctl("explain", "lo", check=False)
+        check(code == 1 and "did you mean lu?" in err, err)
+        for words in (("explain", "luxembourg"), ("status", "luxembourg"),
+                      ("chapters", "show", "luxembourg")):
+            code, _, err = f.hq.ctl(*words, check=False)
+            check(code == 1 and "did you mean lu?" in err, err)
+        check(f.hq.ctl("explain", "LU", check=False)[0] == 2, "a code is in lower case")
+        f.invite("be")
+        code, _, err = f.hq.ctl("explain", "be", check=False)
+        check(code == 1 and "has not joined yet" in err and "chapterd join" in err, err)
+        becomes(f.hq, "lu", "never-met", 3, "has not run")
+        check(explain(f.hq, "hq")["cause"] == "alone", "HQ without its chapter")
+
+
+def test_killed_chapter():
+    with Federation() as f:
+        fr, lu, qc = f.join("fr"), f.join("lu", listen=False), f.join("qc", listen=False)
+        settled(f)
+        fr.kill()
+        killed = time.monotonic()
+        # lu dials fr: the lost link tells at once, long before it counts as stale
+        result = becomes(lu, "fr", "unreachable", 5, "127.0.0.1:%d" % fr.port, "stale in")
+        check(result["state"] == "current" and result["fresh_seconds"] > 50, result)
+        check(path_of(result, "fr")[0]["state"] == "connecting", result)
+        check(path_of(result, "fr")[0]["since_seconds"] <= time.monotonic() - killed + 1, result)
+        check("chapterd run" in result["remedy"] and "at fr:" in result["remedy"], result)
+        # HQ was dialled by fr: silence tells
+        result = becomes(f.hq, "fr", "unreachable", 20, "silent")
+        check(path_of(result, "fr")[0]["state"] == "silent" and
+              path_of(result, "fr")[0]["last_seen_seconds"] >= 15, result)
+        qc.kill()
+        # nobody dials qc, and lu never had a link with it
+        result = becomes(lu, "qc", "unreachable", 40, "no node that this one hears")
+        check(not path_of(result, "qc") and path_of(result, "hq")[0]["state"] == "up", result)
+        check(explain(lu, "hq")["cause"] == "none", "hq is well")
+        wait_until(lambda: not [p for p in explain(f.hq, "fr")["path"] if p["state"] != "down"],
+                   40, "the link that fr had is gone at HQ")
+        check("connected to this one" in explain(f.hq, "fr")["text"], "HQ remembers it")
+        if LONG:
+            time.sleep(max(0, killed + 92 * SLOW - time.monotonic()))
+            for node in (lu, f.hq):
+                result = explain(node, "fr")
+                check((result["cause"], result["state"]) == ("unreachable", "stale"), result)
+        fr.start()
+        qc.start()
+        for node in (lu, f.hq):
+            becomes(node, "fr", "none", 30)
+            becomes(node, "qc", "none", 30)
+
+
+def test_hq_away():
+    with Federation() as f:
+        fr, lu = f.join("fr"), f.join("lu", listen=False)
+        settled(f)
+        f.hq.kill()
+        killed = time.monotonic()
+        result = becomes(lu, "hq", "unreachable", 5, "127.0.0.1:%d" % f.hq.port, "go on without")
+        check(result["state"] == "current", result)
+        result = becomes(lu, "lu", "hq-away", 5, "still reach the chapters")
+        check(result["remedy"] == "chapterctl explain hq", result)
+        check(explain(lu, "fr")["cause"] == "none", "fr is proven by HQ's last beat")
+        if LONG:
+            time.sleep(max(0, killed + 100 * SLOW - time.monotonic()))
+            check(explain(lu, "hq")["state"] == "stale", "hq")
+            result = becomes(lu, "fr", "hq-away", 10, "withholds")
+            check(result["state"] == "current", result)
+        fr.kill()
+        for chapter in ("fr", "lu"):
+            result = becomes(lu, chapter, "alone", 5, "none of the 2 that it dials")
+            check("ping" in result["remedy"], result)
+        f.hq.start()
+        fr.start()
+        for chapter in ("hq", "fr", "lu"):
+            becomes(lu, chapter, "none", 40)
+
+
+def test_partition():
+    with Proxied() as f:
+        f.proxy.label = "fr"
+        fr = f.join("fr")
+        settled(f)
+        f.proxy.label = "lu"
+        lu = f.join("lu", listen=False)
+        settled(f)
+        f.proxy.hold("lu", "up", "down")
+        for chapter in ("fr", "hq", "lu"):
+            becomes(lu, chapter, "alone", 40)
+        becomes(f.hq, "lu", "unreachable", 40, "silent")
+        check(explain(f.hq, "fr")["cause"] == "none" and explain(fr, "hq")["cause"] == "none",
+              "the others are well")
+        f.proxy.release()
+        for chapter in ("fr", "hq", "lu"):
+            becomes(lu, chapter, "none", 40)
+        becomes(f.hq, "lu", "none", 40)
+
+
+def test_forked_clone():
+    with Federation() as f:
+        fr, qc = f.join("fr"), f.join("qc", listen=False)
+        settled(f)
+        qc.stop()
+        clone = Node(f, "qc-copy")
+        shutil.copytree(qc.dir, clone.dir)
+        f.hq.stop()
+        fr.stop()
+        for node in (clone, qc):  # both sign the same number while nobody hears
+            node.start()
+            time.sleep(3.2)
+            check(node.add(name="from " + node.code)["ok"], node.code + " writes")
+            node.stop()
+        f.nodes["qc-copy"] = clone
+        for node in (f.hq, fr, qc, clone):
+            node.start()
+        for node in (f.hq, fr):
+            result = becomes(node, "qc", "forked", 30, "directory was copied")
+            check(result["state"] == "forked" and "stop one" in result["remedy"], result)
+            check(explain(node, "fr")["cause"] == "none", "fr is well")
+        becomes(qc, "qc", "forked", 30, "frozen everywhere")
+
+
+def test_old_directory():
+    with Federation() as f:
+        fr, lu = f.join("fr", listen=False), f.join("lu", listen=False)
+        settled(f)
+        fr.stop()
+        shutil.copytree(fr.dir, fr.dir + "-old")
+        fr.start()
+        check(fr.add(name="one")["ok"] and fr.add(name="two")["ok"], "fr writes")
+        f.agree()
+        fr.stop()
+        shutil.rmtree(fr.dir)
+        os.rename(fr.dir + "-old", fr.dir)
+        fr.start()
+        result = becomes(fr, "fr", "recovering", 10, "older copy", "change 3 of fr")
+        check(fr.dir in result["remedy"], result)
+        becomes(f.hq, "fr", "not-signing", 60, "connected")
+
+
+def test_refused():
+    with Federation() as f:
+        fr = f.join("fr")
+        settled(f)
+        fr.stop()
+        lu = f.join("lu", listen=False)
+        f.agree()
+        f.hq.stop()
+        fr.start()  # it has never heard of lu, and nobody is there who could tell it
+        result = becomes(lu, "fr", "refused", 20, "127.0.0.1:%d" % fr.port)
+        check("at fr: chapterctl explain hq" in result["remedy"], result)
+        check(path_of(result, "fr")[0]["state"] == "denied", result)
+        f.hq.start()
+        becomes(lu, "fr", "none", 40)
+
+
+def test_behind_and_over_the_limit():
+    with Federation() as f:
+        fr, lu = f.join("fr"), f.join("lu", listen=False)
+        settled(f)
+        lu.stop()
+        left = 201000 if LONG else 60000
+        while left > 0:
+            size = min(left, 10000)
+            check(all(r["ok"] for r in fr.apply([{"op": "put", "fields": {"name": "M"}}] * size)),
+                  "fr writes")
+            left -= size
+        lu.start()
+        result = becomes(lu, "fr", "behind", 20, "not here yet", "fetched from")
+        check(result["state"] == "behind" and result["behind_changes"] > 0, result)
+        check(result["remedy"] == "chapterctl wait --chapter fr", result)
+        if LONG:
+            for node in (lu, f.hq):
+                result = becomes(node, "fr", "over-limit", 60, "200000")
+                check("chapters show fr" in result["remedy"], result)
+        else:
+            becomes(lu, "fr", "none", 60)
+
+
+def test_full_store():
+    with Federation() as f:
+        fr, lu = f.join("fr"), f.join("lu", listen=False)
+        settled(f)
+        lu.stop()
+        with open(os.path.join(lu.dir, "chapterd.conf"), "w") as file:
+            file.write("store_size = 16M\n")
+        lu.start()
+        for _ in range(20):
+            fr.apply([{"op": "put", "fields": {"name": "M", "country": "FR"}}] * 5000)
+        for chapter in ("fr", "lu"):
+            result = becomes(lu, chapter, "full-disk", 20, "nothing can be written")
+            check("df -h " + lu.dir in result["remedy"], result)
+
+
+def test_wrong_clock():
+    library = glob.glob("/usr/lib/*/faketime/libfaketime.so.1")
+    if not library or SLOW != 1:
+        print("skipped test_wrong_clock: libfaketime is not installed, or sanitizers are on")
+        return
+    with Federation() as f:
+        fr, lu = f.join("fr", start=False), f.join("lu", listen=False)
+        fr.start(prefix=("env", "LD_PRELOAD=" + library[0], "FAKETIME=+3h"))
+        check(fr.add(name="from the future")["ok"], "fr writes")
+        settled(f)
+        result = becomes(lu, "fr", "clock", 5, "one of the two clocks is wrong")
+        check(result["state"] == "current" and "at fr: timedatectl" in result["remedy"], result)
+        check(explain(lu, "lu")["cause"] == "none", "one chapter proves nothing about my clock")
+        check(f.hq.add(name="in time")["ok"] and lu.add(name="in time")["ok"], "they write")
+        f.agree()
+        check(explain(fr, "lu")["cause"] == "none", "the past is no proof")
+
+
+if __name__ == "__main__":
+    main(test_all_well_everywhere, test_unknown_and_not_yet_here, test_killed_chapter,
+         test_hq_away, test_partition, test_forked_clone, test_old_directory, test_refused,
+         test_behind_and_over_the_limit, test_full_store, test_wrong_clock)
