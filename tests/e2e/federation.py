@@ -9,6 +9,7 @@ import ctypes
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import socket
@@ -16,12 +17,18 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
+
+from control import Control, Refused, Silent, ask_all
 
 BIN = os.environ.get("CHAPTERD_BIN") or os.path.join(
     os.path.dirname(__file__), "..", "..", "build", "release", "bin")
 SAMPLES = os.path.join(os.path.dirname(__file__), "..", "samples")
 SLOW = float(os.environ.get("CHAPTERD_TEST_SLOWNESS", "1"))  # sanitizers: waits grow, claims do not
 PR_SET_PDEATHSIG = 1
+SIGNS_OF_DEFECTS = ("bug: ", "Assertion", "Sanitizer", "runtime error", "event=fork ",
+                    "event=diverged", "event=copy_damaged", "event=recovering",
+                    "event=turn_failed", "event=failed", "event=token_used_twice")
 
 
 def die_with_parent():
@@ -46,6 +53,17 @@ class Failed(AssertionError):
     pass
 
 
+def need_descriptors(count):
+    """Raises the limit of open files of this process and its children; fails where it is too low
+    for the test, because daemons and proxies would fail in stranger ways."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < count:
+        raise Failed("this test needs %d open files, the hard limit is %d: raise it (ulimit -Hn,"
+                     " LimitNOFILE=)" % (count, hard))
+    if soft != resource.RLIM_INFINITY and soft < count:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
+
+
 def check(condition, text):
     if not condition:
         raise Failed(text)
@@ -63,6 +81,22 @@ def wait_until(question, seconds, text, pause=0.02):
         time.sleep(pause)
 
 
+def differences(views, nodes):
+    """Which nodes stand elsewhere than most, and in which feeds."""
+    most = {}
+    for view in views.values():
+        for origin, place in view.items():
+            most.setdefault(origin, []).append(place)
+    most = {origin: max(places, key=places.count) for origin, places in most.items()}
+    lines = ["%s does not answer" % n.code for n in nodes if n.code not in views]
+    for code, view in views.items():
+        other = ["%s at %s, not %s" % (o, view.get(o, ("", "nothing"))[1], place[1])
+                 for o, place in sorted(most.items()) if view.get(o) != place]
+        if other:
+            lines.append("%s: %s" % (code, "; ".join(other[:8] + ["..."] * (len(other) > 8))))
+    return "\n".join(lines[:40])
+
+
 class Node:
     def __init__(self, federation, code, port=None):
         self.federation = federation
@@ -72,6 +106,7 @@ class Node:
         self.socket = os.path.join(self.dir, "control.sock")
         self.log = os.path.join(federation.dir, code + ".log")
         self.process = None
+        self.control = Control(self.socket)
 
     def start(self, wait=True, prefix=()):
         with open(self.log, "ab") as log:
@@ -83,11 +118,14 @@ class Node:
         return self
 
     def answers(self):
+        self.has_not_ended()
+        return os.path.exists(self.socket) and self.ctl("-t", "1", "version", check=False)[0] == 0
+
+    def has_not_ended(self):
         if self.process.poll() is not None:
             with open(self.log, errors="replace") as log:
                 raise Failed("%s ended with %s:\n%s" % (self.code, self.process.returncode,
                                                         log.read()[-3000:]))
-        return os.path.exists(self.socket) and self.ctl("-t", "1", "version", check=False)[0] == 0
 
     def running(self):
         return self.process is not None and self.process.poll() is None
@@ -117,6 +155,13 @@ class Node:
             raise Failed("chapterctl %s at %s: exit %d\n%s%s" % (
                 " ".join(args), self.code, run.returncode, run.stdout[-2000:], run.stderr[-2000:]))
         return run.returncode, run.stdout, run.stderr
+
+    def ask(self, command, seconds=10, **arguments):
+        """A request of the control protocol: its result.  What chapterctl costs is saved."""
+        try:
+            return self.control.ask(command, seconds * SLOW, **arguments)
+        except (Refused, Silent) as error:
+            raise Failed("%s: %s" % (self.code, error)) from None
 
     def json(self, *args, **options):
         return json.loads(self.ctl("--json", *args, **options)[1])
@@ -200,9 +245,12 @@ class Federation:
         port = free_port_pair()
         node = Node(self, "hq", port)
         self.nodes["hq"] = self.hq = node
-        self.daemon("init", "--hq", "--dir", node.dir, "--name", self.name,
-                    "--listen", "127.0.0.1:%d" % port)
+        self.daemon("init", "--hq", "--dir", node.dir, "--name", self.name, *self.place(node))
         node.start()
+
+    def place(self, node):
+        """Where a node listens: options of init and join."""
+        return ["--listen", "127.0.0.1:%d" % node.port]
 
     def invite(self, code, *args):
         return self.hq.json("invite", code, *args)["token"]
@@ -211,39 +259,97 @@ class Federation:
         port = free_port_pair() if listen else None
         node = Node(self, code, port)
         token = token or self.invite(code, "--name", "Chapter " + code)
-        where = ["--listen", "127.0.0.1:%d" % port] if listen else ["--dial-only"]
-        self.daemon("join", token, "--dir", node.dir, *where)
+        self.daemon("join", token, "--dir", node.dir,
+                    *(self.place(node) if listen else ["--dial-only"]))
         self.nodes[code] = node
         if start:
             node.start()
         return node
 
+    def join_all(self, listening, dial_only, at_once=4):
+        """Joins many chapters, some at a time, and starts them; returns when all answer."""
+        tokens = {code: self.hq.ask("invite", chapter=code, name="Chapter " + code)["token"]
+                  for code in (*listening, *dial_only)}
+
+        def join(code):
+            return self.join(code, listen=code in listening, start=False, token=tokens[code])
+
+        listening = set(listening)
+        ports = set()
+        with ThreadPoolExecutor(at_once) as pool:
+            nodes = list(pool.map(join, tokens))
+        for node in nodes:
+            check(node.port is None or node.port not in ports, "a port was given twice")
+            ports.add(node.port)
+            node.start(wait=False)
+        self.all_answer(nodes)
+        return nodes
+
     def running(self):
         return [n for n in self.nodes.values() if n.running()]
 
-    def agree(self, seconds=30, nodes=None, without=()):
+    def ask_all(self, command, nodes=None, seconds=10, **arguments):
+        """Asks the given nodes (all that run) at once: code -> result, of those that answer."""
+        nodes = nodes or self.running()
+        try:
+            return ask_all({n.code: n.control for n in nodes}, command, seconds * SLOW, **arguments)
+        except Refused as refused:
+            raise Failed(str(refused)) from None
+
+    def all_answer(self, nodes, seconds=60):
+        waiting = list(nodes)
+
+        def answered():
+            for node in waiting:
+                node.has_not_ended()
+            there = self.ask_all("version", waiting, 1)
+            waiting[:] = [n for n in waiting if n.code not in there]
+            return not waiting
+
+        wait_until(answered, seconds, "all daemons answer")
+
+    def views(self, nodes=None, without=()):
+        """code -> {origin: (epoch, seq, digest)}, of the nodes that answer."""
+        return {code: {x["chapter"]: (x["epoch"], x["seq"], x["digest"])
+                       for x in status["feeds"] if x["seq"] and x["chapter"] not in without}
+                for code, status in self.ask_all("status", nodes).items()}
+
+    def agree(self, seconds=30, nodes=None, without=(), origins=None):
         """Waits until the given nodes (all that run) have the same epoch, seq and digest of every
-        feed (but those of without), and returns them."""
+        feed (but those of without; of as many feeds as origins says), and returns them."""
+        asked = nodes or self.running()
         last = {}
 
         def same():
+            for node in asked:
+                node.has_not_ended()
             last.clear()
-            last.update({n.code: {o: v for o, v in n.feeds().items() if o not in without}
-                         for n in (nodes or self.running())})
+            last.update(self.views(asked, without))
             views = list(last.values())
-            return views[0] if all(v == views[0] for v in views) else None
+            return (views[0] if len(last) == len(asked) and all(v == views[0] for v in views)
+                    and origins in (None, len(views[0])) else None)
 
         try:
             return wait_until(same, seconds, "all nodes agree", 0.05)
         except Failed as failed:
-            lines = ["%s: %s" % (c, {o: v[:2] for o, v in f.items()}) for c, f in last.items()]
-            raise Failed("%s\n%s" % (failed, "\n".join(lines))) from None
+            raise Failed("%s\n%s" % (failed, differences(last, asked))) from None
 
-    def verify_all(self, *args):
+    def verify_all(self, seconds=60):
+        """verify --deep at every node that runs."""
+        results = self.ask_all("verify", seconds=seconds, deep=True)
         for node in self.running():
-            result = node.json("verify", "--deep", *args)
+            result = results.get(node.code)
+            check(result is not None, node.code + " does not say whether it verified")
             check(result["ok"] == result["origins"] and not result["differences"],
                   "verify at %s: %s" % (node.code, result))
+
+    def check_logs(self):
+        """No daemon logged what only a defect of its own explains."""
+        for node in self.nodes.values():
+            with open(node.log, errors="replace") as log:
+                for line in log:
+                    check(not any(sign in line for sign in SIGNS_OF_DEFECTS),
+                          "%s logged: %s" % (node.code, line))
 
     def files_contain(self, code, text):
         """Does any file of that node, its database and its log included, hold text?"""

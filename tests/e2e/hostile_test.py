@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: MPL-2.0
 """Hostile links and strangers: bytes flipped on the way, links that go silent, unauthenticated
-noise against both ports, a tap, and nonsense at the control socket.
-
-HQ and fr listen on 127.0.0.1 and advertise 127.0.0.2, where a proxy stands on the same ports: every
-link of the federation goes through it."""
+noise against both ports, a tap, and nonsense at the control socket."""
 
 import os
 import random
@@ -14,154 +11,11 @@ import threading
 import time
 import uuid
 
-from federation import (SLOW, Failed, Federation, Node, check, free_port_pair, main,
-                        wait_until)
+from federation import SLOW, Failed, Federation, check, main, wait_until
+from proxy import HERE, Proxied
 
-HERE, PROXY = "127.0.0.1", "127.0.0.2"
 MEMORY_MAX = (40 << 20) * (1 if SLOW == 1 else 8)  # sanitizers keep what was freed
 SEED = int(os.environ.get("CHAPTERD_TEST_SEED", "20260101"))
-
-
-# --- the proxy ------------------------------------------------------------------------------
-
-
-class Proxy:
-    """Passes TCP on, from PROXY to HERE, on the pairs of ports it is given.
-
-    Connections bear the label that the proxy has when they are made.  hold() stops those of a
-    label in one direction ("up" is from the one who dialled), as a network that loses packets
-    does: TCP delivers them once it is whole again."""
-
-    def __init__(self):
-        self.label = "any"
-        self.held = set()
-        self.flip_every = 0  # bytes, about; 0 does not
-        self.flipped = 0
-        self.tap = None  # a list of what passes, or None
-        self.changed = threading.Condition()
-        self.random = random.Random(SEED)
-        self.open = []
-        self.live = []  # (label, port) of each connection that stands
-        self.ended = False
-
-    def stand_before(self, port):
-        for p in (port, port + 1):
-            listener = socket.socket()
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind((PROXY, p))
-            listener.listen(256)
-            self.open.append(listener)
-            threading.Thread(target=self.accept, args=(listener, p), daemon=True).start()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.ended = True
-        self.release()
-        for s in list(self.open):
-            try:
-                s.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-            s.close()
-
-    def accept(self, listener, port):
-        while not self.ended:
-            try:
-                near, _ = listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.connect, args=(near, port, self.label),
-                             daemon=True).start()
-
-    def connect(self, near, port, label):
-        self.open.append(near)
-        self.pass_gate(label, "up")
-        try:
-            far = socket.create_connection((HERE, port))
-        except OSError:
-            near.close()
-            return
-        self.open.append(far)
-        self.live.append((label, port))
-        threading.Thread(target=self.pump, args=(far, near, label, "down"), daemon=True).start()
-        self.pump(near, far, label, "up")
-        self.live.remove((label, port))
-
-    def pass_gate(self, label, way):
-        with self.changed:
-            while (label, way) in self.held and not self.ended:
-                self.changed.wait()
-
-    def pump(self, source, sink, label, way):
-        left = self.random.randrange(1, 2 * self.flip_every) if self.flip_every else 0
-        try:
-            while True:
-                self.pass_gate(label, way)
-                data = source.recv(65536)
-                self.pass_gate(label, way)  # what was on its way when the link went
-                if not data:
-                    break
-                if self.tap is not None:
-                    self.tap.append(data)
-                if self.flip_every:
-                    if left == 0:
-                        left = self.random.randrange(1, 2 * self.flip_every)
-                    data = bytearray(data)
-                    at = left - 1
-                    while at < len(data):
-                        data[at] ^= self.random.randrange(1, 256)
-                        self.flipped += 1
-                        at += self.random.randrange(1, 2 * self.flip_every)
-                    left = at - len(data) + 1
-                sink.sendall(data)
-        except OSError:
-            pass
-        for s in (source, sink):
-            try:
-                s.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-
-    def hold(self, label, *ways):
-        with self.changed:
-            self.held.update((label, way) for way in ways)
-
-    def release(self):
-        with self.changed:
-            self.held.clear()
-            self.changed.notify_all()
-
-
-class Proxied(Federation):
-    """A federation all of whose links go through self.proxy."""
-
-    def __init__(self):
-        super().__init__()
-        self.proxy = Proxy()
-
-    def found(self):
-        port = free_port_pair()
-        self.proxy.stand_before(port)
-        self.hq = self.nodes["hq"] = Node(self, "hq", port)
-        self.daemon("init", "--hq", "--dir", self.hq.dir, "--listen", "%s:%d" % (HERE, port),
-                    "--advertise", PROXY)
-        self.hq.start()
-
-    def join(self, code, listen=True, start=True, token=None):
-        node = Node(self, code, free_port_pair() if listen else None)
-        where = ["--dial-only"]
-        if listen:
-            self.proxy.stand_before(node.port)
-            where = ["--listen", "%s:%d" % (HERE, node.port), "--advertise", PROXY]
-        self.daemon("join", token or self.invite(code), "--dir", node.dir, *where)
-        self.nodes[code] = node
-        return node.start() if start else node
-
-    def __exit__(self, *what):
-        self.proxy.__exit__()
-        super().__exit__(*what)
 
 
 # --- flipped bytes --------------------------------------------------------------------------
@@ -227,7 +81,7 @@ class Ledger:
 
 
 def test_flipped_bytes():
-    with Proxied() as f:
+    with Proxied(SEED) as f:
         fr, lu, qc = f.join("fr"), f.join("lu", listen=False), f.join("qc", listen=False)
         f.agree()
         ledger = Ledger(fr)
@@ -323,12 +177,12 @@ def cut_for_a_while(f, fr, lu, ways, seconds, stale):
 
 
 def links_held(*ways, seconds=16, stale=False):
-    with Proxied() as f:
+    with Proxied(SEED) as f:
         f.proxy.label = "fr"
         fr = f.join("fr")
         f.agree()
         wait_until(lambda: peer(fr, "hq")["state"] == "up" and
-                   all(("fr", f.hq.port + offset) in f.proxy.live for offset in (0, 1)), 10,
+                   f.proxy.live("fr") == [f.hq.port, f.hq.port + 1], 10,
                    "fr's links to HQ stand")
         f.proxy.label = "lu"  # whoever dials from here on
         lu = f.join("lu", listen=False)
@@ -523,7 +377,7 @@ def test_a_tap_reads_nothing():
     canaries = {"name": "Xqzcanaryname", "email": "xqzcanary@mail.example",
                 "phone": "+35299887766554", "notes": "xqzcanarynote", "city": "Xqzcanaryville",
                 "shoe": "xqzcanaryshoe"}
-    with Proxied() as f:
+    with Proxied(SEED) as f:
         f.proxy.tap = []
         fr, lu = f.join("fr"), f.join("lu", listen=False)
         added = fr.add(country="FR", language="fr", **canaries)
