@@ -113,17 +113,19 @@ static bool by_freeze(const struct subject *subject, struct finding *out)
 
 static bool by_quota(const struct subject *subject, struct finding *out)
 {
-    if (!subject->feed->over_quota)
+    if (!subject->feed->over_quota || subject->place == NULL)
         return false;
     cause_remedy(out,
                  "at hq: chapterctl chapters show %s   (HQ raises its limit, or %s removes"
                  " records)",
                  subject->code, subject->code);
-    return cause_is(out, CAUSE_OVER_LIMIT,
-                    "%s has more records than the roster allows it (%llu): it is paused at"
-                    " change %llu, so that it cannot fill the others' disks",
-                    subject->code, (unsigned long long)subject->place->entry.records_max,
-                    (unsigned long long)subject->mine->seq);
+    return cause_is(
+        out, CAUSE_OVER_LIMIT,
+        "%s is larger than the roster allows (%llu records, %llu bytes): it is paused"
+        " at change %llu, so that it cannot fill the others' disks",
+        subject->code, (unsigned long long)subject->place->entry.records_max,
+        (unsigned long long)subject->place->entry.bytes_max,
+        (unsigned long long)subject->mine->seq);
 }
 
 static bool by_damage(const struct subject *subject, struct finding *out)
