@@ -74,28 +74,67 @@ enum exit_code command_chapters_list(struct session *session, int argc, char **a
     return code;
 }
 
-enum exit_code command_chapters_show(struct session *session, int argc, char **argv)
+static const char *const chapter_order[] = { "chapter",   "name",      "country",
+                                             "state",     "address",   "records_max",
+                                             "bytes_max", "until_seq", NULL };
+
+/* Sends a command about one chapter, and prints what is said of it. */
+static enum exit_code ask_of_chapter(struct session *session, int argc, char **argv,
+                                     const char *command, const struct argument_rule *rules,
+                                     size_t rule_count, const char *done)
 {
-    static const char *const order[] = {
-        "chapter", "name", "country", "state", "address", NULL
-    };
     const struct options *options = session_options(session);
     CLEANUP(arguments_done) struct arguments arguments = { NULL, 0, NULL };
     const json_t *chapter;
     json_t *result = NULL;
     enum exit_code code;
 
-    if (!arguments_parse(options, argc, argv, NULL, 0, 1, 1, &arguments) ||
+    if (!arguments_parse(options, argc, argv, rules, rule_count, 1, 1, &arguments) ||
         !arguments_code(options, arguments.words[0]))
         return EXIT_USAGE;
     (void)json_object_set_new(arguments.args, "chapter", json_string(arguments.words[0]));
-    if ((code = session_request(session, "chapters.show", arguments.args, &result)) != EXIT_OK)
+    if ((code = session_request(session, command, arguments.args, &result)) != EXIT_OK)
         return code;
     chapter = json_object_get(result, "chapter");
     if (options->form == OUTPUT_JSON)
         print_json(stdout, chapter);
+    else if (done == NULL || options->form == OUTPUT_CSV)
+        code = print_object(options, chapter_order, chapter);
     else
-        code = print_object(options, order, chapter);
+        print_line("%s %s", done, arguments.words[0]);
     json_decref(result);
     return code;
+}
+
+enum exit_code command_chapters_show(struct session *session, int argc, char **argv)
+{
+    return ask_of_chapter(session, argc, argv, "chapters.show", NULL, 0, NULL);
+}
+
+enum exit_code command_chapters_suspend(struct session *session, int argc, char **argv)
+{
+    return ask_of_chapter(session, argc, argv, "chapters.suspend", NULL, 0, "suspended");
+}
+
+enum exit_code command_chapters_resume(struct session *session, int argc, char **argv)
+{
+    return ask_of_chapter(session, argc, argv, "chapters.resume", NULL, 0, "resumed");
+}
+
+enum exit_code command_chapters_revoke(struct session *session, int argc, char **argv)
+{
+    return ask_of_chapter(session, argc, argv, "chapters.revoke", NULL, 0, "revoked");
+}
+
+enum exit_code command_chapters_edit(struct session *session, int argc, char **argv)
+{
+    static const struct argument_rule rules[] = {
+        { "--name", "name", ARGUMENT_TEXT },
+        { "--country", "country", ARGUMENT_TEXT },
+        { "--records-max", "records_max", ARGUMENT_COUNT },
+        { "--bytes-max", "bytes_max", ARGUMENT_COUNT }
+    };
+
+    return ask_of_chapter(session, argc, argv, "chapters.edit", rules,
+                          sizeof rules / sizeof rules[0], "changed");
 }

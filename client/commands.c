@@ -17,29 +17,13 @@ static const struct command commands[] = { COMMAND_TABLE(COMMAND_ROW) };
 static const struct {
     const char *noun;
     const char *verb;
-} later[] = { { "members", "restore" },
-              { "members", "erase" },
-              { "import", "list" },
-              { "import", "undo" },
-              { "invite", "list" },
-              { "invite", "approve" },
-              { "invite", "revoke" },
-              { "chapters", "suspend" },
-              { "chapters", "revoke" },
-              { "chapters", "rekey" },
-              { "offices", "" },
-              { "funding", "" },
-              { "feeds", "" },
-              { "who-sees", "" },
-              { "check", "" },
-              { "doctor", "" },
-              { "backup", "" },
-              { "compact", "" },
-              { "top", "" },
-              { "config", "check" },
-              { "config", "reload" },
-              { "metrics", "" },
-              { "completion", "" } };
+} later[] = { { "members", "restore" }, { "members", "erase" },  { "import", "list" },
+              { "import", "undo" },     { "invite", "list" },    { "invite", "approve" },
+              { "invite", "revoke" },   { "chapters", "rekey" }, { "offices", "" },
+              { "funding", "" },        { "feeds", "" },         { "who-sees", "" },
+              { "check", "" },          { "doctor", "" },        { "backup", "" },
+              { "compact", "" },        { "top", "" },           { "config", "check" },
+              { "config", "reload" },   { "metrics", "" },       { "completion", "" } };
 
 static bool is_later(const char *noun, const char *verb)
 {
@@ -135,7 +119,7 @@ static void print_all(void)
         char name[32];
 
         (void)snprintf(name, sizeof name, "%s %s", commands[i].noun, commands[i].verb);
-        printf("  %-16s %s\n", name, commands[i].summary);
+        printf("  %-18s %s\n", name, commands[i].summary);
     }
     fputs("\noptions, before the command:\n"
           "  -s SOCKET   of the daemon; else $CHAPTERD_SOCKET, the state directory's of this "

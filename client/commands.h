@@ -86,6 +86,21 @@
     X(command_chapters_list, "chapters", "list", "", "the roster", COMMAND_READS, "")          \
     X(command_chapters_show, "chapters", "show", "CHAPTER",                                    \
       "one chapter's entry in the roster", COMMAND_READS, "")                                  \
+    X(command_chapters_edit, "chapters", "edit",                                               \
+      "CHAPTER [--name N] [--country CC] [--records-max N] [--bytes-max N]",                   \
+      "changes what the roster says of a chapter (HQ)", 0,                                     \
+      "  --name N     its full name            --country CC  where it is\n"                    \
+      "  --records-max N, --bytes-max N   the most that its feed may hold; 0: any number\n")   \
+    X(command_chapters_suspend, "chapters", "suspend", "CHAPTER",                              \
+      "takes nothing more of a chapter, for now (HQ)", 0,                                      \
+      "Its links are cut; what all hold of its members stays, and is counted.\n")              \
+    X(command_chapters_resume, "chapters", "resume", "CHAPTER", "ends a suspension (HQ)", 0,   \
+      "")                                                                                      \
+    X(command_chapters_revoke, "chapters", "revoke", "CHAPTER",                                \
+      "takes nothing more of a chapter, for good (HQ)", 0,                                     \
+      "Its links are cut; its feed ends with the change that HQ holds now, everywhere.  "      \
+      "What\n"                                                                                 \
+      "is held of its members stays; the chapter counts no more among the chapters.\n")        \
     X(command_config_show, "config", "show", "", "the daemon's settings", COMMAND_READS, "")   \
     X(command_help, "help", "", "[COMMAND]", "this list, or one command", 0, "")               \
     X(command_version, "version", "", "", "of chapterctl and of the daemon", COMMAND_READS, "")

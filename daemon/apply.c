@@ -443,6 +443,10 @@ enum status apply_flip(struct node *node, uint32_t index, unsigned tiers, uint32
             status = store_census_merge(&node->txn, number, 1);
         feed->record.tier[tier].number = number;
     }
+    for (int tier = 0; tier < TIERS_PUBLISHED; tier++)
+        if (feed_compare(head->epoch, head->seq, feed->replica.feed.tier[tier].epoch,
+                         feed->replica.feed.tier[tier].seq) < 0)
+            feed_go_back(&feed->replica.feed, tiers & (1u << tier));
     if (status == OK)
         status = apply_advance(node, index, tiers, head, envelope);
     if (status == OK && node->is_hq && !BUG(FLIP_FORGETS_PERSONS))

@@ -236,8 +236,10 @@ static bool may_replace(const struct node_feed *feed, int tier, const struct hea
 {
     const struct feed_mark *mine = &feed->replica.feed.tier[tier];
 
+    /* The roster alone sends a feed back, to where it ended: see feed_judge. */
     return mine->seq == 0 || feed->replica.tier[tier].damaged || mine->epoch < head->epoch ||
-           head->horizon > mine->seq;
+           head->horizon > mine->seq ||
+           feed_compare(head->epoch, head->seq, mine->epoch, mine->seq) < 0;
 }
 
 /* A clean copy and a list that verifies by itself, yet does not lead from one to the other. */

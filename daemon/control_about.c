@@ -24,9 +24,18 @@ static void write_key_hex(struct mp_writer *writer, const char *key, const void 
     control_write_hex(writer, data, size);
 }
 
-static void write_chapter(struct mp_writer *writer, const struct roster_entry *entry)
+static void write_uint_or_nil(struct mp_writer *writer, const char *key, uint64_t number)
 {
-    mp_write_map(writer, 10);
+    mp_write_text(writer, key);
+    if (number != 0)
+        mp_write_uint(writer, number);
+    else
+        mp_write_nil(writer);
+}
+
+void control_write_chapter(struct mp_writer *writer, const struct roster_entry *entry)
+{
+    mp_write_map(writer, 12);
     mp_write_key_text(writer, "address", entry->address);
     mp_write_key_uint(writer, "bytes_max", entry->bytes_max);
     mp_write_key_text(writer, "chapter", entry->code);
@@ -37,6 +46,8 @@ static void write_chapter(struct mp_writer *writer, const struct roster_entry *e
     mp_write_key_uint(writer, "records_max", entry->records_max);
     write_key_hex(writer, "sign_key", entry->sign_key, KEY_SIZE);
     mp_write_key_text(writer, "state", state_name(entry->state));
+    write_uint_or_nil(writer, "until_epoch", entry->until_epoch);
+    write_uint_or_nil(writer, "until_seq", entry->until_seq);
 }
 
 enum status control_chapters_list(struct control_wait *request, struct mp_writer *writer)
@@ -47,7 +58,7 @@ enum status control_chapters_list(struct control_wait *request, struct mp_writer
     mp_write_text(writer, "chapters");
     mp_write_array(writer, node->roster_count);
     for (size_t i = 0; i < node->roster_count; i++)
-        write_chapter(writer, &node->roster[i]->entry);
+        control_write_chapter(writer, &node->roster[i]->entry);
     return OK;
 }
 
@@ -60,7 +71,7 @@ enum status control_chapters_show(struct control_wait *request, struct mp_writer
         return control_unknown_chapter(request, code);
     mp_write_map(writer, 1);
     mp_write_text(writer, "chapter");
-    write_chapter(writer, &place->entry);
+    control_write_chapter(writer, &place->entry);
     return OK;
 }
 

@@ -154,6 +154,8 @@ enum status control_store_error(struct control_wait *request, enum status status
 enum status control_may_write(struct control_wait *request) MUST_CHECK;
 /* A job keeps the request: it must be parked before, which this sees to (then: AGAIN). */
 bool control_is_parked(struct control_wait *request);
+/* The contract's map of a chapter. */
+void control_write_chapter(struct mp_writer *writer, const struct roster_entry *entry);
 /* Head of the federation tier; false if the feed has none. */
 bool control_head_of(const struct node_feed *feed, struct head *out_head);
 bool control_anybody_up(const struct node *node);
@@ -202,21 +204,25 @@ void record_view_write_fields(struct record_view *view, struct mp_writer *writer
 bool record_view_text(const struct record_view *view, const char *name, struct slice *out_text);
 
 /* --- the commands ------------------------------------------------------------------------- */
-control_handler control_status;        /* control_status.c */
-control_handler control_explain;       /* control_explain.c */
-control_handler control_counts;        /* control_counts.c */
-control_handler control_members_list;  /* control_members.c */
-control_handler control_members_get;   /* control_members.c */
-control_handler control_members_apply; /* control_write.c */
-control_handler control_members_lapse; /* control_write.c */
-control_handler control_invite;        /* control_write.c */
-control_handler control_log;           /* control_log.c */
-control_handler control_verify;        /* control_verify.c */
-control_handler control_wait_in_step;  /* control_verify.c */
-control_handler control_chapters_list; /* control_about.c */
-control_handler control_chapters_show; /* control_about.c */
-control_handler control_config;        /* control_about.c */
-control_handler control_version;       /* control_about.c */
+control_handler control_status;           /* control_status.c */
+control_handler control_explain;          /* control_explain.c */
+control_handler control_counts;           /* control_counts.c */
+control_handler control_members_list;     /* control_members.c */
+control_handler control_members_get;      /* control_members.c */
+control_handler control_members_apply;    /* control_write.c */
+control_handler control_members_lapse;    /* control_write.c */
+control_handler control_invite;           /* control_write.c */
+control_handler control_log;              /* control_log.c */
+control_handler control_verify;           /* control_verify.c */
+control_handler control_wait_in_step;     /* control_verify.c */
+control_handler control_chapters_list;    /* control_about.c */
+control_handler control_chapters_show;    /* control_about.c */
+control_handler control_config;           /* control_about.c */
+control_handler control_version;          /* control_about.c */
+control_handler control_chapters_edit;    /* control_roster.c */
+control_handler control_chapters_resume;  /* control_roster.c */
+control_handler control_chapters_revoke;  /* control_roster.c */
+control_handler control_chapters_suspend; /* control_roster.c */
 /* control_alarms.c: the list of {remedy, text}. */
 enum status control_write_alarms(struct control_wait *request, struct mp_writer *writer);
 

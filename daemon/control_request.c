@@ -35,6 +35,12 @@ static const struct control_command commands[] = {
       BIT(chapter), false },
     { "chapters.list", control_chapters_list, 0, 0, false },
     { "chapters.show", control_chapters_show, BIT(chapter), BIT(chapter), false },
+    { "chapters.edit", control_chapters_edit,
+      BIT(chapter) | BIT(name) | BIT(country) | BIT(records_max) | BIT(bytes_max), BIT(chapter),
+      true },
+    { "chapters.resume", control_chapters_resume, BIT(chapter), BIT(chapter), true },
+    { "chapters.revoke", control_chapters_revoke, BIT(chapter), BIT(chapter), true },
+    { "chapters.suspend", control_chapters_suspend, BIT(chapter), BIT(chapter), true },
     { "config", control_config, 0, 0, false },
     { "version", control_version, 0, 0, false },
 };

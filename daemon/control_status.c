@@ -41,8 +41,9 @@ static const char *node_state(const struct node *node)
     for (size_t i = 0; i < node->replica.feed_count; i++) {
         const struct node_feed *feed = node->feeds[i];
 
-        if (!control_in_step(node, feed, 0) || (feed->replica.fetchable && !feed->replica.own &&
-                                                control_feed_state(node, feed) == STATE_BEHIND))
+        if (!control_in_step(node, feed, 0) ||
+            (feed->replica.fetchable && !feed->replica.own && !feed->replica.ended &&
+             control_feed_state(node, feed) == STATE_BEHIND))
             return "catching-up";
     }
     return control_met_anybody(node) && control_anybody_up(node) ? "ok" : "alone";

@@ -398,6 +398,8 @@ bool control_in_step(const struct node *node, const struct node_feed *feed, uint
         return !node->recovering;
     if (!feed->replica.fetchable || feed->replica.feed.freeze != FREEZE_NONE)
         return true;
+    if (feed->replica.ended)
+        return !replica_end_missed(&feed->replica, TIER_FEDERATION);
     for (int tier = 0; tier < TIERS_PUBLISHED; tier++)
         if (!tier_in_step(feed, tier, lag))
             return false;

@@ -466,6 +466,8 @@ void sync_timers(struct node *node)
 {
     const int64_t now = node_now(node);
 
+    if (node->cut_at_ms != 0 && now >= node->cut_at_ms)
+        roster_cut(node);
     if (now >= node->beat_at_ms)
         sync_own_beat(node);
     if (now >= node->vector_at_ms) {
@@ -487,6 +489,8 @@ int64_t sync_next_ms(const struct node *node)
 {
     int64_t due = node->beat_at_ms < node->vector_at_ms ? node->beat_at_ms : node->vector_at_ms;
 
+    if (node->cut_at_ms != 0 && node->cut_at_ms < due)
+        due = node->cut_at_ms;
     for (size_t i = 0; i < node->link_count; i++)
         if (node->links[i].hello_due_ms != 0 && node->links[i].hello_due_ms < due)
             due = node->links[i].hello_due_ms;

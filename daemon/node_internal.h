@@ -4,7 +4,7 @@
  * node.c      open, close, the turn: read this first
  * turn.c      the turn's transaction, outgoing messages, counters
  * load.c      everything from the store, at a start and after a failed turn
- * roster.c    who belongs, whom to dial
+ * roster.c    who belongs, whom to dial; standing.c: who does not any more (HQ)
  * sync.c      events, proofs of fork
  * greet.c     links, hello, vectors
  * beat.c      beats, own and others'
@@ -66,6 +66,7 @@
     X(snapshots_applied, "whole feeds taken over")                                             \
     X(mismatches, "lists that did not lead to their head")                                     \
     X(forks, "proofs of fork")                                                                 \
+    X(cuts, "times that all connections were ended, to end some")                              \
     X(peers_refused, "messages of peers without a place in the roster")                        \
     X(messages_malformed, "messages whose form was wrong")                                     \
     X(hellos, "hellos received")                                                               \
@@ -205,6 +206,7 @@ struct node {
     struct hq_beats hq_beats;
     bool tick_due;
     int64_t tick_at_ms;
+    int64_t cut_at_ms; /* somebody lost his place: his connections end then; 0: nobody */
 
     struct link links[LINKS_MAX];
     size_t link_count;
@@ -290,6 +292,11 @@ const struct roster_node *roster_find_key(const struct node *node,
 void roster_term_of(const struct node *node, const char *code, struct feed_term *out_term);
 /* The signing key in force for an origin; HQ's is the genesis's.  NULL if unknown. */
 const uint8_t *roster_sign_key(const struct node *node, const char *code);
+/* An entry that this turn puts is in force at once: what else comes in the turn is judged by
+ * it.  A turn that fails loads the former one again. */
+void roster_amend(struct node *node, const struct roster_entry *entry);
+/* Ends the connections of keys that have no place any more, by ending all. */
+void roster_cut(struct node *node);
 void roster_dial(struct node *node); /* dials whom it should, hangs up on the others */
 bool roster_admit(void *node, enum transport_port port, const uint8_t key[KEY_SIZE]);
 /* Own record of type chapter in HQ's feed: HQ puts it as a change of its own (write.c). */
@@ -415,6 +422,21 @@ enum status write_seal(struct node *node) MUST_CHECK;
 /* A feed begins with an empty head, so that a chapter without members is seen to be current. */
 void write_begin_feed(struct node *node);
 void write_forget(struct node *node); /* after a failed turn */
+
+/* --- standing.c (HQ): a chapter's place in the roster --- */
+/* On failure *out_error is for people. */
+enum status standing_change(struct node *node, const char *code, enum chapter_state state,
+                            const char **out_error) MUST_CHECK;
+struct standing_edit {
+    const char *name;    /* NULL: as it is */
+    const char *country; /* NULL: as it is; "": none */
+    bool has_records_max;
+    bool has_bytes_max;
+    uint64_t records_max; /* 0: any number */
+    uint64_t bytes_max;   /* of each tier; 0: any number */
+};
+enum status standing_edit(struct node *node, const char *code, const struct standing_edit *edit,
+                          const char **out_error) MUST_CHECK;
 
 /* --- enrol.c (HQ) --- */
 bool enrol_open(const struct node *node); /* an unexpired invitation is open */

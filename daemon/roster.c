@@ -33,6 +33,45 @@ static enum status roster_push(struct node *node, const struct roster_entry *ent
     return OK;
 }
 
+/* What an entry says of its feed; a head that the origin signs later is not taken. */
+static void put_in_force(struct node *node, const struct roster_entry *entry)
+{
+    const uint32_t index = node_feed_make(node, entry->code);
+    struct feed_term term;
+
+    if (index == NO_PEER)
+        return;
+    roster_term_of(node, entry->code, &term);
+    node->feeds[index]->replica.fetchable =
+        entry->state == CHAPTER_ENROLLED || entry->until_seq != 0;
+    replica_set_end(&node->replica, index, &term);
+}
+
+/* Keys that are admitted to my ports. */
+struct admitted {
+    uint8_t key[ORIGINS_MAX][KEY_SIZE];
+    size_t count;
+};
+
+static void list_admitted(const struct node *node, struct admitted *out)
+{
+    out->count = 0;
+    for (size_t i = 0; i < node->roster_count; i++)
+        if (node->roster[i]->entry.state == CHAPTER_ENROLLED)
+            memcpy(out->key[out->count++], node->roster[i]->entry.curve_key, KEY_SIZE);
+}
+
+/* The handshake asks once: a connection of who lost his place goes on until it is cut. */
+static void cut_if_somebody_left(struct node *node, const struct admitted *before)
+{
+    for (size_t i = 0; i < before->count && node->cut_at_ms == 0; i++) {
+        const struct roster_node *found = roster_find_key(node, before->key[i]);
+
+        if (found == NULL || found->entry.state != CHAPTER_ENROLLED)
+            node->cut_at_ms = node_now(node) + CUT_AFTER_MS;
+    }
+}
+
 static void roster_clear(struct node *node)
 {
     for (size_t i = 0; i < node->roster_count; i++)
@@ -101,8 +140,10 @@ enum status roster_load(struct node *node)
 {
     CLEANUP(store_abort) struct store_txn txn = { 0 };
     const uint32_t hq = node_feed_index(node, "hq");
+    struct admitted before;
     enum status status;
 
+    list_admitted(node, &before);
     roster_clear(node);
     ASSERT(hq != NO_PEER);
     if (node->feeds[hq]->record.tier[TIER_FEDERATION].number != 0) {
@@ -115,14 +156,22 @@ enum status roster_load(struct node *node)
     if ((status = add_known(node)) != OK)
         return status;
     qsort(node->roster, node->roster_count, sizeof *node->roster, compare_nodes);
-    for (size_t i = 0; i < node->roster_count; i++) {
-        const uint32_t feed = node_feed_make(node, node->roster[i]->entry.code);
-
-        if (feed != NO_PEER)
-            node->feeds[feed]->replica.fetchable =
-                node->roster[i]->entry.state == CHAPTER_ENROLLED;
-    }
+    for (size_t i = 0; i < node->roster_count; i++)
+        put_in_force(node, &node->roster[i]->entry);
+    cut_if_somebody_left(node, &before);
     return OK;
+}
+
+void roster_amend(struct node *node, const struct roster_entry *entry)
+{
+    struct admitted before;
+
+    list_admitted(node, &before);
+    for (size_t i = 0; i < node->roster_count; i++)
+        if (strcmp(node->roster[i]->entry.code, entry->code) == 0)
+            node->roster[i]->entry = *entry;
+    put_in_force(node, entry);
+    cut_if_somebody_left(node, &before);
 }
 
 const struct roster_node *roster_find(const struct node *node, const char *code)
@@ -149,6 +198,10 @@ void roster_term_of(const struct node *node, const char *code, struct feed_term 
     out_term->epoch = found != NULL ? found->entry.epoch : 0;
     out_term->instance = found != NULL ? found->entry.instance : 0;
     out_term->closed_seq = found != NULL ? found->entry.closed_seq : 0;
+    out_term->ended = found != NULL && found->entry.state != CHAPTER_ENROLLED;
+    out_term->revoked = found != NULL && found->entry.state == CHAPTER_REVOKED;
+    out_term->until_epoch = found != NULL ? found->entry.until_epoch : 0;
+    out_term->until_seq = found != NULL ? found->entry.until_seq : 0;
 }
 
 const uint8_t *roster_sign_key(const struct node *node, const char *code)
@@ -238,6 +291,35 @@ static void hang_up_others(struct node *node, const struct roster_entry *const *
         *link = node->links[--node->link_count];
         sync_peer_maybe_down(node, peer);
     }
+}
+
+/* Whoever still belongs dials again at once; the others are refused. */
+static void forget_in_links(struct node *node)
+{
+    for (size_t i = 0; i < node->link_count;) {
+        const uint32_t peer = node->links[i].peer;
+
+        if (node->links[i].dialled) {
+            i++;
+            continue;
+        }
+        node->links[i] = node->links[--node->link_count];
+        sync_peer_maybe_down(node, peer);
+    }
+}
+
+void roster_cut(struct node *node)
+{
+    const enum status status = transport_cut_all(node->transport);
+
+    node->cut_at_ms = 0;
+    node->counters.cuts++;
+    forget_in_links(node);
+    if (status != OK)
+        log_event(LOG_WARNING,
+                  "event=rebind_failed status=%s remedy=\"it is tried again each second; see"
+                  " which program took the ports of %s\"",
+                  status_name(status), node->listen);
 }
 
 void roster_dial(struct node *node)

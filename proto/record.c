@@ -188,8 +188,9 @@ void roster_entry_write(struct mp_writer *writer, const struct roster_entry *ent
     const bool listens = entry->address[0] != '\0';
     const bool has_country = entry->country[0] != '\0';
     const bool closed = entry->closed_seq != 0;
+    const bool ended = entry->until_seq != 0;
 
-    mp_write_map(writer, 9u + listens + has_country + (closed ? 2u : 0u));
+    mp_write_map(writer, 9u + listens + has_country + (closed ? 2u : 0u) + (ended ? 2u : 0u));
     if (listens)
         mp_write_key_text(writer, "address", entry->address);
     mp_write_key_uint(writer, "bytes_max", entry->bytes_max);
@@ -210,6 +211,10 @@ void roster_entry_write(struct mp_writer *writer, const struct roster_entry *ent
     mp_write_text(writer, "sign_key");
     mp_write_bin(writer, entry->sign_key, KEY_SIZE);
     mp_write_key_text(writer, "state", state_names[entry->state]);
+    if (!ended)
+        return;
+    mp_write_key_uint(writer, "until_epoch", entry->until_epoch);
+    mp_write_key_uint(writer, "until_seq", entry->until_seq);
 }
 
 static void read_state(struct mp_reader *reader, struct roster_entry *entry)
@@ -252,6 +257,10 @@ static unsigned read_roster_field(struct mp_reader *reader, struct slice key,
         mp_read_text(reader, entry->name, sizeof entry->name);
     else if (slice_is_text(key, "records_max"))
         entry->records_max = mp_read_uint(reader, UINT64_MAX);
+    else if (slice_is_text(key, "until_epoch"))
+        entry->until_epoch = mp_read_uint(reader, UINT64_MAX);
+    else if (slice_is_text(key, "until_seq"))
+        entry->until_seq = mp_read_uint(reader, UINT64_MAX);
     else if (slice_is_text(key, "code")) {
         mp_read_text(reader, entry->code, sizeof entry->code);
         return SEEN_CODE;

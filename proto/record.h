@@ -112,6 +112,10 @@ struct roster_entry {
     uint8_t closed_hash[HASH_SIZE];
     uint64_t records_max;
     uint64_t bytes_max;
+    /* Of a chapter that is suspended or revoked: the last head that HQ takes of it; seq 0: none
+     * is stated, and nothing more is taken. */
+    uint64_t until_epoch;
+    uint64_t until_seq;
 };
 void roster_entry_write(struct mp_writer *writer, const struct roster_entry *entry);
 enum status roster_entry_read(struct slice federation_value,

@@ -104,6 +104,9 @@ enum feed_verdict feed_judge(const struct feed *feed, enum tier tier,
         return FEED_LATER_EPOCH;
     if (head->epoch < term->epoch && head->seq > term->closed_seq)
         return FEED_CLOSED_EPOCH;
+    if (term->ended &&
+        feed_compare(head->epoch, head->seq, term->until_epoch, term->until_seq) > 0)
+        return FEED_ENDED;
     if (feed_frozen(feed, head->epoch))
         return FEED_FROZEN;
     /* Heads of a closed epoch are evidence only: they freeze nothing. */
@@ -111,6 +114,9 @@ enum feed_verdict feed_judge(const struct feed *feed, enum tier tier,
         *out_other = other;
         return FEED_FORK;
     }
+    if (feed_is_beyond(term, mine) && head->epoch == term->until_epoch &&
+        head->seq == term->until_seq)
+        return FEED_SNAPSHOT;
     if (feed_compare(head->epoch, head->seq, mine->epoch, mine->seq) <= 0 &&
         !BUG(LOWER_HEAD_TAKEN))
         return FEED_KNOWN;
@@ -133,6 +139,19 @@ void feed_remember(struct feed *feed, const struct feed_mark *mark)
     feed->head_next = (feed->head_next + 1) % HEADS_KEPT;
     if (feed->head_count < HEADS_KEPT)
         feed->head_count++;
+}
+
+bool feed_is_beyond(const struct feed_term *term, const struct feed_mark *mark)
+{
+    return term->ended && term->revoked && term->until_seq != 0 &&
+           feed_compare(mark->epoch, mark->seq, term->until_epoch, term->until_seq) > 0;
+}
+
+void feed_go_back(struct feed *feed, unsigned tiers)
+{
+    for (int tier = 0; tier < TIERS_PUBLISHED; tier++)
+        if (tiers & (1u << tier))
+            memset(&feed->tier[tier], 0, sizeof feed->tier[tier]);
 }
 
 void feed_advance(struct feed *feed, unsigned tiers, const struct head *head)

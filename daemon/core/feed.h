@@ -36,6 +36,10 @@ struct feed_term {
     uint64_t epoch;
     uint64_t instance;
     uint64_t closed_seq;
+    bool ended;   /* suspended or revoked: nothing beyond (until_epoch, until_seq) is taken */
+    bool revoked; /* for good: who stands beyond goes back to there */
+    uint64_t until_epoch;
+    uint64_t until_seq; /* 0: nothing more is taken at all */
 };
 
 /* What a peer sends is judged; it is never an error. */
@@ -48,6 +52,7 @@ enum feed_verdict {
     FEED_FROZEN,       /* the origin's epoch is frozen here */
     FEED_LATER_EPOCH,  /* my roster does not know that epoch or instance yet */
     FEED_CLOSED_EPOCH, /* of an epoch that HQ closed, beyond where it closed */
+    FEED_ENDED,        /* of a chapter that HQ suspended or revoked, beyond where it ended */
     FEED_VERDICT_COUNT
 };
 
@@ -73,8 +78,13 @@ const struct feed_mark *feed_beat_conflict(const struct feed *feed, const struct
 const struct feed_mark *feed_contradicts(const struct feed *feed, uint64_t epoch, uint64_t seq,
                                          const uint8_t hash[HASH_SIZE]);
 
-/* The tiers of the set now stand at head, which is remembered.  A head never goes down. */
+/* The tiers of the set now stand at head, which is remembered.  A head never goes down, but
+ * for one case: see feed_go_back. */
 void feed_advance(struct feed *feed, unsigned tiers, const struct head *head);
+/* Does a tier stand beyond the head where HQ ended the feed for good? */
+bool feed_is_beyond(const struct feed_term *term, const struct feed_mark *mark);
+/* Before the tiers advance to where HQ ended the feed: they stand beyond it. */
+void feed_go_back(struct feed *feed, unsigned tiers);
 void feed_remember(struct feed *feed, const struct feed_mark *mark);
 
 #endif

@@ -70,10 +70,14 @@ enum feed_state replica_feed_state(const struct replica_feed *feed,
 
     if (feed_frozen(&feed->feed, mine->epoch))
         return STATE_FORKED;
-    if (!feed->fetchable && !feed->own)
-        return STATE_REVOKED;
     if (feed->own)
         return STATE_CURRENT;
+    if (feed->ended && replica_end_missed(feed, TIER_FEDERATION))
+        return STATE_BEHIND;
+    if (feed->ended && !feed->revoked)
+        return STATE_STALE; /* suspended: nothing of it is taken, for now */
+    if (feed->ended || !feed->fetchable)
+        return STATE_REVOKED;
     /* Only what is signed counts: a peer's claim is no proof that there is more. */
     if (replica_claim_newer(&feed->tier[TIER_FEDERATION].proven, mine))
         return STATE_BEHIND;

@@ -32,12 +32,36 @@ bool replica_claim_newer(const struct replica_claim *claim, const struct feed_ma
     return feed_compare(claim->epoch, claim->seq, mark->epoch, mark->seq) > 0;
 }
 
+static bool is_beyond_end(const struct replica_feed *feed, uint64_t epoch, uint64_t seq)
+{
+    return feed->ended && feed_compare(epoch, seq, feed->until.epoch, feed->until.seq) > 0;
+}
+
+/* My copy goes further than HQ takes the feed: I go back to there. */
+static bool goes_back(const struct replica_feed *feed, int tier)
+{
+    const struct feed_mark *mark = &feed->feed.tier[tier];
+
+    return tier == TIER_FEDERATION && feed->revoked && feed->until.seq != 0 &&
+           is_beyond_end(feed, mark->epoch, mark->seq);
+}
+
+bool replica_end_missed(const struct replica_feed *feed, enum tier tier)
+{
+    return feed->ended && (replica_claim_newer(&feed->until, &feed->feed.tier[tier]) ||
+                           goes_back(feed, (int)tier));
+}
+
 /* Is what peer claims worth fetching?  To mend damage, the head that I stand at already is. */
 static bool is_wanted(const struct replica_claim *claim, const struct replica_feed *feed,
                       int tier)
 {
     const struct feed_mark *mark = &feed->feed.tier[tier];
 
+    if (is_beyond_end(feed, claim->epoch, claim->seq))
+        return false;
+    if (goes_back(feed, tier))
+        return claim->epoch == feed->until.epoch && claim->seq == feed->until.seq;
     return replica_claim_newer(claim, mark) ||
            (feed->tier[tier].damaged && claim->epoch == mark->epoch && claim->seq == mark->seq);
 }
@@ -47,7 +71,7 @@ static void raise_target(struct replica_feed *feed, int tier, uint64_t epoch, ui
 {
     struct replica_tier *state = &feed->tier[tier];
 
-    if (!feed->followed[tier])
+    if (!feed->followed[tier] || is_beyond_end(feed, epoch, seq))
         return;
     if (feed_compare(epoch, seq, state->target.epoch, state->target.seq) > 0)
         state->target = (struct replica_claim){ epoch, seq };
@@ -72,17 +96,33 @@ static void retarget(struct replica *replica, uint32_t index, int tier)
     const struct feed_mark *mark = &feed->feed.tier[tier];
 
     state->target = (struct replica_claim){ mark->epoch, mark->seq };
-    if (replica_claim_newer(&state->proven, mark))
+    if (replica_claim_newer(&state->proven, mark) &&
+        !is_beyond_end(feed, state->proven.epoch, state->proven.seq))
         state->target = state->proven;
     for (size_t i = 0; i < replica->peer_count; i++) {
         const struct replica_claim *claim = &replica->peers[i]->claim[index][tier];
 
-        if (replica->peers[i]->up &&
+        if (replica->peers[i]->up && !is_beyond_end(feed, claim->epoch, claim->seq) &&
             feed_compare(claim->epoch, claim->seq, state->target.epoch, state->target.seq) > 0)
             state->target = *claim;
     }
     if (!replica_claim_newer(&state->target, mark))
         state->behind_since_ms = 0;
+}
+
+void replica_set_end(struct replica *replica, uint32_t index, const struct feed_term *term)
+{
+    struct replica_feed *feed = replica->feeds[index];
+
+    if (feed->ended == term->ended && feed->revoked == term->revoked &&
+        feed->until.epoch == term->until_epoch && feed->until.seq == term->until_seq)
+        return;
+    feed->ended = term->ended;
+    feed->revoked = term->revoked;
+    feed->until = (struct replica_claim){ term->until_epoch, term->until_seq };
+    for (int tier = 0; tier < TIERS_PUBLISHED; tier++)
+        if (feed->followed[tier])
+            retarget(replica, index, tier);
 }
 
 static int64_t backoff(struct replica *replica, uint32_t failures)
@@ -207,13 +247,14 @@ static void start_pull(struct replica *replica, uint32_t index, int tier, uint32
     pull->tiers = 1u << tier;
     /* Both at once where both stand at the same head and come from the origin. */
     if (tier == TIER_FEDERATION && feed->followed[TIER_HQ] && origin &&
-        !feed->pull[TIER_HQ].active && marks_equal(&mine[TIER_FEDERATION], &mine[TIER_HQ]) &&
+        !feed->pull[TIER_HQ].active && !goes_back(feed, tier) &&
+        marks_equal(&mine[TIER_FEDERATION], &mine[TIER_HQ]) &&
         feed->tier[TIER_FEDERATION].snapshot == feed->tier[TIER_HQ].snapshot)
         pull->tiers = TIERS_BOTH;
     pull->active = true;
     pull->peer = peer;
     pull->request = ++replica->next_request;
-    if (!feed->tier[tier].snapshot) {
+    if (!feed->tier[tier].snapshot && !goes_back(feed, tier)) {
         pull->epoch = mine[tier].epoch;
         pull->since = mine[tier].seq;
     }
@@ -256,7 +297,8 @@ static void plan_tier(struct replica *replica, uint32_t index, int tier, int64_t
     if (tier == TIER_HQ && feed->pull[TIER_FEDERATION].active &&
         (feed->pull[TIER_FEDERATION].tiers & TIERS_HQ))
         return;
-    if (feed_frozen(&feed->feed, state->target.epoch) || !is_wanted(&state->target, feed, tier))
+    if (feed_frozen(&feed->feed, state->target.epoch) ||
+        !(is_wanted(&state->target, feed, tier) || goes_back(feed, tier)))
         return;
     if (!choose_peer(replica, index, tier, &peer))
         return;

@@ -55,7 +55,10 @@ struct replica_tier {
 struct replica_feed {
     struct feed feed;
     bool followed[TIERS_PUBLISHED]; /* this node replicates that tier of it */
-    bool fetchable;                 /* of a known chapter that is not revoked or suspended */
+    bool fetchable;                 /* of a known chapter of which something is taken */
+    bool ended;   /* HQ suspended or revoked it: nothing is taken beyond until */
+    bool revoked; /* for good: who stands beyond goes back to there */
+    struct replica_claim until;
     bool own;
     struct replica_tier tier[TIERS_PUBLISHED];
     struct replica_pull pull[TIERS_PUBLISHED]; /* a pull of both tiers sits in the first */
@@ -130,6 +133,11 @@ void replica_step(struct replica *replica, const struct replica_input *input, in
 /* The active pull with that request, NULL if it is not (any more) one. */
 struct replica_pull *replica_pull_of(struct replica *replica, uint64_t request,
                                      uint32_t *out_feed);
+/* What the roster says of the feed: what is beyond its end is not fetched any more, and what
+ * was held back is again. */
+void replica_set_end(struct replica *replica, uint32_t feed, const struct feed_term *term);
+/* Is there something to fetch up to where the feed ended? */
+bool replica_end_missed(const struct replica_feed *feed, enum tier tier);
 /* May a list since 0 that verifies by itself prove divergence?  Only after a clean recount. */
 bool replica_may_prove(const struct replica_feed *feed, enum tier tier,
                        const struct head *head);

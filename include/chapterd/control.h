@@ -54,8 +54,14 @@
     X("invite", "{chapter, name?, country?, ttl_s?, records_max?, bytes_max?} -> {token,"      \
                 " chapter, expires}")                                                          \
     X("chapters.list", "{} -> {chapters: [{chapter, name, country, state, address, epoch,"     \
-                       " sign_key, curve_key, records_max, bytes_max}]}")                      \
+                       " sign_key, curve_key, records_max, bytes_max, until_epoch, "           \
+                       "until_seq}]}")                                                         \
     X("chapters.show", "{chapter} -> {chapter: {...}}")                                        \
+    X("chapters.edit", "{chapter, name?, country?, records_max?, bytes_max?} -> {chapter: "    \
+                       "{...}} (HQ)")                                                          \
+    X("chapters.resume", "{chapter} -> {chapter: {...}}: after a suspension (HQ)")             \
+    X("chapters.revoke", "{chapter} -> {chapter: {...}}: for good (HQ)")                       \
+    X("chapters.suspend", "{chapter} -> {chapter: {...}} (HQ)")                                \
     X("config", "{} -> {settings: {name: value}}")                                             \
     X("version", "{} -> {version, protocol, store_format, libraries: {name: version}}")
 

@@ -64,6 +64,8 @@
 #define RETRY_MS_MIN 250     /* backoff of refused or failed `want`s */
 #define RETRY_MS_MAX 30000
 #define HELLO_RETRY_MS 2000
+#define CUT_AFTER_MS                                                                           \
+    300 /* whoever was suspended or revoked may learn of it before his links go */
 #define SIGN_WAIT_MS 3000 /* after a start: for the first hello */
 #define INVITE_TTL_S_DEFAULT (72 * 3600)
 #define LAPSE_PERCENT_MAX 10   /* more at once needs the operator's word */

@@ -240,12 +240,6 @@ void transport_hang_up(struct transport *transport, transport_link link)
             world.connections[i].used = false;
 }
 
-enum status transport_cut_all(struct transport *transport)
-{
-    (void)transport;
-    return OK;
-}
-
 void transport_counters(const struct transport *transport, struct transport_counters *out)
 {
     (void)transport;
@@ -274,6 +268,18 @@ static void break_connection(struct sim_connection *connection)
     connection->silent_since_ms = 0;
     connection->retry_at_ms = world.now_ms + RETRY_CONNECT_MS;
     tell_dialler(connection, TRANSPORT_DOWN);
+}
+
+enum status transport_cut_all(struct transport *transport)
+{
+    for (int i = 0; i < SIM_CONNECTIONS_MAX; i++) {
+        struct sim_connection *connection = &world.connections[i];
+
+        if (connection->used && connection->up &&
+            world.nodes[connection->listener].transport == transport)
+            break_connection(connection);
+    }
+    return OK;
 }
 
 static int listener_at(const char *host_port)

@@ -141,6 +141,40 @@ static void test_frozen_until_the_next_epoch(void **state)
     assert_int_equal(feed.freeze, FREEZE_NONE);
 }
 
+/* HQ suspended or revoked the chapter: its feed ends at (1, 5). */
+static void test_ended(void **state)
+{
+    struct feed behind = feed_at(3);
+    struct feed beyond = feed_at(7);
+    struct feed_term term = {
+        .epoch = 1, .instance = 1, .ended = true, .until_epoch = 1, .until_seq = 5
+    };
+    const struct feed_mark *other = NULL;
+    struct head head = head_of(1, 3, 5, 0, 0);
+
+    (void)state;
+    assert_int_equal(feed_judge(&behind, TIER_FEDERATION, &term, &head, 3, &other),
+                     FEED_EXTENDS);
+    head = head_of(1, 3, 6, 0, 0);
+    assert_int_equal(feed_judge(&behind, TIER_FEDERATION, &term, &head, 3, &other), FEED_ENDED);
+    head = head_of(1, 7, 8, 0, 0);
+    assert_int_equal(feed_judge(&beyond, TIER_FEDERATION, &term, &head, 7, &other), FEED_ENDED);
+    /* Suspended: whoever is beyond waits there. */
+    head = head_of(1, 4, 5, 0, 0);
+    assert_int_equal(feed_judge(&beyond, TIER_FEDERATION, &term, &head, 0, &other), FEED_KNOWN);
+    /* Revoked: he goes back to exactly there, by a whole list. */
+    term.revoked = true;
+    assert_int_equal(feed_judge(&beyond, TIER_FEDERATION, &term, &head, 0, &other),
+                     FEED_SNAPSHOT);
+    head = head_of(1, 3, 4, 0, 0);
+    assert_int_equal(feed_judge(&beyond, TIER_FEDERATION, &term, &head, 0, &other), FEED_KNOWN);
+    /* Where no end is stated nothing more is taken, and nobody goes back. */
+    term.until_seq = 0;
+    head = head_of(1, 3, 4, 0, 0);
+    assert_int_equal(feed_judge(&behind, TIER_FEDERATION, &term, &head, 3, &other), FEED_ENDED);
+    assert_false(feed_is_beyond(&term, &beyond.tier[0]));
+}
+
 static void test_memory(void **state)
 {
     struct feed feed = feed_at(HEADS_KEPT + 10);
@@ -182,7 +216,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_verdicts), cmocka_unit_test(test_horizon_needs_a_snapshot),
         cmocka_unit_test(test_epochs),   cmocka_unit_test(test_frozen_until_the_next_epoch),
-        cmocka_unit_test(test_memory),   cmocka_unit_test(test_beats),
+        cmocka_unit_test(test_ended),    cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_beats),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -354,6 +354,10 @@ static void test_roster_entry(void **state)
     check_entry(&entry, OK);
     entry.state = CHAPTER_REVOKED;
     check_entry(&entry, OK);
+    entry.until_epoch = 2;
+    entry.until_seq = 77;
+    check_entry(&entry, OK);
+    entry.until_epoch = entry.until_seq = 0;
     memset(entry.address, 0, sizeof entry.address); /* dials only */
     memset(entry.country, 0, sizeof entry.country);
     memset(entry.closed_hash, 0, HASH_SIZE); /* the first epoch */

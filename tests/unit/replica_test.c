@@ -292,6 +292,61 @@ static void test_frozen_and_revoked_feeds_are_not_fetched(void **state)
     assert_int_equal(tick(f, 1000).count, 1);
 }
 
+static void end_at(struct fixture *f, uint64_t seq, bool revoked)
+{
+    const struct feed_term term = {
+        .ended = true, .revoked = revoked, .until_epoch = 1, .until_seq = seq
+    };
+
+    replica_set_end(&f->replica, FR, &term);
+}
+
+static void test_an_ended_feed_is_fetched_up_to_its_end(void **state)
+{
+    static const struct feed_term going_on = { .epoch = 1 };
+    struct hq_beats beats = { 0 };
+    struct fixture *f = *state;
+    struct replica_effects effects;
+
+    advance(f, 5, 1000);
+    claim(f, PEER_QC, 9, 1000);
+    claim(f, PEER_HQ, 7, 1000);
+    end_at(f, 7, false);
+    assert_int_equal(replica_feed_state(&f->feeds[FR], &beats, false, 1000), STATE_BEHIND);
+    effects = tick(f, 5000);
+    assert_int_equal(effects.count, 1);
+    assert_int_equal(effects.list[0].peer, PEER_HQ); /* qc's copy goes too far */
+    assert_int_equal(effects.list[0].since, 5);
+    step(f, (struct replica_input){ .kind = INPUT_ENDED, .request = effects.list[0].request },
+         5000);
+    advance(f, 7, 5000);
+    claim(f, PEER_QC, 9, 5000);
+    assert_int_equal(tick(f, 9000).count, 0);
+    assert_int_equal(replica_feed_state(&f->feeds[FR], &beats, false, 9000), STATE_STALE);
+    end_at(f, 7, true);
+    assert_int_equal(replica_feed_state(&f->feeds[FR], &beats, false, 9000), STATE_REVOKED);
+    /* The suspension is over: what was held back is fetched. */
+    replica_set_end(&f->replica, FR, &going_on);
+    assert_int_equal(tick(f, 9000).count, 1);
+}
+
+static void test_who_stands_beyond_the_end_goes_back(void **state)
+{
+    struct fixture *f = *state;
+    struct replica_effects effects;
+
+    advance(f, 9, 1000);
+    claim(f, PEER_QC, 9, 1000);
+    claim(f, PEER_HQ, 7, 1000);
+    end_at(f, 7, false);
+    assert_int_equal(tick(f, 5000).count, 0); /* suspended: it waits */
+    end_at(f, 7, true);
+    effects = tick(f, 5000);
+    assert_int_equal(effects.count, 1);
+    assert_int_equal(effects.list[0].peer, PEER_HQ);
+    assert_int_equal(effects.list[0].since, 0);
+}
+
 static void test_states(void **state)
 {
     struct fixture *f = *state;
@@ -382,6 +437,8 @@ int main(void)
         TEST(test_hq_tier_comes_from_the_origin_alone),
         TEST(test_frozen_and_revoked_feeds_are_not_fetched),
         TEST(test_a_liar_is_forgotten),
+        TEST(test_an_ended_feed_is_fetched_up_to_its_end),
+        TEST(test_who_stands_beyond_the_end_goes_back),
         TEST(test_states),
     };
 

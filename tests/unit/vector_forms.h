@@ -92,6 +92,19 @@ static inline void make_roster_entry(struct vector *vector)
     vector_state(vector, "record id", id);
 }
 
+static inline void make_revoked_entry(struct vector *vector)
+{
+    struct roster_entry entry = sample_get()->entries[1];
+    struct mp_writer writer;
+
+    entry.state = CHAPTER_REVOKED;
+    entry.until_epoch = 1;
+    entry.until_seq = 5;
+    begin_bytes(vector, &writer);
+    roster_entry_write(&writer, &entry);
+    end_bytes(vector, &writer);
+}
+
 static inline void make_change(struct vector *vector, int i)
 {
     struct mp_writer writer;

@@ -28,6 +28,11 @@ FORM(
     "# code, 16 bytes) with version and variant set.",
     make_roster_entry, check_roster_entry, LABELS("roster entry"))
 
+FORM("roster-entry-revoked", "roster",
+     "# The same entry after HQ revoked the chapter, when it held (1, 5) of its feed: nobody\n"
+     "# takes a head beyond that.",
+     make_revoked_entry, check_revoked_entry, LABELS("roster entry"))
+
 FORM(
     "member", "mp",
     "# A member's record as a change of both tiers: [type, id, seq, value of tier federation,\n"

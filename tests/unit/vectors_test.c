@@ -86,6 +86,17 @@ static void check_roster_entry(const struct vector *vector)
     assert_int_equal(again_roster(vector_bytes(vector)), AGAIN_SAME);
 }
 
+static void check_revoked_entry(const struct vector *vector)
+{
+    struct roster_entry entry;
+
+    assert_int_equal(roster_entry_read(vector_bytes(vector), &entry), OK);
+    assert_int_equal(entry.state, CHAPTER_REVOKED);
+    assert_int_equal(entry.until_epoch, 1);
+    assert_int_equal(entry.until_seq, 5);
+    assert_int_equal(again_roster(vector_bytes(vector)), AGAIN_SAME);
+}
+
 static void read_change(const struct vector *vector, struct change *out_change)
 {
     struct mp_reader reader;

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: MPL-2.0
+"""A lifetime of trust: chapters are suspended, resumed and revoked."""
+
+from federation import Federation, check, main, wait_until
+
+
+def feed(node, code):
+    return next(x for x in node.status()["feeds"] if x["chapter"] == code)
+
+
+def peer(node, code):
+    return next((p for p in node.status()["peers"] if p["chapter"] == code), None)
+
+
+def seq(node, code):
+    return feed(node, code)["seq"]
+
+
+def total(node):
+    return node.json("counts")["chapters_total"]
+
+
+def founded(f, *codes):
+    """A federation of hq and these chapters, each with one member, in step."""
+    nodes = [f.join(code, listen=code != "lu") for code in codes]
+    for node in nodes:
+        check(node.add(name="First of " + node.code, country="FR")["ok"], node.code + " writes")
+    f.agree()
+    return nodes
+
+
+def test_revoked():
+    with Federation() as f:
+        fr, lu, qc = founded(f, "fr", "lu", "qc")
+        stands = seq(f.hq, "fr")
+        shown = f.hq.json("chapters", "revoke", "fr")
+        check(shown["state"] == "revoked" and shown["until_seq"] == stands, shown)
+        # it is told, and signs nothing more; everybody's links to it are cut
+        wait_until(lambda: fr.status()["node"]["state"] == "quarantined", 10, "fr knows", 0.1)
+        check("revoked" in str(fr.status()["alarms"]), fr.status()["alarms"])
+        code, _, text = fr.ctl("members", "add", "name=Late", check=False)
+        check(code == 1 and "revoked" in text, text)
+        for node in (f.hq, lu, qc):
+            wait_until(lambda: feed(node, "fr")["state"] == "revoked", 10,
+                       "revoked at " + node.code, 0.1)
+            wait_until(lambda: (peer(node, "fr") or {"state": "down"})["state"] != "up", 10,
+                       "no link of fr at " + node.code, 0.1)
+            check(total(node) == 2, "chapters_total at %s" % node.code)
+            check(seq(node, "fr") == stands, "fr's feed ends at " + node.code)
+            check(node.json("counts")["memberships"] == 3, "what is held stays")
+        wait_until(lambda: all(p["state"] != "up" for p in fr.status()["peers"]), 15,
+                   "fr is linked to nobody", 0.1)
+        check(f.hq.counters()["cuts"] == 1, "HQ cut its connections")
+        # all others go on over new links
+        check(lu.add(name="Afterwards", country="LU")["ok"], "lu writes")
+        f.agree(20, [f.hq, lu, qc])
+        check(f.hq.json("counts")["memberships"] == 4, "counts go on")
+        for args in (("revoke", "fr"), ("suspend", "fr"), ("resume", "fr"), ("revoke", "hq"),
+                     ("revoke", "xx")):
+            code, _, text = f.hq.ctl("chapters", *args, check=False)
+            check(code == 1 and "chapterctl chapters list" in text, (args, text))
+        code, _, text = lu.ctl("chapters", "revoke", "qc", check=False)
+        check(code == 1 and "HQ" in text, text)
+        # and after a restart
+        for node in (f.hq, qc):
+            node.stop()
+            node.start()
+        f.agree(20, [f.hq, lu, qc])
+        check(feed(qc, "fr")["state"] == "revoked" and total(qc) == 2, "after a restart")
+        for node in (f.hq, lu, qc):
+            result = node.json("verify", "--deep")
+            check(not result["differences"], result)
+
+
+def test_who_was_away_goes_back():
+    """fr signs more that HQ never had; whoever took it goes back to where HQ says the feed ends."""
+    with Federation() as f:
+        fr, lu, qc = founded(f, "fr", "lu", "qc")
+        stands = seq(f.hq, "fr")
+        f.hq.stop()
+        check(fr.add(name="HQ never had this", country="FR")["ok"], "fr writes")
+        f.agree(20, [fr, qc], without=["hq"])
+        check(seq(qc, "fr") > stands, "qc took it")
+        for node in (fr, lu, qc):
+            node.stop()
+        f.hq.start()
+        f.hq.json("chapters", "revoke", "fr")
+        check(f.hq.json("chapters", "show", "fr")["until_seq"] == stands, "until")
+        lu.start()
+        qc.start()
+        f.agree(30, [f.hq, lu, qc])
+        for node in (f.hq, lu, qc):
+            check(seq(node, "fr") == stands, "%s stands at %d" % (node.code, seq(node, "fr")))
+            check(feed(node, "fr")["state"] == "revoked", node.code)
+            check(not node.json("verify", "--deep")["differences"], node.code)
+            check(node.json("counts")["memberships"] == 3, "counted at " + node.code)
+
+
+def test_suspended():
+    with Federation() as f:
+        fr, lu = founded(f, "fr", "lu")
+        f.hq.json("chapters", "suspend", "fr")
+        for node in (f.hq, lu):
+            wait_until(lambda: feed(node, "fr")["hold_reason"] == "suspended", 10,
+                       "suspended at " + node.code, 0.1)
+            check(total(node) == 2, "a suspended chapter counts")
+        wait_until(lambda: fr.status()["node"]["state"] == "quarantined", 10, "fr knows", 0.1)
+        wait_until(lambda: all(p["state"] != "up" for p in fr.status()["peers"]), 15,
+                   "fr is linked to nobody", 0.1)
+        stands = seq(lu, "fr")
+        check(lu.add(name="Meanwhile", country="LU")["ok"], "lu writes")
+        f.agree(20, [f.hq, lu])
+        check(seq(fr, "lu") < seq(lu, "lu"), "fr is told nothing meanwhile")
+        f.hq.json("chapters", "resume", "fr")
+        wait_until(lambda: fr.status()["node"]["state"] in ("ok", "catching-up"), 60,
+                   "fr is back", 0.2)
+        check(fr.add(name="Back", country="FR")["ok"], "fr writes again")
+        f.agree(30)
+        check(seq(lu, "fr") > stands, "its changes arrive again")
+        f.verify_all()
+
+
+def test_edited():
+    with Federation() as f:
+        (fr,) = founded(f, "fr")
+        shown = f.hq.json("chapters", "edit", "fr", "--name", "Société Exemple", "--country", "FR",
+                          "--records-max", "3")
+        check(shown["name"] == "Société Exemple" and shown["country"] == "FR" and
+              shown["records_max"] == 3, shown)
+        wait_until(lambda: fr.json("chapters", "show", "fr")["name"] == "Société Exemple", 10,
+                   "fr knows", 0.1)
+        for args in ((), ("--country", "XX")):
+            code, _, text = f.hq.ctl("chapters", "edit", "fr", *args, check=False)
+            check(code != 0, text)
+
+
+if __name__ == "__main__":
+    main(test_revoked, test_who_was_away_goes_back, test_suspended, test_edited)
