@@ -25,7 +25,7 @@ enum exit_code command_invite(struct session *session, int argc, char **argv)
                                                   { "--records-max", "records_max",
                                                     ARGUMENT_COUNT },
                                                   { "--bytes-max", "bytes_max", ARGUMENT_SIZE },
-                                                  { "--approve", NULL, ARGUMENT_LATER } };
+                                                  { "--approve", "approve", ARGUMENT_FLAG } };
     static const char *const order[] = { "chapter", "expires", "token", NULL };
     const struct options *options = session_options(session);
     CLEANUP(arguments_done) struct arguments arguments = { NULL, 0, NULL };
@@ -50,6 +50,69 @@ enum exit_code command_invite(struct session *session, int argc, char **argv)
     }
     json_decref(result);
     return code;
+}
+
+static const struct table_column invitation_columns[] = {
+    { "ID", "id", NULL, false, false },       { "CHAPTER", "chapter", NULL, false, false },
+    { "STATE", "state", NULL, false, false }, { "EXPIRES", "expires", NULL, false, false },
+    { "KEY", "key", NULL, false, false },     { "ADDRESS", "address", NULL, false, true },
+    { "NAME", "name", NULL, false, true }
+};
+
+enum exit_code command_invite_list(struct session *session, int argc, char **argv)
+{
+    const struct options *options = session_options(session);
+    CLEANUP(arguments_done) struct arguments arguments = { NULL, 0, NULL };
+    const json_t *invitations;
+    json_t *result = NULL;
+    enum exit_code code;
+
+    if (!arguments_parse(options, argc, argv, NULL, 0, 0, 0, &arguments))
+        return EXIT_USAGE;
+    if ((code = session_request(session, "invite.list", arguments.args, &result)) != EXIT_OK)
+        return code;
+    invitations = json_object_get(result, "invitations");
+    if (options->form == OUTPUT_JSON)
+        print_json(stdout, invitations);
+    else
+        code = print_objects(options, invitation_columns,
+                             sizeof invitation_columns / sizeof invitation_columns[0],
+                             invitations);
+    json_decref(result);
+    return code;
+}
+
+static enum exit_code ask_of_invitation(struct session *session, int argc, char **argv,
+                                        const char *command, const char *done)
+{
+    const struct options *options = session_options(session);
+    CLEANUP(arguments_done) struct arguments arguments = { NULL, 0, NULL };
+    const json_t *invitation;
+    json_t *result = NULL;
+    enum exit_code code;
+
+    if (!arguments_parse(options, argc, argv, NULL, 0, 1, 1, &arguments))
+        return EXIT_USAGE;
+    (void)json_object_set_new(arguments.args, "invitation", json_string(arguments.words[0]));
+    if ((code = session_request(session, command, arguments.args, &result)) != EXIT_OK)
+        return code;
+    invitation = json_object_get(result, "invitation");
+    if (options->form == OUTPUT_JSON)
+        print_json(stdout, invitation);
+    else
+        print_line("%s %s of %s", done, arguments.words[0], json_text(invitation, "chapter"));
+    json_decref(result);
+    return code;
+}
+
+enum exit_code command_invite_approve(struct session *session, int argc, char **argv)
+{
+    return ask_of_invitation(session, argc, argv, "invite.approve", "approved");
+}
+
+enum exit_code command_invite_revoke(struct session *session, int argc, char **argv)
+{
+    return ask_of_invitation(session, argc, argv, "invite.revoke", "revoked");
 }
 
 enum exit_code command_chapters_list(struct session *session, int argc, char **argv)
@@ -132,7 +195,7 @@ enum exit_code command_chapters_edit(struct session *session, int argc, char **a
         { "--name", "name", ARGUMENT_TEXT },
         { "--country", "country", ARGUMENT_TEXT },
         { "--records-max", "records_max", ARGUMENT_COUNT },
-        { "--bytes-max", "bytes_max", ARGUMENT_COUNT }
+        { "--bytes-max", "bytes_max", ARGUMENT_SIZE }
     };
 
     return ask_of_chapter(session, argc, argv, "chapters.edit", rules,

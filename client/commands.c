@@ -18,8 +18,7 @@ static const struct {
     const char *noun;
     const char *verb;
 } later[] = { { "members", "restore" }, { "members", "erase" },  { "import", "list" },
-              { "import", "undo" },     { "invite", "list" },    { "invite", "approve" },
-              { "invite", "revoke" },   { "chapters", "rekey" }, { "offices", "" },
+              { "import", "undo" },     { "chapters", "rekey" }, { "offices", "" },
               { "funding", "" },        { "feeds", "" },         { "who-sees", "" },
               { "check", "" },          { "doctor", "" },        { "backup", "" },
               { "compact", "" },        { "top", "" },           { "config", "check" },
@@ -38,6 +37,16 @@ static bool is_noun(const char *noun)
 {
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         if (strcmp(commands[i].noun, noun) == 0)
+            return true;
+    return false;
+}
+
+/* A word after the noun that is a verb of it: else it is an argument. */
+static bool has_verb(const char *noun, const char *verb)
+{
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        if (verb[0] != '\0' && strcmp(commands[i].noun, noun) == 0 &&
+            strcmp(commands[i].verb, verb) == 0)
             return true;
     return false;
 }
@@ -91,7 +100,8 @@ const struct command *command_find(const struct options *options, int argc, char
         const struct command *command = &commands[i];
 
         if (strcmp(command->noun, noun) == 0 &&
-            (command->verb[0] == '\0' || strcmp(command->verb, verb) == 0)) {
+            (strcmp(command->verb, verb) == 0 ||
+             (command->verb[0] == '\0' && !has_verb(noun, verb)))) {
             *out_words = command->verb[0] == '\0' ? 1 : 2;
             return command;
         }

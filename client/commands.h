@@ -77,12 +77,19 @@
       "Exit 4 and the origins if it is not.\n")                                                \
     X(command_invite, "invite", "",                                                            \
       "CHAPTER [--name N] [--country CC] [--ttl 72h]"                                          \
-      " [--records-max N] [--bytes-max SIZE]",                                                 \
+      " [--records-max N] [--bytes-max SIZE] [--approve]",                                     \
       "a token with which a chapter joins (HQ)", 0,                                            \
       "  --name N     the chapter's full name  --country CC  where it is\n"                    \
       "  --ttl T      how long the token is good for; 72h unless told\n"                       \
       "  --records-max N     members that its feed may hold; 200000 unless told\n"             \
-      "  --bytes-max SIZE    bytes that it may take at each node; 256M unless told\n")         \
+      "  --bytes-max SIZE    bytes that it may take at each node; 256M unless told\n"          \
+      "  --approve    whoever comes with it waits until you have compared the keys\n")         \
+    X(command_invite_list, "invite", "list", "", "invitations and who waits (HQ)",             \
+      COMMAND_READS, "KEY is what chapterd join prints at the chapter: compare both.\n")       \
+    X(command_invite_approve, "invite", "approve", "ID",                                       \
+      "takes in the chapter that waits (HQ)", 0,                                               \
+      "Compare the KEY of invite list with the chapter's first, by telephone for example.\n")  \
+    X(command_invite_revoke, "invite", "revoke", "ID", "makes a token worthless (HQ)", 0, "")  \
     X(command_chapters_list, "chapters", "list", "", "the roster", COMMAND_READS, "")          \
     X(command_chapters_show, "chapters", "show", "CHAPTER",                                    \
       "one chapter's entry in the roster", COMMAND_READS, "")                                  \

@@ -65,6 +65,9 @@ static void about_own_feed(const struct node *node, struct alarms *alarms)
         alarm_add(alarms, "ask HQ; the members of this chapter stay readable here",
                   "HQ has %s this chapter",
                   place->entry.state == CHAPTER_REVOKED ? "revoked" : "suspended");
+    if (node->invites_waiting != 0)
+        alarm_add(alarms, "chapterctl invite list",
+                  "%zu chapters asked to join and wait to be approved", node->invites_waiting);
     if (node->lapse_asked != 0)
         alarm_add(
             alarms, "chapterctl members lapse --confirm",

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* control_explain.c - the answer of `explain`: last head, paths, cause, text and remedy. */
 #include "daemon/control_explain.h"
+#include "daemon/invitation.h"
 
 #include <string.h>
 
@@ -16,8 +17,12 @@ static enum status not_found(struct control_wait *request, const char *code)
     struct invitation invitation;
     char remedy[CONTROL_TEXT_SIZE];
 
-    if (!request->node->is_hq || enrol_find(request->node, code, &invitation) != OK)
+    if (!request->node->is_hq || invitation_of(request->node, code, &invitation) != OK)
         return control_unknown_chapter(request, code);
+    if (invitation.waiting)
+        return control_error(request, NOT_FOUND,
+                             "compare the keys, then: chapterctl invite list, invite approve",
+                             "%s has asked to join and waits to be approved", code);
     (void)snprintf(remedy, sizeof remedy,
                    "at %s: chapterd join TOKEN --dir DIR   (token lost: chapterctl invite %s)",
                    code, code);

@@ -30,6 +30,7 @@ enum argument_form {
 #define ARGUMENT_TABLE(X)                                                                      \
     X(after, FORM_MAP)                                                                         \
     X(against, FORM_CODE)                                                                      \
+    X(approve, FORM_BOOL)                                                                      \
     X(by, FORM_TEXT)                                                                           \
     X(bytes_max, FORM_UINT)                                                                    \
     X(chapter, FORM_CODE)                                                                      \
@@ -38,6 +39,7 @@ enum argument_form {
     X(cursor, FORM_TEXT)                                                                       \
     X(deep, FORM_BOOL)                                                                         \
     X(id, FORM_ID)                                                                             \
+    X(invitation, FORM_TEXT)                                                                   \
     X(kind, FORM_TEXT)                                                                         \
     X(lag, FORM_UINT)                                                                          \
     X(limit, FORM_UINT)                                                                        \
@@ -211,7 +213,10 @@ control_handler control_members_list;     /* control_members.c */
 control_handler control_members_get;      /* control_members.c */
 control_handler control_members_apply;    /* control_write.c */
 control_handler control_members_lapse;    /* control_write.c */
-control_handler control_invite;           /* control_write.c */
+control_handler control_invite;           /* control_invite.c */
+control_handler control_invite_approve;   /* control_invite.c */
+control_handler control_invite_list;      /* control_invite.c */
+control_handler control_invite_revoke;    /* control_invite.c */
 control_handler control_log;              /* control_log.c */
 control_handler control_verify;           /* control_verify.c */
 control_handler control_wait_in_step;     /* control_verify.c */

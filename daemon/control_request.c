@@ -31,8 +31,12 @@ static const struct control_command commands[] = {
     { "wait", control_wait_in_step, BIT(lag) | BIT(chapter) | BIT(timeout_ms), BIT(timeout_ms),
       false },
     { "invite", control_invite,
-      BIT(chapter) | BIT(name) | BIT(country) | BIT(ttl_s) | BIT(records_max) | BIT(bytes_max),
+      BIT(chapter) | BIT(name) | BIT(country) | BIT(ttl_s) | BIT(records_max) | BIT(bytes_max) |
+          BIT(approve),
       BIT(chapter), false },
+    { "invite.approve", control_invite_approve, BIT(invitation), BIT(invitation), true },
+    { "invite.list", control_invite_list, 0, 0, false },
+    { "invite.revoke", control_invite_revoke, BIT(invitation), BIT(invitation), true },
     { "chapters.list", control_chapters_list, 0, 0, false },
     { "chapters.show", control_chapters_show, BIT(chapter), BIT(chapter), false },
     { "chapters.edit", control_chapters_edit,

@@ -2,6 +2,7 @@
 /* control_roster.c - what HQ's operator changes of a chapter: chapters.suspend, .resume,
  * .revoke and .edit. */
 #include "daemon/control_internal.h"
+#include "daemon/invitation.h"
 
 #include <string.h>
 

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* control_write.c - what changes something: members.apply, members.lapse and invite.  An "ok"
+/* control_write.c - what changes something: members.apply and members.lapse.  An "ok"
  * leaves with the commit of the turn that holds the change. */
 #include "daemon/control_internal.h"
 
 #include <stdio.h>
 #include <string.h>
-
-#define TTL_S_MAX (366ull * 86400)
 
 /* --- one change --------------------------------------------------------------------------- */
 
@@ -201,59 +199,5 @@ enum status control_members_lapse(struct control_wait *request, struct mp_writer
     mp_write_key_bool(writer, "confirmed", confirmed);
     mp_write_key_uint(writer, "due", request->lapsed.due);
     mp_write_key_uint(writer, "lapsed", request->lapsed.lapsed);
-    return OK;
-}
-
-/* --- invite ------------------------------------------------------------------------------- */
-
-/* Text of an argument, or what stands for it. */
-static bool text_argument(const struct argument *argument, const char *otherwise, char *out,
-                          size_t size)
-{
-    return slice_copy_text(argument->given ? argument->text : slice_of_text(otherwise), out,
-                           size);
-}
-
-enum status control_invite(struct control_wait *request, struct mp_writer *writer)
-{
-    const struct argument *ttl = ARGUMENT(request, ttl_s);
-    const struct argument *records_max = ARGUMENT(request, records_max);
-    const struct argument *bytes_max = ARGUMENT(request, bytes_max);
-    const struct invite_terms terms = { ttl->number, records_max->number, bytes_max->number };
-    const char *code = ARGUMENT(request, chapter)->code;
-    struct node *node = request->node;
-    const char *error = NULL;
-    char token[TOKEN_SIZE_MAX];
-    char name[NAME_SIZE_MAX];
-    char country[3];
-    uint64_t expires = 0;
-    enum status status;
-
-    if (!node->is_hq)
-        return control_error(request, REFUSED, "ask HQ to run: chapterctl invite CHAPTER",
-                             "only HQ invites, and this is the node of %s", node->code);
-    if (!text_argument(ARGUMENT(request, name), code, name, sizeof name) ||
-        !text_argument(ARGUMENT(request, country), "", country, sizeof country))
-        return control_error(request, USAGE, "shorten the name; a country has two letters",
-                             "the chapter's name or country is too long");
-    if (ttl->given && (ttl->number == 0 || ttl->number > TTL_S_MAX))
-        return control_error(request, USAGE, "leave --ttl out for 72 hours",
-                             "an invitation is open for at least a second and at most a year");
-    if ((records_max->given && records_max->number == 0) ||
-        (bytes_max->given && bytes_max->number == 0))
-        return control_error(request, USAGE,
-                             "leave --records-max and --bytes-max out for 200000"
-                             " records and 256M",
-                             "a feed's limits are at least one record and one byte");
-    status = enrol_invite(node, code, name, country, &terms, token, &expires, &error);
-    if (status != OK)
-        return control_error(request, status, "chapterctl chapters list", "%s",
-                             error != NULL ? error : status_text(status));
-    log_event(LOG_NOTICE, "event=invited chapter=%s uid=%lld", code, (long long)request->uid);
-    mp_write_map(writer, 3);
-    mp_write_key_text(writer, "chapter", code);
-    mp_write_text(writer, "expires");
-    control_write_time(writer, expires);
-    mp_write_key_text(writer, "token", token);
     return OK;
 }

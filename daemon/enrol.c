@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* enrol.c - invitations, and taking in the chapters that come with one (HQ).
  * What the node knows of invitations is in the store; of a secret HQ keeps the hash alone. */
-#include "daemon/node_internal.h"
+#include "daemon/invitation.h"
 #include "daemon/words.h"
 #include "proto/country.h"
 
 #include <sodium.h>
 #include <string.h>
 
-#define INVITATION_VERSION 2
-#define INVITATION_SIZE_MAX 512
 #define TTL_S_MAX (366ull * 24 * 3600)
 #define STRANGERS_PER_SECOND_MAX 10
 #define INVITED_PER_SECOND_MAX 100
@@ -19,122 +17,24 @@ static uint64_t wall_s(void)
     return (uint64_t)(clock_wall_ms() / 1000);
 }
 
-/* --- invitations in the store ------------------------------------------------------------- */
-
-/* [2, code, name, country, expires, used, sign key, curve key, records_max, bytes_max] */
-static enum status put_invitation(struct store_txn *txn, const uint8_t hash[HASH_SIZE],
-                                  const struct invitation *invitation)
-{
-    uint8_t bytes[INVITATION_SIZE_MAX];
-    struct mp_writer writer;
-
-    mp_writer_init(&writer, bytes, sizeof bytes);
-    mp_write_array(&writer, 10);
-    mp_write_uint(&writer, INVITATION_VERSION);
-    mp_write_text(&writer, invitation->code);
-    mp_write_text(&writer, invitation->name);
-    mp_write_text(&writer, invitation->country);
-    mp_write_uint(&writer, invitation->expires);
-    mp_write_bool(&writer, invitation->used);
-    mp_write_bin(&writer, invitation->sign_key, KEY_SIZE);
-    mp_write_bin(&writer, invitation->curve_key, KEY_SIZE);
-    mp_write_uint(&writer, invitation->records_max);
-    mp_write_uint(&writer, invitation->bytes_max);
-    if (writer.status != OK)
-        return writer.status;
-    return store_put_invite(txn, hash, mp_writer_bytes(&writer));
-}
-
-static enum status read_invitation(struct slice value, struct invitation *out_invitation)
-{
-    struct invitation invitation;
-    struct mp_reader reader;
-    uint64_t version;
-    size_t count;
-
-    memset(&invitation, 0, sizeof invitation);
-    mp_reader_init(&reader, value);
-    count = mp_read_array(&reader, 10);
-    version = mp_read_uint(&reader, INVITATION_VERSION);
-    if (count != (version == 1 ? 8 : 10)) /* the first form had no limits in it */
-        mp_fail(&reader, INVALID);
-    mp_read_text(&reader, invitation.code, sizeof invitation.code);
-    mp_read_text(&reader, invitation.name, sizeof invitation.name);
-    mp_read_text(&reader, invitation.country, sizeof invitation.country);
-    invitation.expires = mp_read_uint(&reader, UINT64_MAX);
-    invitation.used = mp_read_bool(&reader);
-    mp_read_bin_exact(&reader, invitation.sign_key, KEY_SIZE);
-    mp_read_bin_exact(&reader, invitation.curve_key, KEY_SIZE);
-    invitation.records_max =
-        version == 1 ? FEED_RECORDS_MAX_DEFAULT : mp_read_uint(&reader, UINT64_MAX);
-    invitation.bytes_max =
-        version == 1 ? FEED_BYTES_MAX_DEFAULT : mp_read_uint(&reader, UINT64_MAX);
-    if (mp_reader_finish(&reader) != OK)
-        return STORE_DAMAGED;
-    *out_invitation = invitation;
-    return OK;
-}
-
-/* An open invitation is neither used nor expired. */
-static enum status find_open(struct store_txn *txn, uint64_t *out_until, size_t *out_count)
-{
-    const uint64_t now = wall_s();
-    uint8_t hash[HASH_SIZE];
-    struct invitation invitation;
-    struct slice value;
-    uint64_t until = 0;
-    size_t count = 0;
-    enum status status = store_next_invite(txn, NULL, hash, &value);
-
-    while (status == OK) {
-        if ((status = read_invitation(value, &invitation)) != OK)
-            return status;
-        if (!invitation.used && invitation.expires > now) {
-            count++;
-            if (invitation.expires > until)
-                until = invitation.expires;
-        }
-        status = store_next_invite(txn, hash, hash, &value);
-    }
-    if (status != NOT_FOUND)
-        return status;
-    *out_until = until;
-    *out_count = count;
-    return OK;
-}
+/* --- what is open ------------------------------------------------------------------------- */
 
 enum status enrol_load(struct node *node)
 {
     CLEANUP(store_abort) struct store_txn txn = { 0 };
-    size_t count;
+    struct invitations_open open;
     enum status status = store_begin_read(node->store, &txn);
 
-    if (status != OK)
+    if (status != OK || (status = invitation_find_open(&txn, wall_s(), &open)) != OK)
         return status;
-    return find_open(&txn, &node->invites_open_until, &count);
+    enrol_note_open(node, &open);
+    return OK;
 }
 
-enum status enrol_find(struct node *node, const char *code, struct invitation *out_invitation)
+void enrol_note_open(struct node *node, const struct invitations_open *open)
 {
-    struct store_txn *txn = node_reading(node);
-    uint8_t hash[HASH_SIZE];
-    struct slice value;
-    enum status status =
-        txn == NULL ? node->turn_error : store_next_invite(txn, NULL, hash, &value);
-
-    while (status == OK) {
-        struct invitation invitation;
-
-        if ((status = read_invitation(value, &invitation)) != OK)
-            return status;
-        if (strcmp(invitation.code, code) == 0 && !invitation.used &&
-            invitation.expires > wall_s()) {
-            *out_invitation = invitation;
-            return OK;
-        }
-        status = store_next_invite(txn, hash, hash, &value);
-    }
-    return status;
+    node->invites_open_until = open->until;
+    node->invites_waiting = open->waiting;
 }
 
 bool enrol_open(const struct node *node)
@@ -214,16 +114,15 @@ static enum status store_invitation(struct node *node, const struct invitation *
     struct token token;
     uint8_t hash[HASH_SIZE];
     char text[TOKEN_SIZE_MAX];
-    uint64_t until;
-    size_t count;
+    struct invitations_open open;
     enum status status;
 
     if (node_writing(node) == NULL)
         return objection(node->turn_error, "the store cannot be written", out_error);
-    if ((status = find_open(&node->txn, &until, &count)) != OK)
+    if ((status = invitation_find_open(&node->txn, wall_s(), &open)) != OK)
         return objection(node_turn_fails(node, status), "the store cannot be read", out_error);
-    if (count >= INVITES_MAX)
-        return objection(TOO_LARGE, "too many invitations are open: wait until some expire",
+    if (open.count >= INVITES_MAX)
+        return objection(TOO_LARGE, "too many invitations are open: revoke some (invite list)",
                          out_error);
     fill_token(node, invitation, &token);
     token_secret_hash(token.secret, hash);
@@ -232,7 +131,7 @@ static enum status store_invitation(struct node *node, const struct invitation *
     if (status != OK)
         return objection(status, "the token would be too long: choose shorter names",
                          out_error);
-    if ((status = put_invitation(&node->txn, hash, invitation)) != OK)
+    if ((status = invitation_put(&node->txn, hash, invitation)) != OK)
         return objection(node_turn_fails(node, status), "the store cannot be written",
                          out_error);
     /* Early if the turn fails: then nobody has the token. */
@@ -263,6 +162,7 @@ enum status enrol_invite(struct node *node, const char *code, const char *name,
     memcpy(invitation.name, name, strlen(name));
     memcpy(invitation.country, country, strlen(country));
     invitation.expires = wall_s() + ttl_s;
+    invitation.approve = terms->approve;
     invitation.records_max =
         terms->records_max != 0 ? terms->records_max : FEED_RECORDS_MAX_DEFAULT;
     invitation.bytes_max = terms->bytes_max != 0 ? terms->bytes_max : FEED_BYTES_MAX_DEFAULT;
@@ -358,7 +258,10 @@ static enum wire_enrol_result enrol_again(struct node *node, const struct wire_e
 
     if (present == NULL)
         return ENROL_OK; /* within the turn that took it in */
-    if (present->entry.state != CHAPTER_ENROLLED)
+    /* A token of keys that were replaced, or of a chapter that was shut out, is void. */
+    if (present->entry.state != CHAPTER_ENROLLED ||
+        !same_key(present->entry.sign_key, enrol->sign_key) ||
+        !same_key(present->entry.curve_key, enrol->curve_key))
         return ENROL_UNKNOWN;
     if (strcmp(present->entry.address, enrol->address) == 0)
         return ENROL_OK;
@@ -410,25 +313,58 @@ static enum status put_entry(struct node *node, const struct wire_enrol *enrol,
     return node_turn_fails(node, write_seal(node));
 }
 
+/* The invitation is bound to these keys from now on. */
+static enum status keep(struct node *node, const struct wire_enrol *enrol,
+                        const uint8_t hash[HASH_SIZE], struct invitation *invitation)
+{
+    struct invitations_open open;
+    enum status status;
+
+    memcpy(invitation->sign_key, enrol->sign_key, KEY_SIZE);
+    memcpy(invitation->curve_key, enrol->curve_key, KEY_SIZE);
+    memset(invitation->address, 0, sizeof invitation->address);
+    memcpy(invitation->address, enrol->address, strlen(enrol->address));
+    if (node_writing(node) == NULL)
+        return node->turn_error;
+    if ((status = invitation_put(&node->txn, hash, invitation)) == OK &&
+        (status = invitation_find_open(&node->txn, wall_s(), &open)) == OK)
+        enrol_note_open(node, &open);
+    return node_turn_fails(node, status);
+}
+
+/* HQ's operator compares the keys first. */
+static enum wire_enrol_result let_wait(struct node *node, const struct wire_enrol *enrol,
+                                       const uint8_t hash[HASH_SIZE],
+                                       struct invitation *invitation)
+{
+    char key[2 * KEY_SIZE + 1];
+    char id[INVITATION_ID_SIZE];
+
+    if (invitation->waiting && strcmp(invitation->address, enrol->address) == 0)
+        return ENROL_WAITING;
+    invitation->waiting = true;
+    if (keep(node, enrol, hash, invitation) != OK)
+        return ENROL_NOT_NOW;
+    hex_format(enrol->curve_key, KEY_SIZE, key);
+    invitation_id(hash, id);
+    log_event(LOG_NOTICE,
+              "event=approval_waits chapter=%s key=%s remedy=\"compare the key with the"
+              " chapter's, then: chapterctl invite approve %s\"",
+              enrol->code, key, id);
+    return ENROL_WAITING;
+}
+
 /* Marks the invitation used and puts the entry: one turn, so both or neither. */
 static enum wire_enrol_result take_in(struct node *node, const struct wire_enrol *enrol,
                                       const uint8_t hash[HASH_SIZE],
                                       const struct invitation *invitation)
 {
     struct invitation used = *invitation;
-    size_t count;
-    enum status status;
 
     used.used = true;
-    memcpy(used.sign_key, enrol->sign_key, KEY_SIZE);
-    memcpy(used.curve_key, enrol->curve_key, KEY_SIZE);
-    if (node_writing(node) == NULL)
+    used.waiting = false;
+    if (keep(node, enrol, hash, &used) != OK)
         return ENROL_NOT_NOW;
-    if ((status = put_invitation(&node->txn, hash, &used)) != OK ||
-        (status = find_open(&node->txn, &node->invites_open_until, &count)) != OK) {
-        (void)node_turn_fails(node, status);
-        return ENROL_NOT_NOW;
-    }
     if (roster_find(node, enrol->code) != NULL)
         return enrol_again(node, enrol);
     if (put_entry(node, enrol, invitation) != OK)
@@ -449,6 +385,12 @@ static bool turn_is_taken(struct node *node)
     return false;
 }
 
+static bool same_keys(const struct invitation *invitation, const struct wire_enrol *enrol)
+{
+    return same_key(invitation->sign_key, enrol->sign_key) &&
+           same_key(invitation->curve_key, enrol->curve_key);
+}
+
 static enum wire_enrol_result judge(struct node *node, const struct wire_enrol *enrol)
 {
     const struct roster_node *present = roster_find(node, enrol->code);
@@ -464,7 +406,7 @@ static enum wire_enrol_result judge(struct node *node, const struct wire_enrol *
         return ENROL_NOT_NOW;
     token_secret_hash(enrol->secret, hash);
     if ((status = store_get_invite(txn, hash, &value)) == OK)
-        status = read_invitation(value, &invitation);
+        status = invitation_read(value, &invitation);
     if (status == NOT_FOUND)
         return ENROL_UNKNOWN;
     if (status != OK) {
@@ -473,10 +415,9 @@ static enum wire_enrol_result judge(struct node *node, const struct wire_enrol *
     }
     if (strcmp(invitation.code, enrol->code) != 0)
         return ENROL_UNKNOWN;
-    if (invitation.used && same_key(invitation.sign_key, enrol->sign_key) &&
-        same_key(invitation.curve_key, enrol->curve_key))
+    if (invitation.used && same_keys(&invitation, enrol))
         return enrol_again(node, enrol);
-    if (invitation.used) {
+    if (invitation.used || (invitation.waiting && !same_keys(&invitation, enrol))) {
         alarm_used(enrol->code, invitation.curve_key, enrol->curve_key);
         return ENROL_USED;
     }
@@ -491,10 +432,34 @@ static enum wire_enrol_result judge(struct node *node, const struct wire_enrol *
         return ENROL_UNKNOWN;
     if (key_is_taken(node, enrol))
         return ENROL_MALFORMED;
+    if (invitation.approve)
+        return let_wait(node, enrol, hash, &invitation);
     if (write_ready(node, &error, &remedy) != OK || node->roster_count >= ORIGINS_MAX ||
         turn_is_taken(node))
         return ENROL_NOT_NOW;
     return take_in(node, enrol, hash, &invitation);
+}
+
+enum status enrol_approve(struct node *node, const uint8_t hash[HASH_SIZE],
+                          const struct invitation *invitation, const char **out_error)
+{
+    struct wire_enrol enrol = { .version = PROTOCOL_VERSION };
+    enum wire_enrol_result result;
+
+    memcpy(enrol.code, invitation->code, CODE_SIZE);
+    memcpy(enrol.sign_key, invitation->sign_key, KEY_SIZE);
+    memcpy(enrol.curve_key, invitation->curve_key, KEY_SIZE);
+    memcpy(enrol.address, invitation->address, ADDRESS_SIZE);
+    if (roster_find(node, enrol.code) != NULL)
+        return objection(EXISTS, "that chapter is in the roster already", out_error);
+    if (key_is_taken(node, &enrol))
+        return objection(EXISTS, "another chapter has one of these keys", out_error);
+    if (node->roster_count >= ORIGINS_MAX || turn_is_taken(node))
+        return objection(AGAIN, "another chapter is just being taken in", out_error);
+    if ((result = take_in(node, &enrol, hash, invitation)) != ENROL_OK)
+        return objection(node->turn_failed ? node->turn_error : REFUSED,
+                         "the store cannot be written", out_error);
+    return OK;
 }
 
 static const char *reason_name(enum wire_enrol_result result)
@@ -528,7 +493,7 @@ void enrol_on_message(struct node *node, transport_link link, const uint8_t key[
     }
     result = judge(node, &enrol);
     sodium_memzero(enrol.secret, sizeof enrol.secret);
-    if (result != ENROL_OK && result != ENROL_USED)
+    if (result != ENROL_OK && result != ENROL_USED && result != ENROL_WAITING)
         log_event(result == ENROL_NOT_NOW ? LOG_NOTICE : LOG_WARNING,
                   "event=enrol_refused chapter=%s reason=%s", enrol.code, reason_name(result));
     reply(node, link, result);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* jobs.c - background work, one slice a turn: the list of jobs, sweeping what was discarded,
  * and what is due every day. */
+#include "daemon/invitation.h"
 #include "daemon/jobs_internal.h"
 
 #include <stdlib.h>
@@ -224,7 +225,8 @@ static void plan_daily(struct node *node)
     if (!lapse_today(&today) || write_ready(node, &error, &remedy) != OK)
         return;
     if (!done_today(node, today) && !jobs_have(node, &job_lapse)) {
-        if (jobs_lapse(node, false, NULL, NULL) != OK ||
+        if ((node->is_hq && invitation_sweep(node) != OK) ||
+            jobs_lapse(node, false, NULL, NULL) != OK ||
             !add_plain(node, &job_prune, sizeof(struct prune_job)))
             return;
     }

@@ -14,7 +14,7 @@
  * serve.c     want and its answers, as the server
  * write.c     the origin's own changes and heads; merge.c: the fields of one record
  * persons.c   distinct persons (HQ)
- * enrol.c     invitations and enrolment (HQ)
+ * enrol.c     enrolment (HQ); invitation.c: invitations in the store
  * control*.c  what local programs ask
  * jobs*.c     recount, verify, sweep, lapse, prune
  * log.c       the one place that writes the log */
@@ -241,6 +241,7 @@ struct node {
     /* enrolment (HQ) */
     uint64_t
         invites_open_until; /* latest expiry of an unused invitation, s since 1970; 0: none */
+    size_t invites_waiting; /* chapters that asked and wait to be approved */
     struct enrol_rate {
         int64_t second_ms; /* when the present second of enrol messages began */
         unsigned count;    /* of them in it */
@@ -423,45 +424,17 @@ enum status write_seal(struct node *node) MUST_CHECK;
 void write_begin_feed(struct node *node);
 void write_forget(struct node *node); /* after a failed turn */
 
-/* --- standing.c (HQ): a chapter's place in the roster --- */
-/* On failure *out_error is for people. */
-enum status standing_change(struct node *node, const char *code, enum chapter_state state,
-                            const char **out_error) MUST_CHECK;
-struct standing_edit {
-    const char *name;    /* NULL: as it is */
-    const char *country; /* NULL: as it is; "": none */
-    bool has_records_max;
-    bool has_bytes_max;
-    uint64_t records_max; /* 0: any number */
-    uint64_t bytes_max;   /* of each tier; 0: any number */
-};
-enum status standing_edit(struct node *node, const char *code, const struct standing_edit *edit,
-                          const char **out_error) MUST_CHECK;
-
 /* --- enrol.c (HQ) --- */
 bool enrol_open(const struct node *node); /* an unexpired invitation is open */
 void enrol_on_message(struct node *node, transport_link link, const uint8_t key[KEY_SIZE],
                       struct slice message);
-struct invitation {
-    char code[CODE_SIZE];
-    char name[NAME_SIZE_MAX];
-    char country[3];
-    uint64_t expires;
-    uint64_t records_max; /* of the feed, for the roster entry */
-    uint64_t bytes_max;
-    bool used;
-    uint8_t sign_key[KEY_SIZE]; /* of who used it */
-    uint8_t curve_key[KEY_SIZE];
-};
 /* 0 stands for what is usual. */
 struct invite_terms {
     uint64_t ttl_s;
     uint64_t records_max;
     uint64_t bytes_max;
+    bool approve;
 };
-/* An open invitation (neither used nor expired) of that chapter; NOT_FOUND. */
-enum status enrol_find(struct node *node, const char *code,
-                       struct invitation *out_invitation) MUST_CHECK;
 /* Makes and stores an invitation (in the turn's transaction) and its token. */
 enum status enrol_invite(struct node *node, const char *code, const char *name,
                          const char *country, const struct invite_terms *terms,
@@ -469,7 +442,6 @@ enum status enrol_invite(struct node *node, const char *code, const char *name,
                          const char **out_error) MUST_CHECK;
 enum status enrol_load(struct node *node)
     MUST_CHECK; /* counts open invitations for the ZAP handler */
-
 /* --- control.c --- */
 void control_on_message(struct node *node, const struct transport_message *message);
 void control_timers(

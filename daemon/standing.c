@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* standing.c - a chapter's place in the roster changes (HQ): suspended, resumed, revoked, or
  * described anew.  Where its feed ends is stated by epoch and seq; no clock decides it. */
-#include "daemon/node_internal.h"
+#include "daemon/invitation.h"
 #include "daemon/words.h"
 #include "proto/country.h"
 

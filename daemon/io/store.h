@@ -194,6 +194,8 @@ enum status store_get_invite(struct store_txn *txn, const uint8_t hash[HASH_SIZE
                              struct slice *out) MUST_CHECK;
 enum status store_put_invite(struct store_txn *txn, const uint8_t hash[HASH_SIZE],
                              struct slice value) MUST_CHECK;
+enum status store_delete_invite(struct store_txn *txn,
+                                const uint8_t hash[HASH_SIZE]) MUST_CHECK;
 /* after NULL: the first */
 enum status store_next_invite(struct store_txn *txn, const uint8_t after[HASH_SIZE],
                               uint8_t out_hash[HASH_SIZE], struct slice *out) MUST_CHECK;

@@ -143,6 +143,11 @@ enum status store_put_invite(struct store_txn *txn, const uint8_t hash[HASH_SIZE
     return table_put(txn, TABLE_INVITES, slice_of(hash, HASH_SIZE), value);
 }
 
+enum status store_delete_invite(struct store_txn *txn, const uint8_t hash[HASH_SIZE])
+{
+    return table_delete(txn, TABLE_INVITES, slice_of(hash, HASH_SIZE));
+}
+
 enum status store_next_invite(struct store_txn *txn, const uint8_t after[HASH_SIZE],
                               uint8_t out_hash[HASH_SIZE], struct slice *out)
 {

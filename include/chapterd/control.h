@@ -51,8 +51,12 @@
       "{deep?, against?} -> {origins, ok, differences: [{chapter, expected, actual}],"         \
       " deep, members}")                                                                       \
     X("wait", "{lag?, chapter?, timeout_ms} -> {in_step, seconds}")                            \
-    X("invite", "{chapter, name?, country?, ttl_s?, records_max?, bytes_max?} -> {token,"      \
-                " chapter, expires}")                                                          \
+    X("invite", "{chapter, name?, country?, ttl_s?, records_max?, bytes_max?, approve?}"       \
+                " -> {token, chapter, expires}")                                               \
+    X("invite.list", "{} -> {invitations: [{id, chapter, name, state: open|waiting|used|"      \
+                     "expired, expires, address, key}]} (HQ)")                                 \
+    X("invite.approve", "{invitation: id} -> {invitation: {...}} (HQ)")                        \
+    X("invite.revoke", "{invitation: id} -> {invitation: {...}} (HQ)")                         \
     X("chapters.list", "{} -> {chapters: [{chapter, name, country, state, address, epoch,"     \
                        " sign_key, curve_key, records_max, bytes_max, until_epoch, "           \
                        "until_seq}]}")                                                         \

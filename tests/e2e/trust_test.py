@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MPL-2.0
 """A lifetime of trust: chapters are suspended, resumed and revoked."""
 
-from federation import Federation, check, main, wait_until
+import os
+
+from federation import Federation, Node, check, main, wait_until
 
 
 def feed(node, code):
@@ -120,6 +122,56 @@ def test_suspended():
         f.verify_all()
 
 
+def ask_to_join(f, node, token):
+    return f.daemon("join", token, "--dir", node.dir, "--dial-only", check=False)
+
+
+def test_approved():
+    with Federation() as f:
+        token = f.hq.json("invite", "fr", "--approve")["token"]
+        fr, thief = Node(f, "fr"), Node(f, "thief")
+        code, _, text = ask_to_join(f, fr, token)
+        check(code == 1 and "approve" in text, text)
+        (waiting,) = f.hq.json("invite", "list")
+        check(waiting["state"] == "waiting" and waiting["key"] in text, (waiting, text))
+        check("wait" in str(f.hq.status()["alarms"]), f.hq.status()["alarms"])
+        check(not any(c["chapter"] == "fr" for c in f.hq.json("chapters", "list")), "not yet")
+        # the first keys are bound to it: another's are refused, and are not what is approved
+        code, _, text = ask_to_join(f, thief, token)
+        check(code == 1 and "used already" in text, text)
+        check(f.hq.json("invite", "list")[0]["key"] == waiting["key"], "the first keys wait")
+        f.hq.ctl("invite", "approve", waiting["id"])
+        check(f.hq.json("chapters", "show", "fr")["curve_key"] == waiting["key"], "taken in")
+        code, _, text = ask_to_join(f, fr, token)
+        check(code == 0, text)
+        f.nodes["fr"] = fr.start()
+        f.agree()
+        check(f.hq.json("invite", "list")[0]["state"] == "used", "used")
+        code, _, text = f.hq.ctl("invite", "revoke", waiting["id"], check=False)
+        check(code == 1 and "chapters revoke" in text, text)
+        f.hq.ctl("chapters", "revoke", "fr")
+        code, _, text = ask_to_join(f, Node(f, "thief"), token)
+        check(code == 1, "joined with a used token: " + text)
+
+
+def test_invitation_revoked():
+    with Federation() as f:
+        token = f.hq.json("invite", "fr")["token"]
+        (open_one,) = f.hq.json("invite", "list")
+        check(open_one["state"] == "open" and open_one["key"] is None, open_one)
+        code, _, text = f.hq.ctl("invite", "approve", open_one["id"], check=False)
+        check(code == 1 and "nobody has asked" in text, text)
+        f.hq.ctl("invite", "revoke", open_one["id"])
+        check(f.hq.json("invite", "list") == [], "gone")
+        code, _, text = ask_to_join(f, Node(f, "fr"), token)
+        check(code == 1, text)
+        for args in (("revoke", open_one["id"]), ("approve", "xyz")):
+            code, _, text = f.hq.ctl("invite", *args, check=False)
+            check(code == 1 and "chapterctl invite list" in text, text)
+        f.join("fr")
+        f.agree()
+
+
 def test_edited():
     with Federation() as f:
         (fr,) = founded(f, "fr")
@@ -135,4 +187,5 @@ def test_edited():
 
 
 if __name__ == "__main__":
-    main(test_revoked, test_who_was_away_goes_back, test_suspended, test_edited)
+    main(test_revoked, test_who_was_away_goes_back, test_suspended, test_approved,
+         test_invitation_revoked, test_edited)

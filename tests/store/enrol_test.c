@@ -4,6 +4,7 @@
 #include "tests/store/store_fixture.h"
 
 #include "daemon/command.h"
+#include "daemon/invitation.h"
 
 #include <sodium.h>
 
@@ -316,6 +317,71 @@ static void test_a_chapter_is_taken_in_once(void **state)
                   EXISTS);
 }
 
+/* A token of keys that were replaced, or of a chapter that was shut out, opens nothing. */
+static void test_a_token_is_not_replayed(void **state)
+{
+    struct hq *hq = *state;
+    const struct token token = invite(hq, "fr", HOUR_S);
+    struct asker fr = asker_new(&token);
+    struct roster_entry entry;
+    const char *error;
+    uint64_t seq;
+
+    assert_int_equal(ask(hq, &fr), ENROL_OK);
+    entry = roster_find(hq->node, "fr")->entry;
+    memset(entry.sign_key, 7, KEY_SIZE);
+    assert_ok(write_roster(hq->node, &entry));
+    assert_ok(node_turn(hq->node, 0));
+    seq = roster_seq(hq);
+    memcpy(fr.enrol.address, "thief.example:1", 16); /* must not move the chapter */
+    asker_pack(&fr);
+    assert_int_equal(ask(hq, &fr), ENROL_UNKNOWN);
+    assert_int_equal(roster_seq(hq), seq);
+    memcpy(entry.sign_key, fr.enrol.sign_key, KEY_SIZE);
+    assert_ok(write_roster(hq->node, &entry));
+    assert_ok(node_turn(hq->node, 0));
+    assert_int_equal(ask(hq, &fr), ENROL_OK);
+    assert_ok(standing_change(hq->node, "fr", CHAPTER_REVOKED, &error));
+    assert_ok(node_turn(hq->node, 0));
+    assert_int_equal(ask(hq, &fr), ENROL_UNKNOWN);
+}
+
+static size_t invitations(struct hq *hq)
+{
+    struct store_txn *txn = node_reading(hq->node);
+    uint8_t hash[HASH_SIZE];
+    struct slice value;
+    size_t count = 0;
+    enum status status = store_next_invite(txn, NULL, hash, &value);
+
+    for (; status == OK; count++)
+        status = store_next_invite(txn, hash, hash, &value);
+    assert_int_equal(status, NOT_FOUND);
+    return count;
+}
+
+static void test_expired_ones_are_forgotten(void **state)
+{
+    struct hq *hq = *state;
+    const struct token token = invite(hq, "fr", HOUR_S);
+
+    invite(hq, "lu", 60 * 24 * HOUR_S);
+    assert_int_equal(invitations(hq), 2);
+    wall_ms += 29 * 24 * HOUR_S * 1000LL;
+    assert_ok(invitation_sweep(hq->node));
+    assert_ok(node_turn(hq->node, 0));
+    assert_int_equal(invitations(hq), 2);
+    {
+        struct asker fr = asker_new(&token);
+
+        assert_int_equal(ask(hq, &fr), ENROL_EXPIRED);
+    }
+    wall_ms += 3 * 24 * HOUR_S * 1000LL;
+    assert_ok(invitation_sweep(hq->node));
+    assert_ok(node_turn(hq->node, 0));
+    assert_int_equal(invitations(hq), 1);
+}
+
 static void test_what_is_refused(void **state)
 {
     struct hq *hq = *state;
@@ -564,6 +630,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_what_can_be_invited, hq_new, hq_free),
         cmocka_unit_test_setup_teardown(test_a_chapter_is_taken_in_once, hq_new, hq_free),
         cmocka_unit_test_setup_teardown(test_what_is_refused, hq_new, hq_free),
+        cmocka_unit_test_setup_teardown(test_a_token_is_not_replayed, hq_new, hq_free),
+        cmocka_unit_test_setup_teardown(test_expired_ones_are_forgotten, hq_new, hq_free),
         cmocka_unit_test_setup_teardown(test_two_tokens_for_one_chapter, hq_new, hq_free),
         cmocka_unit_test_setup_teardown(test_one_key_is_one_chapter, hq_new, hq_free),
         cmocka_unit_test_setup_teardown(test_a_new_address, hq_new, hq_free),

@@ -309,18 +309,18 @@ static void test_an_ended_feed_is_fetched_up_to_its_end(void **state)
     struct replica_effects effects;
 
     advance(f, 5, 1000);
-    claim(f, PEER_QC, 9, 1000);
-    claim(f, PEER_HQ, 7, 1000);
+    claim(f, PEER_HQ, 9, 1000);
+    claim(f, PEER_QC, 7, 1000);
     end_at(f, 7, false);
     assert_int_equal(replica_feed_state(&f->feeds[FR], &beats, false, 1000), STATE_BEHIND);
     effects = tick(f, 5000);
     assert_int_equal(effects.count, 1);
-    assert_int_equal(effects.list[0].peer, PEER_HQ); /* qc's copy goes too far */
+    assert_int_equal(effects.list[0].peer, PEER_QC); /* the other's copy goes too far */
     assert_int_equal(effects.list[0].since, 5);
     step(f, (struct replica_input){ .kind = INPUT_ENDED, .request = effects.list[0].request },
          5000);
     advance(f, 7, 5000);
-    claim(f, PEER_QC, 9, 5000);
+    claim(f, PEER_HQ, 9, 5000);
     assert_int_equal(tick(f, 9000).count, 0);
     assert_int_equal(replica_feed_state(&f->feeds[FR], &beats, false, 9000), STATE_STALE);
     end_at(f, 7, true);
@@ -336,14 +336,14 @@ static void test_who_stands_beyond_the_end_goes_back(void **state)
     struct replica_effects effects;
 
     advance(f, 9, 1000);
-    claim(f, PEER_QC, 9, 1000);
-    claim(f, PEER_HQ, 7, 1000);
+    claim(f, PEER_HQ, 9, 1000);
+    claim(f, PEER_QC, 7, 1000);
     end_at(f, 7, false);
     assert_int_equal(tick(f, 5000).count, 0); /* suspended: it waits */
     end_at(f, 7, true);
     effects = tick(f, 5000);
     assert_int_equal(effects.count, 1);
-    assert_int_equal(effects.list[0].peer, PEER_HQ);
+    assert_int_equal(effects.list[0].peer, PEER_QC);
     assert_int_equal(effects.list[0].since, 0);
 }
 
