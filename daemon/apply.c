@@ -386,7 +386,8 @@ enum status apply_advance(struct node *node, uint32_t index, unsigned tiers,
 
 enum status apply_list(struct node *node, uint32_t index, unsigned tiers,
                        const struct head *head, struct slice envelope,
-                       struct change_source *source, unsigned *out_applied)
+                       struct change_source *source, unsigned *out_applied,
+                       unsigned *out_paused)
 {
     struct node_feed *feed = node->feeds[index];
     uint64_t from[TIERS_PUBLISHED];
@@ -394,6 +395,7 @@ enum status apply_list(struct node *node, uint32_t index, unsigned tiers,
     unsigned good;
     enum status status;
 
+    *out_paused = 0;
     for (int tier = 0; tier < TIERS_PUBLISHED; tier++) {
         from[tier] = feed->replica.feed.tier[tier].seq;
         if (feed->replica.tier[tier].damaged) /* only a whole list mends it: apply_flip */
@@ -409,6 +411,8 @@ enum status apply_list(struct node *node, uint32_t index, unsigned tiers,
     if ((status = judge_list(node, feed, tiers, head, source, &judge)) != OK)
         return node_turn_fails(node, status);
     good = BUG(DIGEST_NOT_COMPARED) ? tiers : judge_verdict(&judge, head);
+    *out_paused = sync_over_bytes(node, index, good, judge.sum);
+    good &= ~*out_paused;
     if (good != 0) {
         if ((status = put_list(node, index, good, head, source, &judge)) != OK ||
             (status = apply_advance(node, index, good, head, envelope)) != OK)

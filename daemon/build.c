@@ -198,7 +198,7 @@ static bool source_has(void *context, const uint8_t id[ID_SIZE])
 
 static enum status apply_build(struct node *node, uint32_t index, unsigned tiers,
                                const struct store_build *build, const struct head *head,
-                               unsigned *out_applied)
+                               unsigned *out_applied, unsigned *out_paused)
 {
     struct build_source *source = calloc(1, sizeof *source);
     enum status status = NO_MEMORY;
@@ -212,7 +212,7 @@ static enum status apply_build(struct node *node, uint32_t index, unsigned tiers
         struct change_source changes = { source_next, source_rewind, source_has, source };
 
         status = apply_list(node, index, tiers, head, signed_head_bytes(&build->head), &changes,
-                            out_applied);
+                            out_applied, out_paused);
         if (status == OK && source->failed)
             status = STORE_DAMAGED;
     }
@@ -229,6 +229,17 @@ static unsigned build_verdict(struct node *node, const struct store_build *build
     if (load_sums(node, build, judge.sum) != OK)
         return 0;
     return judge_verdict(&judge, head);
+}
+
+/* Those of the tiers that verify, but are larger than the roster allows. */
+static unsigned build_paused(struct node *node, uint32_t index, const struct store_build *build,
+                             unsigned good)
+{
+    struct digest_sum sums[TIERS_PUBLISHED];
+
+    if (good == 0 || load_sums(node, build, sums) != OK)
+        return 0;
+    return sync_over_bytes(node, index, good, sums);
 }
 
 /* May the list as a whole take the place of my rows of tier? */
@@ -297,6 +308,7 @@ static void finish_build(struct node *node, uint32_t peer, uint32_t index,
     unsigned tiers = 0;
     unsigned replacing = 0;
     unsigned applied = 0;
+    unsigned paused = 0;
 
     whole.since = build->since;
     whole.base = build->base;
@@ -319,10 +331,13 @@ static void finish_build(struct node *node, uint32_t peer, uint32_t index,
         const unsigned good =
             BUG(FLIP_NOT_VERIFIED) ? replacing : build_verdict(node, build, &head) & replacing;
 
+        paused = build_paused(node, index, build, good);
+
         if (good != replacing)
             pull_mismatched(node, peer, index, replacing & ~good);
-        if (good != 0)
-            flip(node, index, good, build, &head);
+        pull_pauses(node, index, paused);
+        if ((good & ~paused) != 0)
+            flip(node, index, good & ~paused, build, &head);
         else
             (void)pull_drop_build(node, build);
         sync_unpark(node, index);
@@ -333,8 +348,10 @@ static void finish_build(struct node *node, uint32_t peer, uint32_t index,
         feed->building = true; /* pull_merge_slice goes on */
         return;
     }
-    if (apply_build(node, index, tiers, build, &head, &applied) != OK)
+    if (apply_build(node, index, tiers, build, &head, &applied, &paused) != OK)
         return;
+    pull_pauses(node, index, paused);
+    tiers &= ~paused;
     if (applied != tiers) {
         pull_mismatched(node, peer, index, tiers & ~applied);
         if (build->since == 0 && (build_verdict(node, build, &head) & tiers & ~applied))
@@ -364,7 +381,7 @@ static bool build_too_large(struct node *node, uint32_t index, const struct stor
     if (place == NULL)
         return true;
     return (place->entry.records_max != 0 && build->rows / 4 > place->entry.records_max) ||
-           (place->entry.bytes_max != 0 && feed->build_bytes / 2 > place->entry.bytes_max);
+           (place->entry.bytes_max != 0 && feed->build_bytes / 4 > place->entry.bytes_max);
 }
 
 void pull_stage(struct node *node, uint32_t peer, uint32_t index,
@@ -450,13 +467,18 @@ static void merge_ends(struct node *node, uint32_t index, const struct store_bui
     const uint32_t peer = from != NULL ? node_peer_make(node, from->entry.code) : NO_PEER;
     struct head head;
     unsigned good = 0;
+    unsigned paused = 0;
 
     feed->building = false;
     if (head_read(signed_head_bytes(&build->head), &head) == OK)
         good = build_verdict(node, build, &head);
-    if (good == build->tiers)
+    paused = build_paused(node, index, build, good);
+    if (paused != 0) {
+        pull_pauses(node, index, build->tiers);
+        (void)pull_drop_build(node, build);
+    } else if (good == build->tiers) {
         flip(node, index, good, build, &head);
-    else {
+    } else {
         if (peer != NO_PEER)
             pull_mismatched(node, peer, index, build->tiers & ~good);
         else

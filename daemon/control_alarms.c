@@ -161,7 +161,9 @@ static void about_feed(const struct node *node, uint32_t index, struct alarms *a
     if (feed->replica.feed.freeze != FREEZE_NONE)
         about_frozen(feed, alarms);
     if (feed->over_quota)
-        alarm_add(alarms, "HQ raises the limit in the roster, or asks the chapter",
+        alarm_add(alarms,
+                  "at HQ: chapterctl chapters edit CHAPTER --records-max N --bytes-max SIZE; or"
+                  " the chapter removes records",
                   "the feed of %s is larger than the roster allows: it is paused", code);
     if (feed->replica.tier[TIER_FEDERATION].damaged || feed->replica.tier[TIER_HQ].damaged)
         alarm_add(alarms, "nothing to do but to check the disk: it is fetched again",

@@ -309,7 +309,7 @@ void sync_on_evidence(struct node *node, uint32_t peer, struct slice message);
 enum status sync_apply_wire(struct node *node, uint32_t index, unsigned apply_tiers,
                             const struct head *head, struct slice envelope,
                             const struct wire_list *changes, unsigned list_tiers,
-                            unsigned *out_applied) MUST_CHECK;
+                            unsigned *out_applied, unsigned *out_paused) MUST_CHECK;
 void sync_show_head(struct node *node, const struct link *link, uint32_t index,
                     const struct feed_mark *mark);
 void sync_show_evidence(struct node *node, const struct link *link);
@@ -319,6 +319,9 @@ void sync_own_head(struct node *node, uint64_t epoch, uint64_t seq);
 bool sync_below_floor(const struct node *node, const struct head *head);
 /* Within the roster's limits for that feed?  Notes it for status if not. */
 bool sync_within_quota(struct node *node, uint32_t feed, const struct head *head);
+/* The tiers of the set whose sums are of more bytes than the roster allows; noted likewise. */
+unsigned sync_over_bytes(struct node *node, uint32_t feed, unsigned tiers,
+                         const struct digest_sum sums[TIERS_PUBLISHED]);
 /* After a link went: is there any other to that peer? */
 void sync_peer_maybe_down(struct node *node, uint32_t peer);
 void sync_own_beat(struct node *node); /* now */
@@ -354,11 +357,13 @@ struct change_source {
     void *context;
 };
 /* Judges the list against my rows in the given tiers and puts it where it leads to the head.
- * *out_applied: the tiers that advanced; the others did not match.  An error is one inside the
+ * *out_applied: the tiers that advanced; *out_paused: those that matched and are larger than
+ * the roster allows; the others did not match.  An error is one inside the
  * puts: the turn has failed. */
 enum status apply_list(struct node *node, uint32_t index, unsigned tiers,
                        const struct head *head, struct slice envelope,
-                       struct change_source *source, unsigned *out_applied) MUST_CHECK;
+                       struct change_source *source, unsigned *out_applied,
+                       unsigned *out_paused) MUST_CHECK;
 /* Points the feed's tiers to a finished number: census, sums, head; the old number goes. */
 enum status apply_flip(struct node *node, uint32_t index, unsigned tiers, uint32_t number,
                        const struct head *head, struct slice envelope) MUST_CHECK;

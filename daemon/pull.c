@@ -144,6 +144,14 @@ void pull_mismatched(struct node *node, uint32_t peer, uint32_t index, unsigned 
                                              .answer = true });
 }
 
+/* Larger than the roster allows: asked again after the longest pause, or with a new roster. */
+void pull_pauses(struct node *node, uint32_t index, unsigned tiers)
+{
+    for (int tier = 0; tier < TIERS_PUBLISHED; tier++)
+        if (tiers & (1u << tier))
+            node->feeds[index]->replica.tier[tier].retry_at_ms = node_now(node) + RETRY_MS_MAX;
+}
+
 /* The final head of an answer: form, federation, origin, signature, epoch, freeze, limits. 
  * *out_tiers are those that it advances (or, where my rows are damaged, mends). */
 bool pull_head_good(struct node *node, uint32_t index, const struct wire_changes *answer,
@@ -215,6 +223,7 @@ static void finish_direct(struct node *node, uint32_t peer, uint32_t index,
     struct head head;
     unsigned tiers = 0;
     unsigned applied = 0;
+    unsigned paused = 0;
     unsigned replacing = 0;
 
     if (!pull_head_good(node, index, answer, &head, &tiers)) {
@@ -237,8 +246,10 @@ static void finish_direct(struct node *node, uint32_t peer, uint32_t index,
     }
     pull_ends(node, answer->request);
     if (sync_apply_wire(node, index, tiers, &head, answer->head, &answer->changes,
-                        answer->tiers, &applied) != OK)
+                        answer->tiers, &applied, &paused) != OK)
         return;
+    pull_pauses(node, index, paused);
+    tiers &= ~paused;
     if (applied != tiers)
         pull_mismatched(node, peer, index, tiers & ~applied);
     if (applied != 0)

@@ -17,4 +17,7 @@ void pull_mismatched(struct node *node, uint32_t peer, uint32_t index, unsigned 
 bool pull_head_good(struct node *node, uint32_t index, const struct wire_changes *answer,
                     struct head *out_head, unsigned *out_tiers);
 
+/* What is fetched of those tiers is larger than the roster allows. */
+void pull_pauses(struct node *node, uint32_t index, unsigned tiers);
+
 #endif

@@ -33,6 +33,18 @@ static enum status roster_push(struct node *node, const struct roster_entry *ent
     return OK;
 }
 
+/* The limits may have been raised: look again at once. */
+static void resume_paused(struct node_feed *feed)
+{
+    if (!feed->over_quota)
+        return;
+    feed->over_quota = false;
+    for (int tier = 0; tier < TIERS_PUBLISHED; tier++) {
+        feed->replica.tier[tier].failures = 0;
+        feed->replica.tier[tier].retry_at_ms = 0;
+    }
+}
+
 /* What an entry says of its feed; a head that the origin signs later is not taken. */
 static void put_in_force(struct node *node, const struct roster_entry *entry)
 {
@@ -45,6 +57,7 @@ static void put_in_force(struct node *node, const struct roster_entry *entry)
     node->feeds[index]->replica.fetchable =
         entry->state == CHAPTER_ENROLLED || entry->until_seq != 0;
     replica_set_end(&node->replica, index, &term);
+    resume_paused(node->feeds[index]);
 }
 
 /* Keys that are admitted to my ports. */

@@ -233,12 +233,13 @@ static void list_rewind(void *context)
 enum status sync_apply_wire(struct node *node, uint32_t index, unsigned apply_tiers,
                             const struct head *head, struct slice envelope,
                             const struct wire_list *changes, unsigned list_tiers,
-                            unsigned *out_applied)
+                            unsigned *out_applied, unsigned *out_paused)
 {
     struct list_context context = { .first = *changes, .list = *changes, .tiers = list_tiers };
     struct change_source source = { list_next, list_rewind, NULL, &context };
 
-    return apply_list(node, index, apply_tiers, head, envelope, &source, out_applied);
+    return apply_list(node, index, apply_tiers, head, envelope, &source, out_applied,
+                      out_paused);
 }
 
 static void park(struct node *node, uint32_t index, uint32_t peer, struct slice message,
@@ -337,6 +338,22 @@ bool sync_within_quota(struct node *node, uint32_t index, const struct head *hea
     return within_quota(node, node->feeds[index], head);
 }
 
+unsigned sync_over_bytes(struct node *node, uint32_t index, unsigned tiers,
+                         const struct digest_sum sums[TIERS_PUBLISHED])
+{
+    struct node_feed *feed = node->feeds[index];
+    const struct roster_node *place = roster_find(node, feed->replica.feed.origin);
+    unsigned over = 0;
+
+    for (int tier = 0; tier < TIERS_PUBLISHED; tier++)
+        if ((tiers & (1u << tier)) && place != NULL && place->entry.bytes_max != 0 &&
+            sums[tier].bytes > place->entry.bytes_max)
+            over |= 1u << tier;
+    if (over != 0)
+        feed->over_quota = true;
+    return over;
+}
+
 /* Form, place in the roster, newness and signature; the cheap questions first. */
 static bool event_proven(struct node *node, const struct wire_event *event,
                          struct head *out_head, uint32_t *out_index)
@@ -395,6 +412,7 @@ void sync_on_event(struct node *node, uint32_t peer, struct slice message)
     const struct feed_mark *other = NULL;
     struct node_feed *feed;
     unsigned applied = 0;
+    unsigned paused = 0;
     unsigned tiers;
     unsigned gaps = 0;
 
@@ -431,8 +449,9 @@ void sync_on_event(struct node *node, uint32_t peer, struct slice message)
     if (tiers == 0)
         return;
     if (sync_apply_wire(node, index, tiers, &head, event.head, &event.changes, event.tiers,
-                        &applied) != OK)
+                        &applied, &paused) != OK)
         return;
+    tiers &= ~paused;
     if (applied != tiers) {
         node->counters.mismatches++;
         feed->refused++;

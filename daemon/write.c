@@ -331,6 +331,29 @@ static bool belongs_elsewhere(struct node *node, const uint8_t id[ID_SIZE])
     return false;
 }
 
+/* Everybody would pause a feed that is larger than the roster allows: better not to sign it. */
+static bool is_over_quota(const struct node *node)
+{
+    const struct roster_node *place = roster_find(node, node->code);
+    const struct write_scratch *scratch = &node->batch->scratch;
+    const struct digest_sum *sums = node->batch->sum;
+
+    if (place == NULL)
+        return false;
+    if (place->entry.records_max != 0 && (!scratch->exists || scratch->removed) &&
+        sums[TIER_FEDERATION].count >= place->entry.records_max)
+        return true;
+    for (int tier = 0; tier < TIERS_PUBLISHED; tier++) {
+        const size_t size = scratch_value(scratch, (enum tier)tier).size;
+        const size_t grows = scratch->exists ? size : size + 64;
+
+        if (place->entry.bytes_max != 0 && grows > scratch->old[tier].size &&
+            sums[tier].bytes + (grows - scratch->old[tier].size) > place->entry.bytes_max)
+            return true;
+    }
+    return false;
+}
+
 static enum status append_history(struct node *node, const uint8_t id[ID_SIZE], const char *op,
                                   const char *who, uint64_t seq)
 {
@@ -405,6 +428,11 @@ static enum status apply_put(struct node *node, const uint8_t id[ID_SIZE],
     out_result->seq = scratch->old_seq;
     if (!any)
         return OK;
+    if (published && is_over_quota(node))
+        return result_error(
+            out_result, TOO_LARGE,
+            "the feed of this chapter is as large as HQ allows; let HQ raise it:"
+            " chapterctl chapters edit CHAPTER --records-max N --bytes-max SIZE");
     status = append_history(node, id, scratch->exists && !scratch->removed ? "edit" : "add",
                             who, published ? node->batch->seq + 1 : scratch->old_seq);
     if (status != OK)

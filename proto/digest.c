@@ -57,6 +57,11 @@ static uint16_t lane_of(const uint8_t *bytes, size_t i)
     return (uint16_t)(bytes[2 * i] | bytes[2 * i + 1] << 8);
 }
 
+uint64_t digest_leaf_bytes(enum tier tier, const struct change *change)
+{
+    return change->value[tier].size + 64;
+}
+
 void digest_add(struct digest_sum *sum, const char *origin, enum tier tier,
                 const struct change *change)
 {
@@ -65,6 +70,7 @@ void digest_add(struct digest_sum *sum, const char *origin, enum tier tier,
     expand_leaf(origin, tier, change, lanes);
     for (size_t i = 0; i < DIGEST_LANES; i++)
         sum->lanes[i] = (uint16_t)(sum->lanes[i] + lane_of(lanes, i));
+    sum->bytes += digest_leaf_bytes(tier, change);
     if (!value_is_removal(change->value[tier]))
         sum->count++;
 }
@@ -77,6 +83,7 @@ void digest_subtract(struct digest_sum *sum, const char *origin, enum tier tier,
     expand_leaf(origin, tier, change, lanes);
     for (size_t i = 0; i < DIGEST_LANES; i++)
         sum->lanes[i] = (uint16_t)(sum->lanes[i] - lane_of(lanes, i));
+    sum->bytes -= digest_leaf_bytes(tier, change);
     if (!value_is_removal(change->value[tier]))
         sum->count--;
 }
@@ -105,13 +112,22 @@ void digest_sum_store(const struct digest_sum *sum, uint8_t out[DIGEST_SUM_STORE
         out[2 * i + 1] = (uint8_t)(sum->lanes[i] >> 8);
     }
     put_big_endian(out + EXPANDED_SIZE, sum->count, 8);
+    put_big_endian(out + EXPANDED_SIZE + 8, sum->bytes, 8);
+}
+
+static uint64_t get_big_endian(const uint8_t *in)
+{
+    uint64_t value = 0;
+
+    for (size_t i = 0; i < 8; i++)
+        value = value << 8 | in[i];
+    return value;
 }
 
 void digest_sum_load(const uint8_t in[DIGEST_SUM_STORED_SIZE], struct digest_sum *out_sum)
 {
-    out_sum->count = 0;
     for (size_t i = 0; i < DIGEST_LANES; i++)
         out_sum->lanes[i] = lane_of(in, i);
-    for (size_t i = 0; i < 8; i++)
-        out_sum->count = out_sum->count << 8 | in[EXPANDED_SIZE + i];
+    out_sum->count = get_big_endian(in + EXPANDED_SIZE);
+    out_sum->bytes = get_big_endian(in + EXPANDED_SIZE + 8);
 }

@@ -19,8 +19,12 @@
 struct digest_sum {
     uint16_t lanes[DIGEST_LANES];
     uint64_t count; /* leaves that are not removals */
+    uint64_t
+        bytes; /* that all leaves take, by digest_leaf_bytes: for quotas, not in the digest */
 };
 
+/* What a leaf counts for: its value, and 64 bytes for the rest. */
+uint64_t digest_leaf_bytes(enum tier tier, const struct change *change);
 void digest_sum_clear(struct digest_sum *sum);
 /* change->tiers must hold tier. */
 void digest_add(struct digest_sum *sum, const char *origin, enum tier tier,
@@ -28,8 +32,8 @@ void digest_add(struct digest_sum *sum, const char *origin, enum tier tier,
 void digest_subtract(struct digest_sum *sum, const char *origin, enum tier tier,
                      const struct change *change);
 void digest_of(const struct digest_sum *sum, enum tier tier, uint8_t out_digest[HASH_SIZE]);
-/* Stored form: 2,056 bytes: lanes little-endian, count big-endian. */
-#define DIGEST_SUM_STORED_SIZE (2 * DIGEST_LANES + 8)
+/* Stored form: 2,064 bytes: lanes little-endian, count and bytes big-endian. */
+#define DIGEST_SUM_STORED_SIZE (2 * DIGEST_LANES + 16)
 void digest_sum_store(const struct digest_sum *sum, uint8_t out[DIGEST_SUM_STORED_SIZE]);
 void digest_sum_load(const uint8_t in[DIGEST_SUM_STORED_SIZE], struct digest_sum *out_sum);
 

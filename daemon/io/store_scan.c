@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* store_scan.c - a number's rows in order of seq, and the sums of its tiers.
  *
- * sums holds for each (number 4, tier 1) the stored form of digest.h, 2,056 bytes: 1,024 lanes
+ * sums holds for each (number 4, tier 1) the stored form of digest.h, 2,064 bytes: 1,024 lanes
  * of 16 bits, little-endian, then the count.  Tier hq of number 5 with 3 records, all lanes
  * zero:
  *
@@ -101,6 +101,23 @@ static struct slice sum_key(uint8_t buffer[SUM_KEY_SIZE], uint32_t number, enum 
     return slice_of(buffer, SUM_KEY_SIZE);
 }
 
+/* Older sums do not say how many bytes the leaves take: they are counted. */
+static enum status load_without_bytes(struct store_txn *txn, uint32_t number, enum tier tier,
+                                      struct slice value, struct digest_sum *out)
+{
+    CLEANUP(store_cursor_close) struct store_cursor cursor = { 0 };
+    uint8_t whole[DIGEST_SUM_STORED_SIZE] = { 0 };
+    struct change row;
+    enum status status;
+
+    memcpy(whole, value.data, value.size);
+    digest_sum_load(whole, out);
+    status = store_cursor_open(txn, number, 1u << tier, 0, &cursor);
+    while (status == OK && (status = store_cursor_next(&cursor, &row)) == OK)
+        out->bytes += digest_leaf_bytes(tier, &row);
+    return status == NOT_FOUND ? OK : status;
+}
+
 enum status store_get_sum(struct store_txn *txn, uint32_t number, enum tier tier,
                           struct digest_sum *out)
 {
@@ -114,6 +131,8 @@ enum status store_get_sum(struct store_txn *txn, uint32_t number, enum tier tier
     }
     if (status != OK)
         return status;
+    if (value.size == DIGEST_SUM_STORED_SIZE - 8)
+        return load_without_bytes(txn, number, tier, value, out);
     if (value.size != DIGEST_SUM_STORED_SIZE)
         return STORE_DAMAGED;
     digest_sum_load(value.data, out);

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
 """A lifetime of trust: chapters are suspended, resumed and revoked."""
 
-import os
+import time
 
 from federation import Federation, Node, check, main, wait_until
 
@@ -172,6 +172,39 @@ def test_invitation_revoked():
         f.agree()
 
 
+def paused(node, code):
+    return feed(node, code)["hold_reason"] == "over quota"
+
+
+def test_quotas():
+    with Federation() as f:
+        fr, lu = founded(f, "fr", "lu")
+        ids = [fr.add(name="Member %d" % n, email="m%d@example.org" % n, country="FR")["id"]
+               for n in range(20)]
+        f.agree()
+        for limit, value in (("--records-max", "5"), ("--bytes-max", "2K")):
+            f.hq.ctl("chapters", "edit", "fr", limit, value)
+            wait_until(lambda: str(fr.json("chapters", "show", "fr")).find("%d" % (
+                5 if value == "5" else 2048)) > 0, 10, "fr knows", 0.05)
+            # its own daemon signs nothing that all others would pause
+            result = fr.add(name="One too many", country="FR")
+            check(not result["ok"] and "chapters edit" in result["error"], result)
+            stands = seq(fr, "fr")
+            f.agree()
+            # and what it signs all the same is paused everywhere, for nobody's fault
+            check(fr.apply([{"op": "remove", "id": ids.pop()}])[0]["ok"], "removals go on")
+            for node in (f.hq, lu):
+                wait_until(lambda: paused(node, "fr"), 10, "paused at " + node.code, 0.05)
+                check(seq(node, "fr") == stands, "stands at " + node.code)
+                check("chapters edit" in str(node.status()["alarms"]), node.status()["alarms"])
+            time.sleep(1)
+            check(all(n.counters()["mismatches"] == 0 for n in (f.hq, lu)), "no mismatch")
+            f.hq.ctl("chapters", "edit", "fr", limit, "0")
+            f.agree(10)
+            check(not paused(lu, "fr"), "goes on")
+        f.verify_all()
+
+
 def test_edited():
     with Federation() as f:
         (fr,) = founded(f, "fr")
@@ -188,4 +221,4 @@ def test_edited():
 
 if __name__ == "__main__":
     main(test_revoked, test_who_was_away_goes_back, test_suspended, test_approved,
-         test_invitation_revoked, test_edited)
+         test_invitation_revoked, test_quotas, test_edited)

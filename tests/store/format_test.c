@@ -91,8 +91,32 @@ static void sums(void **state)
     sum.count = 3;
     assert_ok(store_put_sum(&place->txn, 5, TIER_HQ, &sum));
     assert_ok(table_get(&place->txn, TABLE_SUMS, unhex("00000005 01", key), &value));
-    assert_int_equal(value.size, 2056);
+    assert_int_equal(value.size, 2064);
     assert_int_equal(value.data[2055], 3);
+    assert_int_equal(value.data[2063], 0);
+}
+
+/* The first form had no bytes: they are counted from the rows. */
+static void older_sums(void **state)
+{
+    static const uint8_t stored[2056] = { [2055] = 2 };
+    static const uint8_t empty[] = { 0x80 };
+    struct place *place = *state;
+    struct change change = { .type = RECORD_MEMBER, .tiers = TIERS_BOTH };
+    struct digest_sum sum;
+    uint8_t key[128];
+
+    change.value[0] = change.value[1] = slice_of(empty, sizeof empty);
+    for (uint8_t i = 1; i <= 2; i++) {
+        change.id[0] = i;
+        change.seq = i;
+        assert_ok(store_put_row(&place->txn, 5, &change));
+    }
+    assert_ok(table_put(&place->txn, TABLE_SUMS, unhex("00000005 01", key),
+                        slice_of(stored, sizeof stored)));
+    assert_ok(store_get_sum(&place->txn, 5, TIER_HQ, &sum));
+    assert_int_equal(sum.count, 2);
+    assert_int_equal(sum.bytes, 2 * 65);
 }
 
 static void feeds(void **state)
@@ -188,6 +212,7 @@ int main(void)
         OPEN(meta),
         OPEN(rows),
         OPEN(sums),
+        OPEN(older_sums),
         OPEN(feeds),
         OPEN(heads),
         OPEN(census_and_persons),

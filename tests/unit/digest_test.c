@@ -189,6 +189,22 @@ static void test_tiers_are_apart(void **state)
     assert_true(sums_equal(&a, &b));
 }
 
+/* Quotas count what each leaf takes; an order of additions and subtractions does not matter. */
+static void test_bytes(void **state)
+{
+    const struct change changes[] = { first(), second(), removed() };
+    struct digest_sum sum;
+
+    (void)state;
+    digest_sum_clear(&sum);
+    for (size_t i = 0; i < 3; i++)
+        digest_add(&sum, fr, TIER_HQ, &changes[i]);
+    assert_int_equal(sum.bytes, 3 * 64 + (sizeof active - 1) + sizeof empty + sizeof removal);
+    digest_subtract(&sum, fr, TIER_HQ, &changes[0]);
+    digest_subtract(&sum, fr, TIER_HQ, &changes[2]);
+    assert_int_equal(sum.bytes, 64 + sizeof empty);
+}
+
 static void test_stored_form(void **state)
 {
     uint8_t stored[DIGEST_SUM_STORED_SIZE];
@@ -199,9 +215,11 @@ static void test_stored_form(void **state)
     for (size_t i = 0; i < DIGEST_LANES; i++)
         sum.lanes[i] = (uint16_t)(i * 257 + 1);
     sum.count = 0x0102030405060708;
+    sum.bytes = 0x1112131415161718;
     digest_sum_store(&sum, stored);
     assert_memory_equal(stored + 2, "\x02\x01", 2); /* lane 1 is 0102 hex: little-endian */
-    assert_memory_equal(stored + DIGEST_SUM_STORED_SIZE - 8, "\1\2\3\4\5\6\7\10", 8);
+    assert_memory_equal(stored + DIGEST_SUM_STORED_SIZE - 16,
+                        "\1\2\3\4\5\6\7\10\21\22\23\24\25\26\27\30", 16);
     memset(&loaded, 0xff, sizeof loaded);
     digest_sum_load(stored, &loaded);
     assert_true(sums_equal(&sum, &loaded));
@@ -215,6 +233,7 @@ int main(void)
         cmocka_unit_test(test_order_does_not_matter),
         cmocka_unit_test(test_every_part_counts),
         cmocka_unit_test(test_tiers_are_apart),
+        cmocka_unit_test(test_bytes),
         cmocka_unit_test(test_stored_form),
     };
 
