@@ -50,6 +50,8 @@ void csv_reader_close(struct csv_reader **reader);
 char csv_reader_separator(const struct csv_reader *reader);
 /* Valid as long as the reader. */
 const struct csv_row *csv_reader_header(const struct csv_reader *reader);
+/* Bytes of the source that were read so far. */
+uint64_t csv_reader_offset(const struct csv_reader *reader);
 /* The next row that has anything in it; NOT_FOUND at the end, IO with errno, NO_MEMORY. */
 enum status csv_reader_next(struct csv_reader *reader,
                             const struct csv_row **out_row) MUST_CHECK;

@@ -484,6 +484,11 @@ char csv_reader_separator(const struct csv_reader *reader)
     return reader->separator;
 }
 
+uint64_t csv_reader_offset(const struct csv_reader *reader)
+{
+    return csv_lines_offset(&reader->lines);
+}
+
 const struct csv_row *csv_reader_header(const struct csv_reader *reader)
 {
     return &reader->header;

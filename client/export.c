@@ -11,9 +11,11 @@
 #include "client/csv_file.h"
 #include "client/import.h"
 #include "client/import_columns.h"
-#include "client/import_index.h"
 #include "client/import_pages.h"
+#include "client/interrupt.h"
 #include "client/output.h"
+#include "client/sorter.h"
+#include "client/spool.h"
 
 struct export
 {
@@ -26,8 +28,12 @@ struct export
     json_t *extra;        /* a set of names: fields that are not canonical */
     const char **columns; /* all of them, in order; the extra ones belong to extra */
     size_t column_count;
-    struct import_index ids; /* of the members that were written */
+    size_t *by_name;      /* places of columns, by ascending name */
+    struct slice *values; /* of one member, by column */
     uint64_t count;
+    uint64_t seq;       /* the chapter's, before the first member was read */
+    struct sorter *ids; /* of all that came: 0, or the place in later, from 1 */
+    struct spool later; /* those that were changed since, and may have been written before */
 };
 
 static enum exit_code no_memory(const struct export *export)
@@ -44,26 +50,44 @@ static bool is_canonical(const char *name)
     return false;
 }
 
-static bool is_extra(const char *name, const json_t *value)
+/* The next field of a member's map that is a text; false after the last. */
+static bool next_text(struct mp_reader *reader, size_t *left, struct slice *last,
+                      struct slice *out_name, struct slice *out_text)
 {
-    return json_is_string(value) && !is_canonical(name) && !column_is_daemons(name);
+    while (*left > 0 && reader->status == OK) {
+        --*left;
+        *out_name = mp_read_key(reader, last);
+        if (mp_peek(reader) == MP_STR) {
+            *out_text = mp_read_str(reader, SIZE_MAX);
+            return reader->status == OK;
+        }
+        (void)mp_read_raw(reader, SIZE_MAX);
+    }
+    return false;
 }
 
 /* --- columns ------------------------------------------------------------------------------ */
 
-static enum exit_code note_columns(void *context, const json_t *member)
+static enum exit_code note_columns(void *context, struct slice member)
 {
     struct export *export = context;
-    json_t *fields =
-        json_incref((json_t *)(uintptr_t)member); /* to walk it, jansson wants it so */
-    bool ok = true;
-    const char *name;
-    json_t *value;
+    char name[FIELD_NAME_MAX + 1];
+    struct slice last = SLICE_NONE;
+    struct mp_reader reader;
+    struct slice field;
+    struct slice text;
+    size_t left;
 
-    json_object_foreach(fields, name, value) if (is_extra(name, value)) ok =
-        ok && json_object_set_new(export->extra, name, json_null()) == 0;
-    json_decref(fields);
-    return ok ? EXIT_OK : no_memory(export);
+    mp_reader_init(&reader, member);
+    left = mp_read_map(&reader, SIZE_MAX);
+    while (next_text(&reader, &left, &last, &field, &text)) {
+        if (!slice_copy_text(field, name, sizeof name))
+            return pages_malformed(export->session);
+        if (!is_canonical(name) && !column_is_daemons(name) &&
+            json_object_set_new(export->extra, name, json_null()) != 0)
+            return no_memory(export);
+    }
+    return EXIT_OK;
 }
 
 static int compare_names(const void *a, const void *b)
@@ -74,13 +98,25 @@ static int compare_names(const void *a, const void *b)
     return strcmp(*left, *right);
 }
 
+static int compare_columns(const void *a, const void *b, void *context)
+{
+    const struct export *export = context;
+    const size_t *left = a;
+    const size_t *right = b;
+
+    return strcmp(export->columns[*left], export->columns[*right]);
+}
+
 static enum exit_code list_columns(struct export *export)
 {
     const size_t count = import_canonical_count + json_object_size(export->extra);
     const char *name;
     json_t *value;
 
-    if ((export->columns = calloc(count, sizeof *export->columns)) == NULL)
+    export->columns = calloc(count, sizeof *export->columns);
+    export->by_name = calloc(count, sizeof *export->by_name);
+    export->values = calloc(count, sizeof *export->values);
+    if (export->columns == NULL || export->by_name == NULL || export->values == NULL)
         return no_memory(export);
     for (size_t i = 0; i < import_canonical_count; i++)
         export->columns[export->column_count++] = import_canonical[i];
@@ -88,42 +124,74 @@ static enum exit_code list_columns(struct export *export)
         name;
     qsort(export->columns + import_canonical_count, count - import_canonical_count,
           sizeof *export->columns, compare_names);
+    for (size_t i = 0; i < count; i++)
+        export->by_name[i] = i;
+    qsort_r(export->by_name, count, sizeof *export->by_name, compare_columns, export);
     return EXIT_OK;
 }
 
 /* --- rows --------------------------------------------------------------------------------- */
 
-/* member NULL: the header. */
-static void write_cells(const struct export *export, FILE *stream, const json_t *member)
+static int compare_text(struct slice name, const char *other)
+{
+    const size_t size = strlen(other);
+    const int order = memcmp(name.data, other, name.size < size ? name.size : size);
+
+    return order != 0 ? order : (name.size > size) - (name.size < size);
+}
+
+/* Both the member's fields and by_name are in the order of names.  False if the member has a
+ * field that is no column. */
+static bool take_values(struct export *export, struct slice member)
+{
+    char name[FIELD_NAME_MAX + 1];
+    struct slice last = SLICE_NONE;
+    struct mp_reader reader;
+    struct slice field;
+    struct slice text;
+    size_t place = 0;
+    size_t left;
+
+    for (size_t i = 0; i < export->column_count; i++)
+        export->values[i] = SLICE_NONE;
+    mp_reader_init(&reader, member);
+    left = mp_read_map(&reader, SIZE_MAX);
+    while (next_text(&reader, &left, &last, &field, &text)) {
+        while (place < export->column_count &&
+               compare_text(field, export->columns[export->by_name[place]]) > 0)
+            place++;
+        if (place < export->column_count &&
+            compare_text(field, export->columns[export->by_name[place]]) == 0)
+            export->values[export->by_name[place]] = text;
+        else if (!slice_copy_text(field, name, sizeof name) || !column_is_daemons(name))
+            return false;
+    }
+    return true;
+}
+
+static void write_cells(const struct export *export, FILE *stream)
 {
     for (size_t i = 0; i < export->column_count; i++) {
-        const char *name = export->columns[i];
-        const json_t *value = json_object_get(member, name);
-
         if (i > 0)
             (void)putc(',', stream);
-        if (member == NULL)
-            csv_write_cell(stream, ',', slice_of_text(name));
-        else if (json_is_string(value))
-            csv_write_cell(stream, ',',
-                           slice_of(json_string_value(value), json_string_length(value)));
+        csv_write_cell(stream, ',', export->values[i]);
     }
 }
 
-static enum exit_code write_line(const struct export *export, const json_t *member)
+static enum exit_code write_line(const struct export *export)
 {
     char *text = NULL;
     size_t size = 0;
     FILE *memory;
 
     if (!export->terminal) {
-        write_cells(export, export->stream, member);
+        write_cells(export, export->stream);
         (void)putc('\n', export->stream);
         return EXIT_OK;
     }
     if ((memory = open_memstream(&text, &size)) == NULL)
         return no_memory(export);
-    write_cells(export, memory, member);
+    write_cells(export, memory);
     if (fclose(memory) != 0) {
         free(text);
         return no_memory(export);
@@ -132,36 +200,6 @@ static enum exit_code write_line(const struct export *export, const json_t *memb
     (void)putc('\n', export->stream);
     free(text);
     return EXIT_OK;
-}
-
-/* A member that was changed while pages were read comes twice. */
-static enum exit_code is_new(struct export *export, const json_t *member, bool *out_new)
-{
-    const char *id = json_string_value(json_object_get(member, "id"));
-    uint8_t key[TEXT_KEY_SIZE];
-
-    if (id == NULL) {
-        report_error(export->options, "the chapterctl that came with this chapterd",
-                     "the daemon's answer is not what this version expects");
-        return EXIT_FAILED;
-    }
-    if (!text_key(TEXT_KEY_ID, slice_of_text(id), SLICE_NONE, key))
-        return no_memory(export);
-    *out_new = import_index_get(&export->ids, key) == 0;
-    return import_index_put(&export->ids, key, 1) ? EXIT_OK : no_memory(export);
-}
-
-static bool has_all_columns(const struct export *export, const json_t *member)
-{
-    json_t *fields = json_incref((json_t *)(uintptr_t)member);
-    const char *name;
-    json_t *value;
-    bool all = true;
-
-    json_object_foreach(fields, name, value) all =
-        all && (!is_extra(name, value) || json_object_get(export->extra, name) != NULL);
-    json_decref(fields);
-    return all;
 }
 
 static enum exit_code check_stream(const struct export *export)
@@ -174,42 +212,164 @@ static enum exit_code check_stream(const struct export *export)
     return EXIT_FAILED;
 }
 
-static enum exit_code write_member(void *context, const json_t *member)
+static enum exit_code write_json(struct export *export, struct slice member)
 {
-    struct export *export = context;
-    enum exit_code exit_code;
-    bool is_one = false;
+    json_t *object = json_of_mp(member);
 
-    if ((exit_code = is_new(export, member, &is_one)) != EXIT_OK || !is_one)
-        return exit_code;
+    if (object == NULL)
+        return pages_malformed(export->session);
+    (void)putc(export->count == 0 ? '[' : ',', export->stream);
+    print_json(export->stream, object);
+    json_decref(object);
+    return EXIT_OK;
+}
+
+static enum exit_code write_member(struct export *export, struct slice member)
+{
+    enum exit_code exit_code;
+
     if (export->options->form == OUTPUT_JSON) {
-        (void)putc(export->count == 0 ? '[' : ',', export->stream);
-        print_json(export->stream, member);
-    } else if (!has_all_columns(export, member)) {
+        exit_code = write_json(export, member);
+    } else if (!take_values(export, member)) {
         report_error(export->options, "run the same command again",
                      "a member was given a new field while the list was read");
         return EXIT_FAILED;
-    } else if ((exit_code = write_line(export, member)) != EXIT_OK) {
-        return exit_code;
+    } else {
+        exit_code = write_line(export);
     }
     export->count++;
-    return check_stream(export);
+    return exit_code == EXIT_OK ? check_stream(export) : exit_code;
 }
 
-static enum exit_code write_all(struct export *export, const char *code)
+/* --- members that are changed meanwhile --------------------------------------------------- */
+
+static enum exit_code report_spool(const struct export *export, enum status status)
+{
+    if (status == NO_MEMORY)
+        return no_memory(export);
+    report_error(
+        export->options, "name another directory, with room: TMPDIR=DIR chapterctl export",
+        "working files in %s cannot be written: %s", temporary_directory(), strerror(errno));
+    return EXIT_FAILED;
+}
+
+/* Kept until all that were there before are written. */
+static enum status keep_for_later(struct export *export, struct slice member,
+                                  uint64_t *out_place)
+{
+    const uint64_t size = member.size;
+    enum status status;
+
+    if (size > SPOOL_PIECE_MAX)
+        return TOO_LARGE;
+    *out_place = export->later.size + 1;
+    if ((status = spool_add(&export->later, &size, sizeof size)) != OK)
+        return status;
+    return spool_add(&export->later, member.data, member.size);
+}
+
+/* Members come by ascending seq, so that one of a seq that the chapter had when the walk began
+ * comes for the first time. */
+static enum exit_code take_member(void *context, struct slice member)
+{
+    struct export *export = context;
+    struct sort_record key = { 0 };
+    enum status status = OK;
+    uint8_t id[ID_SIZE];
+    struct slice text;
+    uint64_t seq;
+
+    if (!mp_map_get_text(member, "id", &text) || !uuid_parse(text, id) ||
+        !mp_map_get_uint(member, "seq", &seq))
+        return pages_malformed(export->session);
+    memcpy(&key.high, id, sizeof key.high);
+    memcpy(&key.low, id + sizeof key.high, sizeof key.low);
+    if (seq > export->seq)
+        status = keep_for_later(export, member, &key.value);
+    if (status == OK)
+        status = sorter_add(export->ids, key);
+    if (status != OK)
+        return report_spool(export, status);
+    return seq > export->seq ? EXIT_OK : write_member(export, member);
+}
+
+static enum exit_code write_later(struct export *export, uint64_t place)
+{
+    const uint8_t *bytes = NULL;
+    enum status status;
+    uint64_t size;
+
+    status = spool_get(&export->later, place - 1, sizeof size, &bytes);
+    if (status == OK) {
+        memcpy(&size, bytes, sizeof size);
+        status = spool_get(&export->later, place - 1 + sizeof size, (size_t)size, &bytes);
+    }
+    return status == OK ? write_member(export, slice_of(bytes, (size_t)size))
+                        : report_spool(export, status);
+}
+
+/* Of those that came later, the newest version of each that was not written before. */
+static enum exit_code write_rest(struct export *export)
+{
+    struct sort_record last = { 0 };
+    struct sort_record key;
+    bool written = true;
+    enum exit_code exit_code = EXIT_OK;
+    enum status status;
+
+    if (export->later.size == 0)
+        return EXIT_OK;
+    while ((status = sorter_next(export->ids, &key)) == OK && exit_code == EXIT_OK) {
+        const bool same = key.high == last.high && key.low == last.low;
+
+        if (!same && !written)
+            exit_code = write_later(export, last.value);
+        written = same ? written : key.value == 0;
+        last = key;
+    }
+    if (status != OK && status != NOT_FOUND)
+        return report_spool(export, status);
+    return exit_code == EXIT_OK && !written ? write_later(export, last.value) : exit_code;
+}
+
+/* --- all of it ---------------------------------------------------------------------------- */
+
+static enum exit_code write_members(struct export *export)
+{
+    struct own_chapter own;
+    enum exit_code exit_code;
+
+    if ((exit_code = own_chapter(export->session, &own)) != EXIT_OK)
+        return exit_code;
+    export->seq = own.seq;
+    exit_code = own_members(export->session, &own, "exporting", take_member, export);
+    return exit_code == EXIT_OK ? write_rest(export) : exit_code;
+}
+
+static enum exit_code begin_csv(struct export *export)
+{
+    struct own_chapter own;
+    enum exit_code exit_code;
+
+    if ((exit_code = own_chapter(export->session, &own)) != EXIT_OK)
+        return exit_code;
+    exit_code = own_members(export->session, &own, "reading columns", note_columns, export);
+    if (exit_code == EXIT_OK)
+        exit_code = list_columns(export);
+    if (exit_code != EXIT_OK)
+        return exit_code;
+    for (size_t i = 0; i < export->column_count; i++)
+        export->values[i] = slice_of_text(export->columns[i]);
+    return write_line(export);
+}
+
+static enum exit_code write_all(struct export *export)
 {
     const bool json = export->options->form == OUTPUT_JSON;
-    enum exit_code exit_code = EXIT_OK;
+    enum exit_code exit_code = json ? EXIT_OK : begin_csv(export);
 
-    if (!json) {
-        exit_code = own_members(export->session, code, "reading columns", note_columns, export);
-        if (exit_code == EXIT_OK)
-            exit_code = list_columns(export);
-        if (exit_code == EXIT_OK)
-            exit_code = write_line(export, NULL);
-    }
     if (exit_code == EXIT_OK)
-        exit_code = own_members(export->session, code, "exporting", write_member, export);
+        exit_code = write_members(export);
     if (exit_code == EXIT_OK && json)
         (void)fputs(export->count == 0 ? "[]\n" : "]\n", export->stream);
     (void)fflush(export->stream);
@@ -233,10 +393,11 @@ static enum exit_code report_output(const struct export *export, enum status sta
 
 static enum exit_code run(struct export *export)
 {
-    char code[CODE_SIZE];
     enum exit_code exit_code;
     enum status status;
 
+    if (sorter_new(SORTER_MEMORY, &export->ids) != OK)
+        return no_memory(export);
     export->stream = stdout;
     export->terminal = export->path == NULL && isatty(STDOUT_FILENO) == 1;
     if (export->path != NULL) {
@@ -244,8 +405,12 @@ static enum exit_code run(struct export *export)
             return report_output(export, status);
         export->stream = export->output.stream;
     }
-    if ((exit_code = own_chapter(export->session, code)) != EXIT_OK ||
-        (exit_code = write_all(export, code)) != EXIT_OK || export->path == NULL)
+    exit_code = write_all(export);
+    if (exit_code == EXIT_FAILED && interrupted())
+        report_error(export->options, "the same command again", "interrupted: %s",
+                     export->path == NULL ? "the output is not complete"
+                                          : "nothing was written");
+    if (exit_code != EXIT_OK || export->path == NULL)
         return exit_code;
     if ((status = csv_output_commit(&export->output)) != OK)
         return report_output(export, status);
@@ -287,11 +452,16 @@ enum exit_code command_export(struct session *session, int argc, char **argv)
         return EXIT_USAGE;
     if (take_options(&export, arguments.args)) {
         export.extra = json_object();
+        interrupt_catch();
         exit_code = export.extra == NULL ? no_memory(&export) : run(&export);
+        interrupt_release();
     }
     csv_output_abort(&export.output);
-    import_index_done(&export.ids);
+    sorter_free(&export.ids);
+    spool_done(&export.later);
     free(export.columns);
+    free(export.by_name);
+    free(export.values);
     json_decref(export.extra);
     arguments_done(&arguments);
     return exit_code;

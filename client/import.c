@@ -1,22 +1,15 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* import.c - members out of a CSV file: options, the file, the passes over it.
+/* import.c - members out of a CSV file: options, and the order of the steps.
  * Nothing is sent before every row has been read, matched and checked. */
 #include "client/import.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "client/arguments.h"
 #include "client/import_internal.h"
-#include "client/import_pages.h"
+#include "client/interrupt.h"
 #include "client/output.h"
-
-enum exit_code import_no_memory(const struct import *import)
-{
-    report_error(import->options, "free memory, or import the file in parts", "out of memory");
-    return EXIT_FAILED;
-}
 
 /* --- options ------------------------------------------------------------------------------ */
 
@@ -62,212 +55,42 @@ static bool take_options(struct import *import, const json_t *args)
     return true;
 }
 
-/* --- the file ----------------------------------------------------------------------------- */
-
-static enum exit_code report_unreadable(const struct import *import, int error)
-{
-    const char *remedy = "check the disk that holds it";
-
-    if (error == ENOENT || error == ENOTDIR)
-        remedy = "check the name, and the directory that you are in";
-    else if (error == EACCES || error == EPERM)
-        remedy = "run this as a user who may read it, or allow it: chmod u+r FILE";
-    report_error(import->options, remedy, "%s cannot be read: %s", import->path,
-                 error == ENOENT ? "there is no such file" : strerror(error));
-    return EXIT_FAILED;
-}
-
-static enum exit_code report_header(const struct import *import, enum status status,
-                                    const char *reason, int error)
-{
-    static const char *const as_utf8 =
-        "open it in a spreadsheet and save it as \"CSV UTF-8\", then import that file";
-
-    switch (status) {
-    case IO:
-        return report_unreadable(import, error);
-    case NO_MEMORY:
-        return import_no_memory(import);
-    case NOT_FOUND:
-        report_error(import->options,
-                     "export the list once more; its first line names the columns, one of them"
-                     " name",
-                     "%s is empty", import->path);
-        return EXIT_FAILED;
-    case UNSUPPORTED:
-        report_error(import->options, as_utf8, "%s is UTF-16, which is not in this version",
-                     import->path);
-        return EXIT_FAILED;
-    default:
-        report_error(import->options, as_utf8, "the header of %s cannot be read: %s",
-                     import->path, reason);
-        return EXIT_FAILED;
-    }
-}
-
-static enum exit_code report_columns(const struct import *import, const char *reason)
-{
-    report_error(
-        import->options,
-        "mend the first line: each column a name of its own; one is name, others may be"
-        " id, external_id, kind, email, country, city, language, phone, joined, expires,"
-        " status, notes",
-        "the header of %s cannot be used: %s", import->path, reason);
-    return EXIT_FAILED;
-}
-
-static enum exit_code open_file(struct import *import)
-{
-    char reason[CSV_REASON_SIZE] = "";
-    char columns_reason[COLUMNS_REASON_SIZE] = "";
-    enum status status;
-
-    status = csv_input_open(import->path, &import->input);
-    if (status == IO)
-        return report_unreadable(import, errno);
-    if (status != OK) {
-        report_error(import->options,
-                     "name a file; what comes through a pipe, save as one first", "%s is %s",
-                     import->path,
-                     S_ISDIR(import->input.state.st_mode) ? "a directory" : "no regular file");
-        return EXIT_FAILED;
-    }
-    status = csv_reader_open(&import->input.source, import_canonical, import_canonical_count,
-                             &import->reader, reason);
-    if (status != OK)
-        return report_header(import, status, reason, errno);
-    status = import_columns_read(csv_reader_header(import->reader), &import->columns,
-                                 columns_reason);
-    if (status == OK)
-        status = import_columns_find(&import->columns, columns_reason);
-    if (status == NO_MEMORY)
-        return import_no_memory(import);
-    return status == OK ? EXIT_OK : report_columns(import, columns_reason);
-}
-
 /* --- the members -------------------------------------------------------------------------- */
 
-static enum exit_code take_member(void *context, const json_t *member)
+static enum exit_code take_member(void *context, struct slice member)
 {
     struct import *import = context;
-    const enum status status = members_add(&import->members, member);
+    struct member_texts texts;
+    uint64_t number = 0;
+    enum status status = members_add(&import->members, member, &texts, &number);
 
+    if (status == INVALID || status == TOO_LARGE)
+        return pages_malformed(import->session);
     if (status == OK)
-        return EXIT_OK;
-    if (status == NO_MEMORY)
-        return import_no_memory(import);
-    report_error(import->options, "the chapterctl that came with this chapterd",
-                 "a member that the daemon lists is %s", status_text(status));
-    return EXIT_FAILED;
+        status = match_add_member(&import->match, &texts, number);
+    if (status != OK)
+        return import_spool_failed(import, status);
+    import_columns_keep(&import->columns, member);
+    return EXIT_OK;
 }
 
 static enum exit_code load_members(struct import *import)
 {
     char reason[COLUMNS_REASON_SIZE];
-    char code[CODE_SIZE];
+    struct own_chapter own;
     enum exit_code exit_code;
 
-    if ((exit_code = own_chapter(import->session, code)) != EXIT_OK)
+    if ((exit_code = own_chapter(import->session, &own)) != EXIT_OK)
         return exit_code;
-    exit_code = own_members(import->session, code, "reading members", take_member, import);
+    exit_code = own_members(import->session, &own, "reading members", take_member, import);
     if (exit_code != EXIT_OK)
         return exit_code;
-    members_keep_names(&import->members, &import->columns);
-    if (import_columns_unique(&import->columns, reason) != OK)
-        return report_columns(import, reason);
+    if (import_columns_finish(&import->columns, reason) != OK)
+        return import_report_columns(import, reason);
     return EXIT_OK;
 }
 
-/* --- passes ------------------------------------------------------------------------------- */
-
-enum exit_code import_each_row(struct import *import, import_visit *visit, void *context)
-{
-    enum exit_code exit_code = EXIT_OK;
-    const struct csv_row *row;
-    enum status status;
-
-    status = csv_reader_rewind(import->reader);
-    while (status == OK && (status = csv_reader_next(import->reader, &row)) == OK) {
-        if ((exit_code = visit(import, row, context)) != EXIT_OK)
-            return exit_code;
-    }
-    if (status == IO)
-        return report_unreadable(import, errno);
-    if (status == NO_MEMORY)
-        return import_no_memory(import);
-    if (!csv_input_changed(&import->input))
-        return EXIT_OK;
-    report_error(import->options, "run the same command again",
-                 "%s was changed while it was being read", import->path);
-    return EXIT_FAILED;
-}
-
-static enum exit_code note_keys(struct import *import, const struct csv_row *row, void *context)
-{
-    struct row_keys keys;
-    enum status status;
-
-    (void)context;
-    if (row->broken[0] != '\0')
-        return EXIT_OK;
-    status = row_keys_of(&import->columns, row, &keys);
-    if (status == OK)
-        status = file_keys_add(&import->keys, &keys, row->line);
-    return status == NO_MEMORY ? import_no_memory(import) : EXIT_OK;
-}
-
-enum exit_code import_decide(struct import *import, const struct csv_row *row,
-                             struct import_member **out_member)
-{
-    char reason[MATCH_REASON_SIZE] = "";
-    struct import_member *member = NULL;
-    enum match match = MATCH_NONE;
-    bool known = false;
-    struct row_keys keys;
-    enum status status = OK;
-
-    if (row->broken[0] == '\0') {
-        status = row_keys_of(&import->columns, row, &keys);
-        if (status == NO_MEMORY)
-            return import_no_memory(import);
-        if (status == OK)
-            match = match_row(&import->members, &import->keys, &keys, row->line, &member,
-                              reason, &known);
-    }
-    if (status != OK)
-        plan_reject(&import->plan, "id is not a UUID");
-    else if (match == MATCH_REJECT)
-        plan_reject(&import->plan, reason);
-    else {
-        if (member != NULL)
-            members_values(&import->members, member, &import->columns, import->values);
-        plan_row(&import->columns, import->mode, row, member == NULL ? NULL : import->values,
-                 &import->plan);
-    }
-    if (import->plan.action == PLAN_REJECT && member == NULL && !known)
-        import->unknown_rejects++;
-    *out_member = member;
-    return EXIT_OK;
-}
-
-static enum exit_code plan_one(struct import *import, const struct csv_row *row, void *context)
-{
-    struct import_counts *const counts = &import->counts;
-    struct import_member *member;
-    enum exit_code exit_code;
-
-    (void)context;
-    if ((exit_code = import_decide(import, row, &member)) != EXIT_OK)
-        return exit_code;
-    counts->rows++;
-    counts->added += import->plan.action == PLAN_ADD;
-    counts->changed += import->plan.action == PLAN_CHANGE;
-    counts->same += import->plan.action == PLAN_SAME;
-    import_show_row(import, row, member);
-    if (import->plan.action != PLAN_REJECT)
-        return EXIT_OK;
-    return import_reject(import, row, import->plan.reason);
-}
+/* --- the steps ---------------------------------------------------------------------------- */
 
 /* Whether those that the file lacks may lapse: a broken file must not end memberships. */
 static enum exit_code check_lapse(struct import *import)
@@ -287,9 +110,10 @@ static enum exit_code check_lapse(struct import *import)
     if (many)
         report_error(import->options,
                      "look at the file; if it is right, the same command with --force",
-                     "%llu of %zu active members are not in %s; more than 10 %% never lapse at"
+                     "%llu of %llu active members are not in %s; more than 10 %% never lapse at"
                      " once by themselves, nothing was changed",
-                     (unsigned long long)absent, import->members.active_count, import->path);
+                     (unsigned long long)absent,
+                     (unsigned long long)import->members.active_count, import->path);
     else
         report_error(
             import->options,
@@ -299,35 +123,41 @@ static enum exit_code check_lapse(struct import *import)
     return EXIT_FAILED;
 }
 
-static enum exit_code run_passes(struct import *import)
+static enum exit_code run_steps(struct import *import)
 {
     enum exit_code exit_code;
 
-    if ((exit_code = import_each_row(import, note_keys, NULL)) != EXIT_OK ||
-        (exit_code = import_each_row(import, plan_one, NULL)) != EXIT_OK)
+    if (match_init(&import->match, SORTER_MEMORY) != OK)
+        return import_no_memory(import);
+    if ((exit_code = import_open_file(import)) != EXIT_OK ||
+        (exit_code = load_members(import)) != EXIT_OK)
         return exit_code;
-    for (size_t i = 0; i < import->members.count; i++)
-        import->counts.absent +=
-            import->members.list[i].active && import->members.list[i].line == 0;
-    if ((exit_code = check_lapse(import)) == EXIT_OK && import->apply)
-        exit_code = import_apply(import);
-    return exit_code;
+    import_show_columns(import);
+    if ((exit_code = import_match_all(import)) != EXIT_OK ||
+        (exit_code = import_check_all(import)) != EXIT_OK)
+        return exit_code;
+    import->checked = true;
+    if ((exit_code = check_lapse(import)) != EXIT_OK || !import->apply)
+        return exit_code;
+    match_done(&import->match);
+    members_done(&import->members);
+    return import_apply(import);
 }
 
 static enum exit_code run(struct import *import)
 {
-    enum exit_code exit_code;
-    enum exit_code rejects_code;
+    enum exit_code exit_code = run_steps(import);
 
-    if ((exit_code = open_file(import)) != EXIT_OK ||
-        (exit_code = load_members(import)) != EXIT_OK)
-        return exit_code;
-    import_show_columns(import);
-    exit_code = run_passes(import);
+    if (!import->checked && interrupted())
+        report_error(import->options, "the same command again",
+                     "interrupted: nothing was changed");
     /* The rejects are there to be mended even if the daemon went away half-way. */
-    rejects_code = import_rejects_finish(import);
-    if (exit_code == EXIT_OK)
-        exit_code = rejects_code;
+    if (import->checked) {
+        const enum exit_code rejects_code = import_rejects_finish(import);
+
+        if (exit_code == EXIT_OK)
+            exit_code = rejects_code;
+    }
     if (exit_code != EXIT_OK)
         return exit_code;
     import_show_result(import);
@@ -348,15 +178,19 @@ enum exit_code command_import(struct session *session, int argc, char **argv)
     if (arguments_parse(import->options, argc, argv, rules, sizeof rules / sizeof rules[0], 1,
                         1, &arguments)) {
         import->path = arguments.words[0];
-        if (take_options(import, arguments.args))
+        if (take_options(import, arguments.args)) {
+            interrupt_catch();
             exit_code = run(import);
+            interrupt_release();
+        }
         arguments_done(&arguments);
     }
     import_rejects_done(&import->rejects);
     csv_reader_close(&import->reader);
     csv_input_close(&import->input);
+    match_done(&import->match);
     members_done(&import->members);
-    file_keys_done(&import->keys);
+    requests_done(&import->requests);
     free(import);
     return exit_code;
 }

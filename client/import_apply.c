@@ -1,23 +1,22 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* import_apply.c - the third pass: planned changes as pipelined members.apply requests.
+/* import_apply.c - the planned changes as pipelined members.apply requests.
  * A crash or a lost daemon leaves a part done; the same import again does the rest. */
 #include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "client/import_internal.h"
+#include "client/import_refusals.h"
+#include "client/interrupt.h"
 #include "client/output.h"
 
-#define BATCH_OPS_MAX 256
-#define BATCH_SIZE_MAX (512 * 1024)
+#define BATCH_OPS_MAX 1024
+#define BATCH_SIZE_MAX ((size_t)512 * 1024)
 #define BATCHES_UNDER_WAY 8
 _Static_assert(BATCHES_UNDER_WAY <= SESSION_WINDOW, "BATCHES_UNDER_WAY");
 
-enum sort { SORT_ADD, SORT_CHANGE, SORT_LAPSE, SORT_COUNT };
-
 struct operation {
     uint64_t line; /* 0 for a lapse */
-    enum sort sort;
+    enum request_sort sort;
 };
 
 struct batch {
@@ -25,25 +24,17 @@ struct batch {
     struct operation operations[BATCH_OPS_MAX];
 };
 
-struct refusal {
-    uint64_t line;
-    char *reason;
-};
-
 struct application {
     struct import *import;
-    struct batch
-        batches[BATCHES_UNDER_WAY + 1]; /* a ring: those under way, and the one filled */
+    /* a ring: those under way, and the one that is filled */
+    struct batch batches[BATCHES_UNDER_WAY + 1];
     size_t first;
     size_t under_way;
-    json_t *ops; /* of the one that is filled */
-    size_t size;
-    uint64_t done[SORT_COUNT];
+    struct mp_writer ops; /* of the one that is filled */
+    struct mp_writer args;
+    uint64_t done[REQUEST_SORTS];
     uint64_t answered;
-    struct refusal *refusals; /* by ascending line */
-    size_t refusal_count;
-    size_t refusal_capacity;
-    size_t refusals_written;
+    struct import_refusals refusals;
     uint64_t lapses_refused;
     struct progress progress;
 };
@@ -57,191 +48,125 @@ static struct batch *filled(struct application *application)
 
 /* --- answers ------------------------------------------------------------------------------ */
 
-static enum exit_code keep_refusal(struct application *application, uint64_t line,
-                                   const char *reason)
+static enum exit_code take_refusal(struct application *application, const struct batch *batch,
+                                   struct slice failed)
 {
-    struct refusal *refusal;
+    struct slice error = slice_of_text("refused by the daemon");
+    const struct operation *operation;
+    enum status status;
+    uint64_t at;
 
-    if (application->refusal_count == application->refusal_capacity) {
-        const size_t capacity =
-            application->refusal_capacity == 0 ? 16 : 2 * application->refusal_capacity;
-        struct refusal *larger = realloc(application->refusals, capacity * sizeof *larger);
-
-        if (larger == NULL)
-            return import_no_memory(application->import);
-        application->refusals = larger;
-        application->refusal_capacity = capacity;
-    }
-    refusal = &application->refusals[application->refusal_count];
-    refusal->line = line;
-    if ((refusal->reason = strdup(reason)) == NULL)
-        return import_no_memory(application->import);
-    application->refusal_count++;
-    return EXIT_OK;
-}
-
-static enum exit_code take_result(struct application *application,
-                                  const struct operation *operation, const json_t *result)
-{
-    const char *error = json_string_value(json_object_get(result, "error"));
-
-    application->answered++;
-    if (json_is_true(json_object_get(result, "ok"))) {
-        application->done[operation->sort]++;
+    if (!mp_map_get_uint(failed, "at", &at) || at >= batch->count)
+        return pages_malformed(application->import->session);
+    operation = &batch->operations[at];
+    application->done[operation->sort]--;
+    if (operation->sort == REQUEST_LAPSE) {
+        application->lapses_refused++;
         return EXIT_OK;
     }
-    if (error == NULL)
-        error = "refused by the daemon";
-    if (operation->sort != SORT_LAPSE)
-        return keep_refusal(application, operation->line, error);
-    application->lapses_refused++;
-    return EXIT_OK;
+    (void)mp_map_get_text(failed, "error", &error);
+    status = refusals_add(&application->refusals, operation->line, error);
+    return status == OK ? EXIT_OK : import_spool_failed(application->import, status);
+}
+
+/* All of the batch were done but for those that the result lists, in their order. */
+static enum exit_code take_results(struct application *application, const struct batch *batch,
+                                   struct slice result)
+{
+    enum exit_code exit_code = EXIT_OK;
+    struct mp_reader reader;
+    uint64_t done = 0;
+    size_t failed;
+
+    mp_reader_init(&reader, mp_map_get(result, "failed"));
+    failed = mp_read_array(&reader, batch->count);
+    if (!mp_map_get_uint(result, "done", &done) || reader.status != OK ||
+        done + failed != batch->count)
+        return pages_malformed(application->import->session);
+    for (size_t i = 0; i < batch->count; i++)
+        application->done[batch->operations[i].sort]++;
+    for (size_t i = 0; i < failed && exit_code == EXIT_OK; i++)
+        exit_code = take_refusal(application, batch, mp_read_raw(&reader, SIZE_MAX));
+    return exit_code;
 }
 
 static enum exit_code receive_batch(struct application *application)
 {
     const struct batch *batch = &application->batches[application->first];
-    struct import *import = application->import;
+    struct slice result = SLICE_NONE;
     enum exit_code exit_code;
-    const json_t *results;
-    json_t *reply = NULL;
 
-    if ((exit_code = session_receive(import->session, &reply)) != EXIT_OK)
+    exit_code = session_receive_raw(application->import->session, &result);
+    if (exit_code == EXIT_OK)
+        exit_code = take_results(application, batch, result);
+    if (exit_code != EXIT_OK)
         return exit_code;
-    results = json_object_get(reply, "results");
-    if (json_array_size(results) != batch->count) {
-        report_error(import->options, "the chapterctl that came with this chapterd",
-                     "the daemon's answer is not what this version expects");
-        exit_code = EXIT_FAILED;
-    }
-    for (size_t i = 0; i < batch->count && exit_code == EXIT_OK; i++)
-        exit_code = take_result(application, &batch->operations[i], json_array_get(results, i));
-    json_decref(reply);
+    application->answered += batch->count;
     application->first = (application->first + 1) % (BATCHES_UNDER_WAY + 1);
     application->under_way--;
     progress_update(&application->progress, application->answered);
-    return exit_code;
+    return EXIT_OK;
 }
 
 /* --- requests ----------------------------------------------------------------------------- */
 
 static enum exit_code send_batch(struct application *application)
 {
-    struct import *import = application->import;
-    enum exit_code exit_code = EXIT_OK;
-    json_t *args;
+    struct batch *batch = filled(application);
+    struct mp_writer *args = &application->args;
+    enum exit_code exit_code;
 
-    if (filled(application)->count == 0)
+    if (batch->count == 0)
         return EXIT_OK;
     if (application->under_way == BATCHES_UNDER_WAY &&
         (exit_code = receive_batch(application)) != EXIT_OK)
         return exit_code;
-    if ((args = json_pack("{s:O}", "ops", application->ops)) == NULL)
-        return import_no_memory(import);
-    exit_code = session_send(import->session, "members.apply", args);
-    json_decref(args);
-    (void)json_array_clear(application->ops);
-    application->size = 0;
+    mp_writer_reset(args);
+    mp_write_map(args, 2);
+    mp_write_key_bool(args, "brief", true);
+    mp_write_text(args, "ops");
+    mp_write_array(args, batch->count);
+    mp_write_raw(args, mp_writer_bytes(&application->ops));
+    if (args->status != OK || application->ops.status != OK)
+        return import_no_memory(application->import);
+    exit_code =
+        session_send_raw(application->import->session, "members.apply", mp_writer_bytes(args));
     if (exit_code != EXIT_OK)
         return exit_code;
     application->under_way++;
     filled(application)->count = 0;
+    mp_writer_reset(&application->ops);
     return EXIT_OK;
 }
 
-/* Takes fields.  id is NULL for a new member. */
-static enum exit_code add_operation(struct application *application, struct operation operation,
-                                    const uint8_t *id, json_t *fields, size_t size)
+static enum exit_code add_request(struct application *application,
+                                  const struct import_request *request)
 {
     struct batch *batch = filled(application);
-    char text[UUID_TEXT_SIZE] = "";
-    json_t *op;
 
-    if (id != NULL)
-        uuid_format(id, text);
-    op = json_pack("{s:s, s:s*, s:o}", "op", "put", "id", id == NULL ? NULL : text, "fields",
-                   fields);
-    if (json_array_append_new(application->ops, op) != 0)
-        return import_no_memory(application->import);
-    batch->operations[batch->count++] = operation;
-    application->size += size;
-    if (batch->count < BATCH_OPS_MAX && application->size < BATCH_SIZE_MAX)
+    mp_write_raw(&application->ops, request->op);
+    batch->operations[batch->count++] = (struct operation){ request->line, request->sort };
+    if (batch->count < BATCH_OPS_MAX && application->ops.size < BATCH_SIZE_MAX)
         return EXIT_OK;
     return send_batch(application);
-}
-
-/* NULL without memory. */
-static json_t *fields_of(const struct import *import, size_t *out_size)
-{
-    json_t *fields = json_object();
-    size_t size = 64;
-
-    for (size_t i = 0; i < import->plan.change_count && fields != NULL; i++) {
-        const struct plan_change *change = &import->plan.changes[i];
-        const char *name = import->columns.column[change->column].name;
-        json_t *text = json_stringn((const char *)change->text.data, change->text.size);
-
-        size += strlen(name) + change->text.size + 8;
-        if (json_object_set_new(fields, name, text) != 0) {
-            json_decref(fields);
-            fields = NULL;
-        }
-    }
-    *out_size = size;
-    return fields;
-}
-
-static enum exit_code send_row(struct import *import, const struct csv_row *row, void *context)
-{
-    struct application *application = context;
-    struct import_member *member;
-    enum exit_code exit_code;
-    uint8_t id[ID_SIZE];
-    bool has_id;
-    json_t *fields;
-    size_t size;
-    bool add;
-
-    if ((exit_code = import_decide(import, row, &member)) != EXIT_OK)
-        return exit_code;
-    add = import->plan.action == PLAN_ADD;
-    if (!add && import->plan.action != PLAN_CHANGE)
-        return EXIT_OK;
-    if ((fields = fields_of(import, &size)) == NULL)
-        return import_no_memory(import);
-    has_id = member != NULL || uuid_parse(import_cell(row, import->columns.id), id);
-    if (member != NULL)
-        memcpy(id, member->id, ID_SIZE);
-    return add_operation(application,
-                         (struct operation){ row->line, add ? SORT_ADD : SORT_CHANGE },
-                         has_id ? id : NULL, fields, size);
-}
-
-static enum exit_code send_lapses(struct application *application)
-{
-    const struct import_members *members = &application->import->members;
-    enum exit_code exit_code = EXIT_OK;
-
-    for (size_t i = 0; i < members->count && exit_code == EXIT_OK; i++)
-        if (members->list[i].active && members->list[i].line == 0)
-            exit_code = add_operation(
-                application, (struct operation){ 0, SORT_LAPSE }, members->list[i].id,
-                json_pack("{s:s}", "status", member_status_name(MEMBER_LAPSED)), 96);
-    return exit_code;
 }
 
 static enum exit_code send_all(struct application *application)
 {
     struct import *import = application->import;
-    enum exit_code exit_code;
+    enum exit_code exit_code = EXIT_OK;
+    struct import_request request;
+    enum status status = OK;
+    uint64_t offset = 0;
 
-    members_forget_lines(&import->members);
-    if ((exit_code = import_each_row(import, send_row, application)) != EXIT_OK)
-        return exit_code;
-    if (import->lapse && (exit_code = send_lapses(application)) != EXIT_OK)
-        return exit_code;
-    if ((exit_code = send_batch(application)) != EXIT_OK)
-        return exit_code;
+    while (exit_code == EXIT_OK && !interrupted() &&
+           (status = requests_next(&import->requests, &offset, &request)) == OK)
+        exit_code = add_request(application, &request);
+    if (exit_code == EXIT_OK && status != OK && status != NOT_FOUND)
+        exit_code = import_spool_failed(import, status);
+    if (exit_code == EXIT_OK && !interrupted())
+        exit_code = send_batch(application);
+    /* What was sent is waited for, to be able to say what was done. */
     while (exit_code == EXIT_OK && application->under_way > 0)
         exit_code = receive_batch(application);
     return exit_code;
@@ -249,41 +174,80 @@ static enum exit_code send_all(struct application *application)
 
 /* --- what the daemon refused -------------------------------------------------------------- */
 
+struct refusal_pass {
+    struct import_refusals *refusals;
+    bool any;
+    uint64_t line;
+    char reason[REFUSAL_REASON_SIZE];
+};
+
+static enum exit_code take_next(struct import *import, struct refusal_pass *pass)
+{
+    const enum status status = refusals_take(pass->refusals, &pass->line, pass->reason);
+
+    pass->any = status == OK;
+    return status == OK || status == NOT_FOUND ? EXIT_OK : import_spool_failed(import, status);
+}
+
 static enum exit_code write_refusal(struct import *import, const struct csv_row *row,
                                     void *context)
 {
-    struct application *application = context;
-    const struct refusal *next = &application->refusals[application->refusals_written];
+    struct refusal_pass *pass = context;
+    enum exit_code exit_code;
 
-    if (application->refusals_written == application->refusal_count || next->line != row->line)
+    if (!pass->any || pass->line != row->line)
         return EXIT_OK;
-    application->refusals_written++;
-    if (import->options->form == OUTPUT_TEXT && !import->options->quiet)
-        print_line("%-8s line %" PRIu64 ": %s", "refused", row->line, next->reason);
-    return import_reject(import, row, next->reason);
+    import_show_refusal(import, row, pass->reason);
+    exit_code = import_reject(import, row, pass->reason);
+    return exit_code == EXIT_OK ? take_next(import, pass) : exit_code;
+}
+
+static enum exit_code write_refusals(struct application *application)
+{
+    struct refusal_pass pass = { .refusals = &application->refusals };
+    struct import *import = application->import;
+    enum exit_code exit_code;
+
+    if (application->refusals.count == 0)
+        return EXIT_OK;
+    if ((exit_code = take_next(import, &pass)) != EXIT_OK)
+        return exit_code;
+    return import_each_row(import, "writing rejects", write_refusal, &pass);
+}
+
+/* --- all of it ---------------------------------------------------------------------------- */
+
+static void report_part(const struct application *application, uint64_t total)
+{
+    const struct options *options = application->import->options;
+    uint64_t made = 0;
+
+    for (size_t i = 0; i < REQUEST_SORTS; i++)
+        made += application->done[i];
+    if (interrupted())
+        report_error(options, "the same import again: it makes the rest",
+                     "interrupted: %s%" PRIu64 " of %" PRIu64 " changes were made",
+                     application->under_way > 0 ? "at least " : "", made, total);
+    else
+        notice(options,
+               "%" PRIu64 " of %" PRIu64 " changes were made for certain; the same import again"
+               " makes the rest",
+               made, total);
 }
 
 static enum exit_code conclude(struct application *application, enum exit_code exit_code)
 {
     struct import *import = application->import;
-    struct import_counts *counts = &import->counts;
-    const uint64_t total =
-        counts->added + counts->changed + (import->lapse ? counts->absent : 0);
-    const uint64_t made = application->done[SORT_ADD] + application->done[SORT_CHANGE] +
-                          application->done[SORT_LAPSE];
+    const uint64_t total = requests_total(&import->requests);
 
-    counts->added = application->done[SORT_ADD];
-    counts->changed = application->done[SORT_CHANGE];
-    counts->lapsed = application->done[SORT_LAPSE];
-    if (exit_code != EXIT_OK) {
-        notice(import->options,
-               "%" PRIu64 " of %" PRIu64 " changes were made for certain; the same import again"
-               " makes the rest",
-               made, total);
-        return exit_code;
+    import->counts.added = application->done[REQUEST_ADD];
+    import->counts.changed = application->done[REQUEST_CHANGE];
+    import->counts.lapsed = application->done[REQUEST_LAPSE];
+    if (exit_code != EXIT_OK || application->answered < total) {
+        report_part(application, total);
+        return exit_code == EXIT_OK ? EXIT_FAILED : exit_code;
     }
-    if (application->refusal_count > 0)
-        exit_code = import_each_row(import, write_refusal, application);
+    exit_code = write_refusals(application);
     if (exit_code == EXIT_OK && application->lapses_refused > 0) {
         report_error(import->options, "chapterctl status", "%" PRIu64 " members did not lapse",
                      application->lapses_refused);
@@ -295,23 +259,21 @@ static enum exit_code conclude(struct application *application, enum exit_code e
 enum exit_code import_apply(struct import *import)
 {
     struct application *application = calloc(1, sizeof *application);
-    const struct import_counts *counts = &import->counts;
     enum exit_code exit_code;
 
-    if (application == NULL || (application->ops = json_array()) == NULL) {
-        free(application);
+    if (application == NULL)
         return import_no_memory(import);
-    }
     application->import = import;
+    mp_writer_init_heap(&application->ops, CONTROL_SIZE_MAX);
+    mp_writer_init_heap(&application->args, CONTROL_SIZE_MAX);
     progress_begin(&application->progress, import->options, "importing",
-                   counts->added + counts->changed + (import->lapse ? counts->absent : 0));
+                   requests_total(&import->requests));
     exit_code = send_all(application);
     progress_end(&application->progress);
     exit_code = conclude(application, exit_code);
-    for (size_t i = 0; i < application->refusal_count; i++)
-        free(application->refusals[i].reason);
-    free(application->refusals);
-    json_decref(application->ops);
+    mp_writer_done(&application->ops);
+    mp_writer_done(&application->args);
+    refusals_done(&application->refusals);
     free(application);
     return exit_code;
 }

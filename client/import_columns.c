@@ -90,6 +90,7 @@ enum status import_columns_read(const struct csv_row *header,
 
     memset(out_columns, 0, sizeof *out_columns);
     out_columns->count = header->count;
+    out_columns->reason = COLUMN_NONE;
     for (size_t i = 0; i < header->count; i++) {
         struct import_column *column = &out_columns->column[i];
         const enum status status = read_name(header->cells[i], i, column, out_reason);
@@ -104,6 +105,7 @@ enum status import_columns_read(const struct csv_row *header,
     if (row != COLUMN_NONE && reason != COLUMN_NONE) {
         out_columns->column[row].role = COLUMN_IGNORED;
         out_columns->column[reason].role = COLUMN_IGNORED;
+        out_columns->reason = reason;
     }
     return OK;
 }
@@ -121,9 +123,35 @@ enum status import_columns_find(struct import_columns *columns,
     return INVALID;
 }
 
-enum status import_columns_unique(const struct import_columns *columns,
+static bool is_respelled(const struct import_column *column)
+{
+    return column->role == COLUMN_FIELD && column->rule == NULL &&
+           strcmp(column->name, column->header) != 0;
+}
+
+void import_columns_keep(struct import_columns *columns, struct slice member)
+{
+    for (size_t i = 0; i < columns->count; i++) {
+        struct import_column *column = &columns->column[i];
+
+        if (is_respelled(column) && mp_map_get(member, column->header).size > 0)
+            memcpy(column->name, column->header, sizeof column->name);
+    }
+}
+
+static int compare_names(const void *a, const void *b, void *context)
+{
+    const struct import_columns *columns = context;
+    const size_t *left = a;
+    const size_t *right = b;
+
+    return strcmp(columns->column[*left].name, columns->column[*right].name);
+}
+
+enum status import_columns_finish(struct import_columns *columns,
                                   char out_reason[COLUMNS_REASON_SIZE])
 {
+    columns->field_count = 0;
     for (size_t i = 0; i < columns->count; i++) {
         const size_t first = find(columns, columns->column[i].name);
 
@@ -132,7 +160,11 @@ enum status import_columns_unique(const struct import_columns *columns,
                            first + 1, i + 1, columns->column[i].name);
             return INVALID;
         }
+        if (columns->column[i].role == COLUMN_FIELD)
+            columns->by_name[columns->field_count++] = i;
     }
+    qsort_r(columns->by_name, columns->field_count, sizeof columns->by_name[0], compare_names,
+            columns);
     return OK;
 }
 

@@ -24,10 +24,13 @@ struct import_column {
 #define COLUMN_NONE SIZE_MAX
 struct import_columns {
     size_t count;
-    size_t id; /* COLUMN_NONE if there is none, as the next three */
+    size_t id; /* COLUMN_NONE if there is none, as the next four */
     size_t external_id;
     size_t name;
     size_t email;
+    size_t reason; /* of a file of rejects: why the row was rejected */
+    size_t field_count;
+    size_t by_name[CSV_COLUMNS_MAX]; /* those that are fields, by ascending name */
     struct import_column column[CSV_COLUMNS_MAX];
 };
 
@@ -45,9 +48,12 @@ enum status import_columns_read(const struct csv_row *header,
 /* Finds the columns that rows are matched by.  INVALID with a sentence: none is `name`. */
 enum status import_columns_find(struct import_columns *columns,
                                 char out_reason[COLUMNS_REASON_SIZE]) MUST_CHECK;
+/* A field that a member has under exactly the header's name keeps that name.  member is a map
+ * of members.list. */
+void import_columns_keep(struct import_columns *columns, struct slice member);
 /* To be called when the names are final.  INVALID with a sentence: two columns have one
  * name. */
-enum status import_columns_unique(const struct import_columns *columns,
+enum status import_columns_finish(struct import_columns *columns,
                                   char out_reason[COLUMNS_REASON_SIZE]) MUST_CHECK;
 /* A cell's text, no longer defused and trimmed of what is not the text's; empty where the row
  * is short, or there is no such column. */

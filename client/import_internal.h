@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* import_internal.h - one import: options, file, members, and what came of the rows.
- * Private to import.c, import_show.c, import_rejects.c and import_apply.c. */
+ * Private to import.c and the import_*.c that it names. */
 #ifndef CHAPTERCTL_IMPORT_INTERNAL_H
 #define CHAPTERCTL_IMPORT_INTERNAL_H
 
 #include "client/csv_file.h"
 #include "client/import_match.h"
-#include "client/import_plan.h"
+#include "client/import_pages.h"
+#include "client/import_requests.h"
 #include "client/progress.h"
 #include "client/session.h"
 
@@ -39,26 +40,37 @@ struct import {
     struct csv_reader *reader;
     struct import_columns columns;
     struct import_members members;
-    struct file_keys keys;
+    struct import_match match;
     struct slice values[CSV_COLUMNS_MAX]; /* of the member that the row means */
     struct plan plan;                     /* of the row */
+    struct import_requests requests;      /* of all rows, with --apply */
 
     struct import_counts counts;
     uint64_t unknown_rejects; /* rejected rows that may have meant any member */
     uint64_t shown[PLAN_REJECT + 1];
+    uint64_t refusals_shown;
     struct import_rejects rejects;
+    bool checked; /* every row was */
 };
 
-/* --- import.c: passes --------------------------------------------------------------------- */
+/* --- import_file.c: the file, and passes over its rows ------------------------------------ */
+enum exit_code import_open_file(struct import *import) MUST_CHECK;
+enum exit_code import_report_columns(const struct import *import, const char *reason);
 typedef enum exit_code import_visit(struct import *import, const struct csv_row *row,
                                     void *context);
-/* Every row in the order of the file; anything but EXIT_OK ends the walk. */
-enum exit_code import_each_row(struct import *import, import_visit *visit,
+/* Every row in the order of the file; anything but EXIT_OK ends the walk.  So does an
+ * interruption: EXIT_FAILED, not reported. */
+enum exit_code import_each_row(struct import *import, const char *label, import_visit *visit,
                                void *context) MUST_CHECK;
-/* Fills import->plan; *out_member is NULL for a new one.  Rows must come in order. */
-enum exit_code import_decide(struct import *import, const struct csv_row *row,
-                             struct import_member **out_member) MUST_CHECK;
 enum exit_code import_no_memory(const struct import *import);
+/* Of a spool or sorter, unless it is INTERRUPTED. */
+enum exit_code import_spool_failed(const struct import *import, enum status status);
+
+/* --- import_decide.c: what comes of each row, and of members without one ------------------ */
+/* Keys of members and rows, joined. */
+enum exit_code import_match_all(struct import *import) MUST_CHECK;
+/* Counts, shows, keeps the requests and writes the rejects. */
+enum exit_code import_check_all(struct import *import) MUST_CHECK;
 
 /* --- import_show.c: for people and programs ----------------------------------------------- */
 /* The header's columns that are not what they may seem. */
@@ -66,6 +78,7 @@ void import_show_columns(const struct import *import);
 /* The plan of one row, unless enough of its sort have been shown. */
 void import_show_row(struct import *import, const struct csv_row *row,
                      const struct import_member *member);
+void import_show_refusal(struct import *import, const struct csv_row *row, const char *reason);
 void import_show_result(struct import *import);
 
 /* --- import_rejects.c: the rows for the operator to mend ---------------------------------- */

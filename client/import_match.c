@@ -5,185 +5,199 @@
 
 #include <string.h>
 
+#include "client/import_match_internal.h"
+
 enum status row_keys_of(const struct import_columns *columns, const struct csv_row *row,
                         struct row_keys *out_keys)
 {
     const struct slice id = import_cell(row, columns->id);
-    const struct slice external_id = import_cell(row, columns->external_id);
-    const struct slice email = import_cell(row, columns->email);
-    const struct slice name = import_cell(row, columns->name);
     struct row_keys keys = { 0 };
 
+    keys.external_id = import_cell(row, columns->external_id);
+    keys.email = import_cell(row, columns->email);
+    keys.name = import_cell(row, columns->name);
     keys.has_id = id.size > 0;
-    keys.has_external_id = external_id.size > 0;
-    keys.has_email = email.size > 0;
+    keys.has_external_id = keys.external_id.size > 0;
+    keys.has_email = keys.email.size > 0;
     /* A name alone tells two people apart only where neither has anything else. */
     keys.has_person =
-        name.size > 0 && (keys.has_email || (!keys.has_id && !keys.has_external_id));
+        keys.name.size > 0 && (keys.has_email || (!keys.has_id && !keys.has_external_id));
     if (keys.has_id && !uuid_parse(id, keys.id))
         return INVALID;
-    if ((keys.has_id &&
-         !text_key(TEXT_KEY_ID, slice_of(keys.id, ID_SIZE), SLICE_NONE, keys.id_key)) ||
-        (keys.has_external_id &&
-         !text_key(TEXT_KEY_EXTERNAL_ID, external_id, SLICE_NONE, keys.external_id_key)) ||
-        (keys.has_email && !text_key(TEXT_KEY_EMAIL, email, SLICE_NONE, keys.email_key)) ||
-        (keys.has_person && !text_key(TEXT_KEY_PERSON, email, name, keys.person_key)))
-        return NO_MEMORY;
     *out_keys = keys;
     return OK;
 }
 
-static bool add_first(struct import_index *index, const uint8_t *key, uint64_t line)
+/* --- what is known of a row --------------------------------------------------------------- */
+
+struct known {
+    uint64_t member; /* with the same key: 0, a number, or MEMBER_AMBIGUOUS */
+    uint64_t first;  /* line of the first row with that key */
+};
+
+struct findings {
+    uint64_t line;
+    struct known by[FINDING_COUNT];
+    bool has[FINDING_COUNT];
+};
+
+static enum status gather(struct import_match *match, uint64_t line, struct findings *out)
 {
-    return import_index_get(index, key) != 0 || import_index_put(index, key, line);
-}
+    enum status status = OK;
 
-/* A mailbox that was seen with a name that is new has two. */
-static bool add_mailbox(struct file_keys *file, const struct row_keys *keys)
-{
-    const bool new_name = import_index_get(&file->persons, keys->person_key) == 0;
-    const uint64_t names = import_index_get(&file->mailboxes, keys->email_key);
+    memset(out, 0, sizeof *out);
+    out->line = line;
+    for (size_t i = 0; i < FINDING_COUNT; i++)
+        out->by[i].first = line;
+    while (match->has_finding && match->finding.high <= line) {
+        const uint64_t value = match->finding.value;
+        const size_t finding = (size_t)(value >> FINDING_SHIFT);
 
-    if (!new_name)
-        return true;
-    return import_index_put(&file->mailboxes, keys->email_key, names == 0 ? 1 : 2);
-}
-
-enum status file_keys_add(struct file_keys *file, const struct row_keys *keys, uint64_t line)
-{
-    if ((keys->has_id && !add_first(&file->ids, keys->id_key, line)) ||
-        (keys->has_external_id &&
-         !add_first(&file->external_ids, keys->external_id_key, line)) ||
-        (keys->has_email && keys->has_person && !add_mailbox(file, keys)) ||
-        (keys->has_person && !add_first(&file->persons, keys->person_key, line)))
-        return NO_MEMORY;
-    return OK;
-}
-
-void file_keys_done(struct file_keys *file)
-{
-    import_index_done(&file->ids);
-    import_index_done(&file->external_ids);
-    import_index_done(&file->persons);
-    import_index_done(&file->mailboxes);
-}
-
-static enum match reject(char *out_reason, const char *reason)
-{
-    (void)snprintf(out_reason, MATCH_REASON_SIZE, "%s", reason);
-    return MATCH_REJECT;
-}
-
-static enum match reject_as_duplicate(char *out_reason, const char *what, uint64_t line)
-{
-    (void)snprintf(out_reason, MATCH_REASON_SIZE, "duplicate: %s as in line %llu", what,
-                   (unsigned long long)line);
-    return MATCH_REJECT;
-}
-
-/* Is this the first row with that key?  Else *out_line is the first one's. */
-static bool is_first(const struct import_index *index, const uint8_t *key, uint64_t line,
-                     uint64_t *out_line)
-{
-    *out_line = import_index_get(index, key);
-    return *out_line == 0 || *out_line == line;
-}
-
-static enum match take(struct import_members *members, uint64_t number, uint64_t line,
-                       struct import_member **out_member, char *out_reason, bool *out_known)
-{
-    struct import_member *member = &members->list[number - 1];
-
-    if (member->line != 0 && member->line != line) {
-        *out_known = true;
-        return reject_as_duplicate(out_reason, "the same member", member->line);
+        ASSERT(match->finding.high == line && finding < FINDING_COUNT);
+        out->has[finding] = true;
+        out->by[finding].member = match->finding.low;
+        out->by[finding].first = value & ((1ull << FINDING_SHIFT) - 1);
+        status = sorter_next(match->findings, &match->finding);
+        match->has_finding = status == OK;
+        if (status != OK)
+            break;
     }
-    member->line = line;
-    *out_member = member;
-    return MATCH_MEMBER;
+    return status == NOT_FOUND ? OK : status;
 }
 
-/* The keys that a member is given; *out_number is 0 if none of them is known. */
-static enum match find_by_ids(const struct import_members *members,
-                              const struct file_keys *file, const struct row_keys *keys,
-                              uint64_t line, uint64_t *out_number, char *out_reason)
-{
-    const uint64_t by_id = keys->has_id ? import_index_get(&members->ids, keys->id_key) : 0;
-    const uint64_t by_external_id =
-        keys->has_external_id ? import_index_get(&members->external_ids, keys->external_id_key)
-                              : 0;
-    /* Members that share one already are told apart by their ids: an export can be imported. */
-    const bool shared = by_id != 0 && by_external_id == MEMBER_AMBIGUOUS;
-    uint64_t first;
+/* --- verdicts ----------------------------------------------------------------------------- */
 
-    *out_number = by_id != 0 ? by_id : by_external_id;
-    if (keys->has_id && !is_first(&file->ids, keys->id_key, line, &first))
-        return reject_as_duplicate(out_reason, "the same id", first);
-    if (keys->has_external_id && !shared &&
-        !is_first(&file->external_ids, keys->external_id_key, line, &first))
-        return reject_as_duplicate(out_reason, "the same external id", first);
-    if (by_id == 0 && by_external_id == MEMBER_AMBIGUOUS)
-        return reject(out_reason, "review: two members have this external id");
-    if (by_id == 0 && by_external_id != 0 && keys->has_id)
-        return reject(out_reason, "review: the member with this external id has another id");
-    if (by_id != 0 && by_external_id != 0 && by_external_id != by_id && !shared)
-        return reject(out_reason, "review: another member has this external id");
-    return *out_number == 0 ? MATCH_NONE : MATCH_MEMBER;
+static void reject(struct match_verdict *verdict, const char *reason)
+{
+    verdict->result = MATCH_REJECT;
+    verdict->number = 0;
+    (void)snprintf(verdict->reason, sizeof verdict->reason, "%s", reason);
+}
+
+static void reject_as_duplicate(struct match_verdict *verdict, const char *what, uint64_t line)
+{
+    verdict->result = MATCH_REJECT;
+    verdict->number = 0;
+    (void)snprintf(verdict->reason, sizeof verdict->reason, "duplicate: %s as in line %llu",
+                   what, (unsigned long long)line);
+}
+
+/* The line of the row that took the member; 0: none did yet. */
+static enum status taken_by(struct import_members *members, uint64_t number, uint64_t *out_line)
+{
+    struct import_member member;
+    const enum status status = members_get(members, number, &member);
+
+    if (status == OK)
+        *out_line = member.line;
+    return status;
+}
+
+static enum status take(struct import_members *members, uint64_t number, uint64_t line,
+                        struct match_verdict *verdict)
+{
+    uint64_t earlier = 0;
+    enum status status;
+
+    if ((status = taken_by(members, number, &earlier)) != OK)
+        return status;
+    if (earlier != 0) {
+        reject_as_duplicate(verdict, "the same member", earlier);
+        verdict->known = true;
+        return OK;
+    }
+    verdict->result = MATCH_MEMBER;
+    verdict->number = number;
+    return members_set_line(members, number, line);
+}
+
+/* By the keys that a member is given; a number is set if one of them is known. */
+static void find_by_ids(const struct row_keys *keys, const struct findings *findings,
+                        struct match_verdict *verdict)
+{
+    const struct known *id = &findings->by[FINDING_ID];
+    const struct known *external_id = &findings->by[FINDING_EXTERNAL_ID];
+    /* Members that share one already are told apart by their ids: an export can be imported. */
+    const bool shared = id->member != 0 && external_id->member == MEMBER_AMBIGUOUS;
+
+    if (id->first != findings->line)
+        reject_as_duplicate(verdict, "the same id", id->first);
+    else if (!shared && external_id->first != findings->line)
+        reject_as_duplicate(verdict, "the same external id", external_id->first);
+    else if (id->member == 0 && external_id->member == MEMBER_AMBIGUOUS)
+        reject(verdict, "review: two members have this external id");
+    else if (id->member == 0 && external_id->member != 0 && keys->has_id)
+        reject(verdict, "review: the member with this external id has another id");
+    else if (id->member != 0 && external_id->member != 0 && external_id->member != id->member &&
+             !shared)
+        reject(verdict, "review: another member has this external id");
+    else
+        verdict->number = id->member != 0 ? id->member : external_id->member;
 }
 
 /* A new member's mailbox is nobody else's, unless an id says that it is another person. */
-static enum match check_mailbox(const struct import_members *members,
-                                const struct file_keys *file, const struct row_keys *keys,
-                                char *out_reason)
+static void check_mailbox(const struct row_keys *keys, const struct findings *findings,
+                          struct match_verdict *verdict)
 {
-    if (!keys->has_email || keys->has_id)
-        return MATCH_NONE;
-    if (import_index_get(&members->mailboxes, keys->email_key) != 0)
-        return reject(out_reason,
-                      "review: a member of another name has this e-mail; if this is another"
-                      " person, give the row an id (a fresh UUID)");
-    if (import_index_get(&file->mailboxes, keys->email_key) > 1)
-        return reject(out_reason,
-                      "review: the file has this e-mail with different names; if these are"
-                      " different people, give each row an id (a fresh UUID)");
-    return MATCH_NONE;
+    if (keys->has_id)
+        return;
+    if (findings->has[FINDING_MEMBERS_MAILBOX])
+        reject(verdict, "review: a member of another name has this e-mail; if this is another"
+                        " person, give the row an id (a fresh UUID)");
+    else if (findings->has[FINDING_FILES_MAILBOX])
+        reject(verdict, "review: the file has this e-mail with different names; if these are"
+                        " different people, give each row an id (a fresh UUID)");
 }
 
-enum match match_row(struct import_members *members, const struct file_keys *file,
-                     const struct row_keys *keys, uint64_t line,
-                     struct import_member **out_member, char out_reason[MATCH_REASON_SIZE],
-                     bool *out_known)
+static enum status find_by_person(struct import_members *members, const struct row_keys *keys,
+                                  const struct findings *findings,
+                                  struct match_verdict *verdict)
 {
-    uint64_t first;
-    uint64_t number;
-    enum match match;
+    const struct known *person = &findings->by[FINDING_PERSON];
+    enum status status = OK;
+    uint64_t earlier = 0;
 
-    *out_known = false;
-    match = find_by_ids(members, file, keys, line, &number, out_reason);
-    if (match == MATCH_REJECT)
-        return match;
-    if (match == MATCH_MEMBER)
-        return take(members, number, line, out_member, out_reason, out_known);
-    if (!keys->has_person)
-        return MATCH_NONE;
-    number = import_index_get(&members->persons, keys->person_key);
-    if (!is_first(&file->persons, keys->person_key, line, &first)) {
-        *out_known =
-            number != 0 && number != MEMBER_AMBIGUOUS && members->list[number - 1].line != 0;
-        return reject_as_duplicate(out_reason,
-                                   keys->has_email ? "the same e-mail and name"
-                                                   : "the same name, with nothing else to tell"
-                                                     " them apart,",
-                                   first);
+    if (person->first != findings->line) {
+        if (person->member != 0 && person->member != MEMBER_AMBIGUOUS)
+            status = taken_by(members, person->member, &earlier);
+        reject_as_duplicate(verdict,
+                            keys->has_email ? "the same e-mail and name"
+                                            : "the same name, with nothing else to tell them"
+                                              " apart,",
+                            person->first);
+        verdict->known = earlier != 0;
+    } else if (person->member == 0) {
+        check_mailbox(keys, findings, verdict);
+    } else if (keys->has_id) {
+        reject(verdict, "review: the member with this e-mail and name has another id");
+    } else if (person->member == MEMBER_AMBIGUOUS) {
+        reject(verdict, keys->has_email ? "review: two members have this e-mail and name"
+                                        : "review: two members have this name and no e-mail");
+    } else {
+        status = take(members, person->member, findings->line, verdict);
     }
-    if (number == 0)
-        return check_mailbox(members, file, keys, out_reason);
-    if (keys->has_id)
-        return reject(out_reason,
-                      "review: the member with this e-mail and name has another id");
-    if (number == MEMBER_AMBIGUOUS)
-        return reject(out_reason, keys->has_email
-                                      ? "review: two members have this e-mail and name"
-                                      : "review: two members have this name and no e-mail");
-    return take(members, number, line, out_member, out_reason, out_known);
+    return status;
+}
+
+enum status match_row(struct import_match *match, struct import_members *members,
+                      const struct row_keys *keys, uint64_t line,
+                      struct match_verdict *out_verdict)
+{
+    struct match_verdict *verdict = out_verdict;
+    struct findings findings;
+    enum status status;
+
+    ASSERT(match->joined);
+    verdict->result = MATCH_NONE;
+    verdict->number = 0;
+    verdict->known = false;
+    verdict->reason[0] = '\0';
+    if ((status = gather(match, line, &findings)) != OK)
+        return status;
+    find_by_ids(keys, &findings, verdict);
+    if (verdict->result == MATCH_REJECT)
+        return OK;
+    if (verdict->number != 0)
+        return take(members, verdict->number, line, verdict);
+    return keys->has_person ? find_by_person(members, keys, &findings, verdict) : OK;
 }

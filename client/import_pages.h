@@ -6,14 +6,20 @@
 
 #include "client/session.h"
 
-/* The own chapter's code. */
-enum exit_code own_chapter(struct session *session, char out_code[CODE_SIZE]) MUST_CHECK;
+struct own_chapter {
+    char code[CODE_SIZE];
+    uint64_t members; /* so many there were */
+    uint64_t seq;
+};
+enum exit_code own_chapter(struct session *session, struct own_chapter *out_own) MUST_CHECK;
 
-/* Called for each member's object; anything but EXIT_OK, which it has reported, ends the
- * walk. */
-typedef enum exit_code member_visit(void *context, const json_t *member);
-/* A member that is changed meanwhile may come twice.  Failures have been reported. */
-enum exit_code own_members(struct session *session, const char *code, const char *label,
-                           member_visit *visit, void *context) MUST_CHECK;
+/* Called for each member's map; anything but EXIT_OK, which it has reported, ends the walk. */
+typedef enum exit_code member_visit(void *context, struct slice member);
+/* By ascending seq; a member that is changed meanwhile may come twice.  Failures have been
+ * reported, but for EXIT_FAILED where interrupted() says why. */
+enum exit_code own_members(struct session *session, const struct own_chapter *own,
+                           const char *label, member_visit *visit, void *context) MUST_CHECK;
+/* The daemon said what this version does not expect. */
+enum exit_code pages_malformed(struct session *session);
 
 #endif

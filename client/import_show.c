@@ -102,6 +102,13 @@ void import_show_row(struct import *import, const struct csv_row *row,
         show_changes(import);
 }
 
+void import_show_refusal(struct import *import, const struct csv_row *row, const char *reason)
+{
+    if (!for_people(import) || (import->refusals_shown++ >= SHOWN_MAX && !import->verbose))
+        return;
+    print_line("%-8s line %" PRIu64 ": %s", "refused", row->line, reason);
+}
+
 static const char *separator_name(char separator)
 {
     return separator == '\t' ? "tabs" : separator == ';' ? "semicolons" : "commas";
@@ -116,6 +123,8 @@ static void show_sums(const struct import *import)
     for (size_t i = 0; i <= PLAN_REJECT; i++)
         if (!import->verbose && import->shown[i] > SHOWN_MAX)
             hidden += import->shown[i] - SHOWN_MAX;
+    if (!import->verbose && import->refusals_shown > SHOWN_MAX)
+        hidden += import->refusals_shown - SHOWN_MAX;
     if (hidden > 0)
         print_line("... and %" PRIu64 " more; -v shows all", hidden);
     print_line("%s: %" PRIu64 " rows, UTF-8, separated by %s", import->path, counts->rows,

@@ -9,13 +9,14 @@
 /* Without white space (of Unicode) at both ends; text must be UTF-8. */
 struct slice text_trim(struct slice text);
 
-#define TEXT_KEY_SIZE 16
-enum text_key_kind { TEXT_KEY_ID, TEXT_KEY_EXTERNAL_ID, TEXT_KEY_EMAIL, TEXT_KEY_PERSON };
-
-/* A hash under a secret of this process, so that no input can aim at collisions: of the bytes
- * of an id or external id, of a normalised e-mail, of a normalised e-mail (which may be empty)
- * and name. second is used for a person alone.  False only without memory. */
-bool text_key(enum text_key_kind kind, struct slice first, struct slice second,
-              uint8_t out_key[TEXT_KEY_SIZE]) MUST_CHECK;
+/* Hashes under a secret of this process, so that no input can aim at collisions.  */
+struct text_key {
+    uint64_t high;
+    uint64_t low;
+};
+/* Of the bytes. */
+struct text_key text_key_of(struct slice text);
+/* Of the normalised text; never 0.  False only without memory. */
+bool text_key_normalised(struct slice text, uint64_t *out_key) MUST_CHECK;
 
 #endif

@@ -42,7 +42,8 @@ static void format_left(char *out, size_t out_size, double seconds)
 
 static void draw(const struct progress *progress, uint64_t done, double elapsed)
 {
-    const double rate = (double)done / elapsed;
+    const double speed = (double)done / elapsed;
+    const double rate = progress->rows == 0 ? speed : (double)progress->rows / elapsed;
     char bar[BAR_WIDTH + 1];
     char left[40] = "";
 
@@ -57,8 +58,8 @@ static void draw(const struct progress *progress, uint64_t done, double elapsed)
     memset(bar, '.', BAR_WIDTH);
     memset(bar, '#', filled);
     bar[BAR_WIDTH] = '\0';
-    if (rate > 0)
-        format_left(left, sizeof left, (double)(progress->total - done) / rate);
+    if (speed > 0)
+        format_left(left, sizeof left, (double)(progress->total - done) / speed);
     fprintf(stderr, "\r%s [%s] %3.0f %%  %.0f/s  %s\033[K", progress->label, bar, part * 100,
             rate, left);
 }
@@ -75,6 +76,12 @@ void progress_update(struct progress *progress, uint64_t done)
     draw(progress, done, now - progress->begun);
     progress->drawn = true;
     progress->drawn_at = now;
+}
+
+void progress_update_rows(struct progress *progress, uint64_t done, uint64_t rows)
+{
+    progress->rows = rows;
+    progress_update(progress, done);
 }
 
 void progress_end(struct progress *progress)

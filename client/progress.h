@@ -12,9 +12,10 @@
 struct progress {
     const char *label;
     uint64_t total;
-    bool shown;   /* a terminal, and not -q */
-    bool drawn;   /* there is a bar on the line now */
-    double begun; /* monotonic seconds */
+    uint64_t rows; /* what the rate counts, where done and total are bytes */
+    bool shown;    /* a terminal, and not -q */
+    bool drawn;    /* there is a bar on the line now */
+    double begun;  /* monotonic seconds */
     double drawn_at;
 };
 
@@ -23,6 +24,8 @@ void progress_begin(struct progress *progress, const struct options *options, co
                     uint64_t total);
 /* done of total; draws at most ten times a second. */
 void progress_update(struct progress *progress, uint64_t done);
+/* Where done and total are bytes of rows. */
+void progress_update_rows(struct progress *progress, uint64_t done, uint64_t rows);
 /* Wipes the bar, so that what is printed next starts on a clean line.  Takes one that ended. */
 void progress_end(struct progress *progress);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* session.c - requests and replies over the daemon's control socket (DEALER to its ROUTER).
  * Finds the socket, says early when nobody answers, and never waits longer than it was told. */
-#include "client/session.h"
+#include "client/session_path.h"
 
 #include <czmq.h>
 #include <errno.h>
@@ -17,8 +17,9 @@
 struct pending {
     uint64_t id;
     bool done;
-    uint64_t code; /* an enum status, of this or a newer daemon */
-    json_t *result;
+    uint64_t code;   /* an enum status, of this or a newer daemon */
+    zframe_t *frame; /* the reply */
+    struct slice result;
 };
 
 struct session {
@@ -30,56 +31,18 @@ struct session {
     struct pending window[SESSION_WINDOW]; /* a ring */
     size_t first;
     size_t count;
+    struct mp_writer request;
+    zframe_t *taken; /* the reply that was received last */
     double extra_seconds;
     char *last_error;
 };
 
-/* --- where the daemon is --------------------------------------------------------------- */
-
-static const char *variable(const char *name)
-{
-    const char *value = getenv(name);
-
-    return value == NULL || value[0] == '\0' ? NULL : value;
-}
-
-/* The socket of a daemon that runs as this user; NULL if there is none. */
-static char *find_own_socket(void)
-{
-    const char *state = variable("XDG_STATE_HOME");
-    const char *home = variable("HOME");
-    char *path = NULL;
-    int printed = -1;
-
-    if (state != NULL)
-        printed = asprintf(&path, "%s/chapterd/" CONTROL_SOCKET_NAME, state);
-    else if (home != NULL)
-        printed = asprintf(&path, "%s/.local/state/chapterd/" CONTROL_SOCKET_NAME, home);
-    if (printed < 0)
-        return NULL;
-    if (access(path, F_OK) == 0)
-        return path;
-    free(path);
-    return NULL;
-}
-
-static char *find_socket(const struct options *options)
-{
-    const char *given = options->socket_path;
-    char *own;
-
-    if (given == NULL)
-        given = variable("CHAPTERD_SOCKET");
-    if (given != NULL)
-        return strdup(given);
-    own = find_own_socket();
-    return own != NULL ? own : strdup("/run/chapterd/" CONTROL_SOCKET_NAME);
-}
+/* --- opening, closing -------------------------------------------------------------------- */
 
 enum status session_open(const struct options *options, struct session **out)
 {
     struct session *session = calloc(1, sizeof *session);
-    char *path = find_socket(options);
+    char *path = session_find_socket(options);
     /* libzmq takes "@" for an abstract name */
     const char *prefix = path != NULL && path[0] == '@' ? "./" : "";
 
@@ -102,6 +65,7 @@ enum status session_open(const struct options *options, struct session **out)
     memcpy(session->path + strlen(prefix), path, strlen(path) + 1);
     free(path);
     session->options = *options;
+    mp_writer_init_heap(&session->request, CONTROL_SIZE_MAX);
     *out = session;
     return OK;
 }
@@ -110,10 +74,11 @@ enum status session_open(const struct options *options, struct session **out)
 static void hang_up(struct session *session)
 {
     while (session->count > 0) {
-        json_decref(session->window[session->first].result);
+        zframe_destroy(&session->window[session->first].frame);
         session->first = (session->first + 1) % SESSION_WINDOW;
         session->count--;
     }
+    zframe_destroy(&session->taken);
     zactor_destroy(&session->monitor);
     zsock_destroy(&session->dealer);
 }
@@ -123,6 +88,7 @@ void session_close(struct session **session)
     if (*session == NULL)
         return;
     hang_up(*session);
+    mp_writer_done(&(*session)->request);
     free((*session)->last_error);
     free(*session);
     *session = NULL;
@@ -246,13 +212,13 @@ static enum exit_code dial(struct session *session)
 
 /* --- requests and replies -------------------------------------------------------------- */
 
-enum exit_code session_send(struct session *session, const char *command, json_t *args)
+/* The connection, and a request's beginning. */
+static enum exit_code begin_request(struct session *session, const char *command)
 {
-    struct pending *pending;
-    struct mp_writer writer;
     enum exit_code code = EXIT_OK;
 
     ASSERT(session->count < SESSION_WINDOW);
+    zframe_destroy(&session->taken);
     /* A connection that was lost while nobody waited: a new one asks a daemon that is there. */
     if (session->count == 0 && session->monitor != NULL &&
         (zsock_events(session->monitor) & ZMQ_POLLIN) != 0)
@@ -261,25 +227,57 @@ enum exit_code session_send(struct session *session, const char *command, json_t
         hang_up(session);
         return code;
     }
-    mp_writer_init_heap(&writer, CONTROL_SIZE_MAX);
-    mp_write_array(&writer, 4);
-    mp_write_uint(&writer, CONTROL_VERSION);
-    mp_write_uint(&writer, session->next_id);
-    mp_write_text(&writer, command);
-    if (!mp_write_json(&writer, args)) {
-        keep_error(session, "the request is too large or has no form in the protocol");
-        report_error(&session->options, "fewer or smaller values; numbers must be whole", "%s",
-                     session->last_error);
-        code = EXIT_FAILED;
-    } else if (zmq_send(zsock_resolve(session->dealer), writer.data, writer.size, 0) < 0)
-        code = report_unreachable(session, zmq_strerror(zmq_errno()));
-    mp_writer_done(&writer);
-    if (code != EXIT_OK)
-        return code;
+    mp_writer_reset(&session->request);
+    mp_write_array(&session->request, 4);
+    mp_write_uint(&session->request, CONTROL_VERSION);
+    mp_write_uint(&session->request, session->next_id);
+    mp_write_text(&session->request, command);
+    return EXIT_OK;
+}
+
+static enum exit_code end_request(struct session *session)
+{
+    const struct mp_writer *request = &session->request;
+    struct pending *pending;
+    int sent;
+
+    do {
+        sent = zmq_send(zsock_resolve(session->dealer), request->data, request->size, 0);
+    } while (sent < 0 && zmq_errno() == EINTR);
+    if (sent < 0)
+        return report_unreachable(session, zmq_strerror(zmq_errno()));
     pending = &session->window[(session->first + session->count++) % SESSION_WINDOW];
     memset(pending, 0, sizeof *pending);
     pending->id = session->next_id++;
     return EXIT_OK;
+}
+
+static enum exit_code report_no_form(struct session *session)
+{
+    keep_error(session, "the request is too large or has no form in the protocol");
+    report_error(&session->options, "fewer or smaller values; numbers must be whole", "%s",
+                 session->last_error);
+    return EXIT_FAILED;
+}
+
+enum exit_code session_send(struct session *session, const char *command, json_t *args)
+{
+    const enum exit_code code = begin_request(session, command);
+
+    if (code != EXIT_OK)
+        return code;
+    return mp_write_json(&session->request, args) ? end_request(session)
+                                                  : report_no_form(session);
+}
+
+enum exit_code session_send_raw(struct session *session, const char *command, struct slice args)
+{
+    const enum exit_code code = begin_request(session, command);
+
+    if (code != EXIT_OK)
+        return code;
+    mp_write_raw(&session->request, args);
+    return session->request.status == OK ? end_request(session) : report_no_form(session);
 }
 
 static struct pending *find_pending(struct session *session, uint64_t id)
@@ -293,9 +291,11 @@ static struct pending *find_pending(struct session *session, uint64_t id)
     return NULL;
 }
 
-/* Files a reply with its request; false if it is malformed.  A late one is nobody's. */
-static bool accept_reply(struct session *session, struct slice bytes)
+/* Files a reply with its request, and takes the frame then; false if it is malformed.  A late
+ * one is nobody's. */
+static bool accept_reply(struct session *session, zframe_t **frame)
 {
+    const struct slice bytes = slice_of(zframe_data(*frame), zframe_size(*frame));
     struct mp_reader reader;
     struct slice result;
     struct pending *pending;
@@ -311,14 +311,26 @@ static bool accept_reply(struct session *session, struct slice bytes)
     result = mp_read_raw(&reader, CONTROL_SIZE_MAX);
     if (mp_reader_finish(&reader) != OK)
         return false;
+    mp_reader_init(&reader, result);
+    if (mp_peek(&reader) != MP_MAP)
+        return false;
     pending = find_pending(session, id);
     if (pending == NULL || pending->done)
         return true;
-    if ((pending->result = json_of_mp(result)) == NULL || !json_is_object(pending->result))
-        return false;
     pending->code = code;
+    pending->result = result;
+    pending->frame = *frame;
     pending->done = true;
+    *frame = NULL;
     return true;
+}
+
+static enum exit_code report_malformed(struct session *session)
+{
+    keep_error(session, "the daemon's answer is malformed");
+    report_error(&session->options, "the chapterctl that came with this chapterd", "%s",
+                 session->last_error);
+    return EXIT_UNREACHABLE;
 }
 
 /* Waits until the oldest request has its reply. */
@@ -340,13 +352,8 @@ static enum exit_code await_first(struct session *session)
         if (ready == session->dealer) {
             zframe_t *frame = zframe_recv(session->dealer);
 
-            if (frame != NULL &&
-                !accept_reply(session, slice_of(zframe_data(frame), zframe_size(frame)))) {
-                keep_error(session, "the daemon's answer is malformed");
-                report_error(&session->options, "the chapterctl that came with this chapterd",
-                             "%s", session->last_error);
-                code = EXIT_UNREACHABLE;
-            }
+            if (frame != NULL && !accept_reply(session, &frame))
+                code = report_malformed(session);
             zframe_destroy(&frame);
         } else if (ready == session->monitor)
             code = report_unreachable(session, "it closed the connection before it answered");
@@ -359,9 +366,9 @@ static enum exit_code await_first(struct session *session)
     return code;
 }
 
-/* The oldest request's reply, whatever its code. */
+/* The oldest request's reply, whatever its code; it stays until the next. */
 static enum exit_code receive_any(struct session *session, uint64_t *out_code,
-                                  json_t **out_result)
+                                  struct slice *out_result)
 {
     struct pending *pending = &session->window[session->first];
     enum exit_code code;
@@ -373,6 +380,8 @@ static enum exit_code receive_any(struct session *session, uint64_t *out_code,
     }
     session->first = (session->first + 1) % SESSION_WINDOW;
     session->count--;
+    zframe_destroy(&session->taken);
+    session->taken = pending->frame;
     *out_code = pending->code;
     *out_result = pending->result;
     return EXIT_OK;
@@ -385,26 +394,52 @@ static const char *text_of(const json_t *object, const char *key, const char *ot
     return text == NULL ? otherwise : text;
 }
 
-/* Passes a good result on, reports a failure. */
-static enum exit_code conclude(struct session *session, uint64_t code, json_t *result,
-                               json_t **out_result)
+/* What the daemon says of a request that failed. */
+static enum exit_code report_failure(struct session *session, uint64_t code,
+                                     struct slice result)
 {
     const enum status status = code < STATUS_COUNT ? (enum status)code : STATUS_COUNT;
+    json_t *object = json_of_mp(result);
 
-    if (code == OK) {
-        *out_result = result;
-        return EXIT_OK;
-    }
-    keep_error(session, text_of(result, "error", status_text(status)));
-    report_error(&session->options, text_of(result, "remedy", NULL), "%s",
+    keep_error(session, text_of(object, "error", status_text(status)));
+    report_error(&session->options, text_of(object, "remedy", NULL), "%s",
                  session_last_error(session));
-    json_decref(result);
+    json_decref(object);
     return status == USAGE ? EXIT_USAGE : EXIT_FAILED;
+}
+
+static enum exit_code conclude(struct session *session, uint64_t code, struct slice result,
+                               json_t **out_result)
+{
+    json_t *object;
+
+    if (code != OK)
+        return report_failure(session, code, result);
+    if ((object = json_of_mp(result)) == NULL) {
+        hang_up(session);
+        return report_malformed(session);
+    }
+    *out_result = object;
+    return EXIT_OK;
+}
+
+enum exit_code session_receive_raw(struct session *session, struct slice *out_result)
+{
+    struct slice result = SLICE_NONE;
+    uint64_t status = OK;
+    const enum exit_code code = receive_any(session, &status, &result);
+
+    if (code != EXIT_OK)
+        return code;
+    if (status != OK)
+        return report_failure(session, status, result);
+    *out_result = result;
+    return EXIT_OK;
 }
 
 enum exit_code session_receive(struct session *session, json_t **out_result)
 {
-    json_t *result = NULL;
+    struct slice result = SLICE_NONE;
     uint64_t status = OK;
     const enum exit_code code = receive_any(session, &status, &result);
 
@@ -418,7 +453,7 @@ enum exit_code session_request(struct session *session, const char *command, jso
 
     ASSERT(session->count == 0);
     for (;;) {
-        json_t *result = NULL;
+        struct slice result = SLICE_NONE;
         uint64_t status = OK;
         enum exit_code code = session_send(session, command, args);
 
@@ -429,7 +464,6 @@ enum exit_code session_request(struct session *session, const char *command, jso
         /* "Not yet" passes by itself, as in the first seconds after the daemon's start. */
         if (status != AGAIN || zclock_mono() >= deadline)
             return conclude(session, status, result, out_result);
-        json_decref(result);
         zclock_sleep(RETRY_MS);
     }
 }

@@ -50,6 +50,12 @@ enum exit_code session_request(struct session *session, const char *command, jso
 enum exit_code session_send(struct session *session, const char *command,
                             json_t *args) MUST_CHECK;
 enum exit_code session_receive(struct session *session, json_t **out_result) MUST_CHECK;
+/* The same for much data, as the MessagePack that it travels in.  args: a map.  The result is
+ * a valid map; it stays until the next request or reply. */
+enum exit_code session_send_raw(struct session *session, const char *command,
+                                struct slice args) MUST_CHECK;
+enum exit_code session_receive_raw(struct session *session,
+                                   struct slice *out_result) MUST_CHECK;
 
 /* Seconds that the next replies may take beyond -t, for commands that work long; 0 ends it. */
 void session_extend_timeout(struct session *session, double seconds);

@@ -31,6 +31,7 @@ enum argument_form {
     X(after, FORM_MAP)                                                                         \
     X(against, FORM_CODE)                                                                      \
     X(approve, FORM_BOOL)                                                                      \
+    X(brief, FORM_BOOL)                                                                        \
     X(by, FORM_TEXT)                                                                           \
     X(bytes_max, FORM_UINT)                                                                    \
     X(chapter, FORM_CODE)                                                                      \

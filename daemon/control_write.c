@@ -76,47 +76,60 @@ static void read_op(struct slice raw, struct op_read *out)
         out->error = "a removal needs an \"id\"";
 }
 
-static void write_refusal(struct mp_writer *writer, const struct op_read *read,
-                          const char *field, const char *error)
+static void format_error(char out[CONTROL_TEXT_SIZE], const char *field, const char *error)
 {
-    char text[CONTROL_TEXT_SIZE];
-
-    (void)snprintf(text, sizeof text, "%s%s%s", field, field[0] != '\0' ? ": " : "", error);
-    mp_write_map(writer, 3);
-    mp_write_key_text(writer, "error", text);
-    mp_write_text(writer, "id");
-    if (read->op.has_id && read->error == NULL)
-        control_write_uuid(writer, read->op.id);
-    else
-        mp_write_nil(writer);
-    mp_write_key_bool(writer, "ok", false);
+    (void)snprintf(out, CONTROL_TEXT_SIZE, "%s%s%s", field, field[0] != '\0' ? ": " : "",
+                   error);
 }
 
+/* What became of one: error "" if it was done. */
+struct op_outcome {
+    bool has_id;
+    uint8_t id[ID_SIZE];
+    uint64_t seq;
+    char error[CONTROL_TEXT_SIZE];
+};
+
 static enum status apply_one(struct control_wait *request, struct slice raw, const char *who,
-                             struct mp_writer *writer)
+                             struct op_outcome *out)
 {
     struct write_result result;
     struct op_read read;
     enum status status;
 
+    out->has_id = false;
+    out->error[0] = '\0';
     read_op(raw, &read);
     if (read.error != NULL) {
-        write_refusal(writer, &read, "", read.error);
+        format_error(out->error, "", read.error);
         return OK;
     }
     if ((status = write_apply(request->node, &read.op, who, &result)) != OK)
         return status;
-    if (result.status != OK) {
-        write_refusal(writer, &read, result.field,
-                      result.error != NULL ? result.error : status_text(result.status));
-        return OK;
-    }
-    mp_write_map(writer, 3);
-    mp_write_text(writer, "id");
-    control_write_uuid(writer, result.id);
-    mp_write_key_bool(writer, "ok", true);
-    mp_write_key_uint(writer, "seq", result.seq);
+    out->has_id = result.status == OK || read.op.has_id;
+    memcpy(out->id, result.status == OK ? result.id : read.op.id, ID_SIZE);
+    out->seq = result.seq;
+    if (result.status != OK)
+        format_error(out->error, result.field,
+                     result.error != NULL ? result.error : status_text(result.status));
     return OK;
+}
+
+static void write_outcome(struct mp_writer *writer, const struct op_outcome *outcome)
+{
+    const bool ok = outcome->error[0] == '\0';
+
+    mp_write_map(writer, 3);
+    if (!ok)
+        mp_write_key_text(writer, "error", outcome->error);
+    mp_write_text(writer, "id");
+    if (outcome->has_id)
+        control_write_uuid(writer, outcome->id);
+    else
+        mp_write_nil(writer);
+    mp_write_key_bool(writer, "ok", ok);
+    if (ok)
+        mp_write_key_uint(writer, "seq", outcome->seq);
 }
 
 static void name_writer(const struct control_wait *request, char *out, size_t size)
@@ -127,32 +140,73 @@ static void name_writer(const struct control_wait *request, char *out, size_t si
         (void)snprintf(out, size, "uid unknown");
 }
 
+/* A result for each change. */
+static enum status apply_all(struct control_wait *request, struct mp_reader *ops, size_t count,
+                             const char *who, struct mp_writer *writer)
+{
+    struct op_outcome outcome;
+    enum status status;
+
+    mp_write_map(writer, 1);
+    mp_write_text(writer, "results");
+    mp_write_array(writer, count);
+    for (size_t i = 0; i < count; i++) {
+        status = apply_one(request, mp_read_raw(ops, CONTROL_SIZE_MAX), who, &outcome);
+        if (status != OK)
+            return status; /* the turn has failed: its requests are told so */
+        write_outcome(writer, &outcome);
+    }
+    return OK;
+}
+
+/* How many were done, and those that were not. */
+static enum status apply_brief(struct control_wait *request, struct mp_reader *ops,
+                               size_t count, const char *who, struct mp_writer *writer)
+{
+    CLEANUP(mp_writer_done) struct mp_writer failed = { 0 };
+    struct op_outcome outcome;
+    size_t failed_count = 0;
+    enum status status;
+
+    mp_writer_init_heap(&failed, CONTROL_SIZE_MAX);
+    for (size_t i = 0; i < count; i++) {
+        status = apply_one(request, mp_read_raw(ops, CONTROL_SIZE_MAX), who, &outcome);
+        if (status != OK)
+            return status;
+        if (outcome.error[0] == '\0')
+            continue;
+        failed_count++;
+        mp_write_map(&failed, 2);
+        mp_write_key_uint(&failed, "at", i);
+        mp_write_key_text(&failed, "error", outcome.error);
+    }
+    mp_write_map(writer, 2);
+    mp_write_key_uint(writer, "done", count - failed_count);
+    mp_write_text(writer, "failed");
+    mp_write_array(writer, failed_count);
+    mp_write_raw(writer, mp_writer_bytes(&failed));
+    return OK;
+}
+
 enum status control_members_apply(struct control_wait *request, struct mp_writer *writer)
 {
-    struct mp_reader reader;
+    struct mp_reader ops;
     char who[32];
     size_t count;
     enum status status;
 
-    mp_reader_init(&reader, ARGUMENT(request, ops)->text);
-    count = mp_read_array(&reader, TURN_WRITES_MAX);
-    if (reader.status != OK)
+    mp_reader_init(&ops, ARGUMENT(request, ops)->text);
+    count = mp_read_array(&ops, TURN_WRITES_MAX);
+    if (ops.status != OK)
         return control_error(request, USAGE, "send them in several requests",
                              "a request holds at most %d changes", TURN_WRITES_MAX);
     if ((status = control_may_write(request)) != OK)
         return status;
     name_writer(request, who, sizeof who);
     request->ops = count;
-    mp_write_map(writer, 1);
-    mp_write_text(writer, "results");
-    mp_write_array(writer, count);
-    for (size_t i = 0; i < count; i++) {
-        const struct slice raw = mp_read_raw(&reader, CONTROL_SIZE_MAX);
-
-        if ((status = apply_one(request, raw, who, writer)) != OK)
-            return status; /* the turn has failed: its requests are told so */
-    }
-    return OK;
+    if (ARGUMENT(request, brief)->flag)
+        return apply_brief(request, &ops, count, who, writer);
+    return apply_all(request, &ops, count, who, writer);
 }
 
 /* --- what the daily job asks -------------------------------------------------------------- */

@@ -30,7 +30,8 @@
     X(MISMATCH, "does not match the signed head")                                              \
     X(NO_MEMORY, "out of memory")                                                              \
     X(IO, "input/output error")                                                                \
-    X(UNSUPPORTED, "not supported by this system or version")
+    X(UNSUPPORTED, "not supported by this system or version")                                  \
+    X(INTERRUPTED, "interrupted")
 
 #define STATUS_ENUM(name, text) name,
 enum status { STATUS_TABLE(STATUS_ENUM) STATUS_COUNT };

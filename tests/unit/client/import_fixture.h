@@ -34,7 +34,7 @@ static inline struct import_columns *make_columns(const char *header)
     make_row(header, 1, &row);
     assert_int_equal(import_columns_read(&row, columns, reason), OK);
     assert_int_equal(import_columns_find(columns, reason), OK);
-    assert_int_equal(import_columns_unique(columns, reason), OK);
+    assert_int_equal(import_columns_finish(columns, reason), OK);
     return columns;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* import_match_test.c - which member a row means, and which rows are left to the operator.
- * Each check is a small file against the same members. */
+ * Each check is a small file against the same members; the sorters have little memory. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "client/import_match.h"
+#include "client/session.h"
 #include "import_fixture.h"
 
 #define ID_A "01890a5d-ac96-774b-bcce-b302099a8057"
@@ -19,115 +20,164 @@
 
 #define MATCH_HEADER "id|external_id|name|email"
 
-static void add_member(struct import_members *members, const char *id, const char *external_id,
-                       const char *name, const char *email)
-{
-    json_t *member =
-        json_pack("{s:s, s:s, s:s, s:s, s:s, s:i}", "id", id, "external_id", external_id,
-                  "name", name, "email", email, "status", "active", "seq", 7);
+/* So little that a few hundred keys go through temporary files. */
+#define SORT_MEMORY (2 * SORTER_RUNS_MAX * sizeof(struct sort_record))
 
-    assert_non_null(member);
-    assert_int_equal(members_add(members, member), OK);
-    json_decref(member);
+/* The members that there are, of which each check makes its own list. */
+struct known {
+    const char *id;
+    const char *external_id;
+    const char *name;
+    const char *email;
+};
+
+static struct slice pack_member(struct mp_writer *writer, const struct known *known)
+{
+    mp_writer_reset(writer);
+    mp_write_map(writer, 6);
+    mp_write_key_text(writer, "email", known->email);
+    mp_write_key_text(writer, "external_id", known->external_id);
+    mp_write_key_text(writer, "id", known->id);
+    mp_write_key_text(writer, "name", known->name);
+    mp_write_key_uint(writer, "seq", 7);
+    mp_write_key_text(writer, "status", "active");
+    assert_int_equal(writer->status, OK);
+    return mp_writer_bytes(writer);
 }
 
-/* Each row's outcome, a line each: the member's id's last digit, "new", or the reason. */
-static void check_rows(struct import_members *members, const char *const *rows,
-                       const char *const *expected)
+static void add_member(struct import_members *members, struct import_match *match,
+                       const struct known *known)
 {
-    struct import_columns *columns = make_columns(MATCH_HEADER);
-    struct file_keys file = { 0 };
+    struct member_texts texts;
+    struct mp_writer writer;
+    uint8_t buffer[1024];
+    uint64_t number;
+
+    mp_writer_init(&writer, buffer, sizeof buffer);
+    assert_int_equal(members_add(members, pack_member(&writer, known), &texts, &number), OK);
+    assert_int_equal(match_add_member(match, &texts, number), OK);
+}
+
+static void add_row(struct import_match *match, const struct import_columns *columns,
+                    const char *text, uint64_t line)
+{
     struct row_keys keys;
     struct csv_row row;
 
-    members_forget_lines(members);
-    for (size_t i = 0; rows[i] != NULL; i++) {
-        make_row(rows[i], i + 2, &row);
-        assert_int_equal(row_keys_of(columns, &row, &keys), OK);
-        assert_int_equal(file_keys_add(&file, &keys, row.line), OK);
-    }
-    for (size_t i = 0; rows[i] != NULL; i++) {
-        char reason[MATCH_REASON_SIZE] = "new";
-        struct import_member *member = NULL;
-        char id[UUID_TEXT_SIZE];
-        bool known;
+    make_row(text, line, &row);
+    assert_int_equal(row_keys_of(columns, &row, &keys), OK);
+    assert_int_equal(match_add_row(match, &keys, line), OK);
+}
 
-        make_row(rows[i], i + 2, &row);
-        assert_int_equal(row_keys_of(columns, &row, &keys), OK);
-        if (match_row(members, &file, &keys, row.line, &member, reason, &known) ==
-            MATCH_MEMBER) {
-            uuid_format(member->id, id);
+static void match_text(struct import_match *match, struct import_members *members,
+                       const struct import_columns *columns, const char *text, uint64_t line,
+                       struct match_verdict *out_verdict)
+{
+    struct row_keys keys;
+    struct csv_row row;
+
+    make_row(text, line, &row);
+    assert_int_equal(row_keys_of(columns, &row, &keys), OK);
+    assert_int_equal(match_row(match, members, &keys, line, out_verdict), OK);
+}
+
+/* Each row's outcome, a line each: the member's id's last digit, "new", or the reason. */
+static void check_rows(const struct known *known, const char *const *rows,
+                       const char *const *expected)
+{
+    struct import_columns *columns = make_columns(MATCH_HEADER);
+    struct import_members members = { 0 };
+    struct import_match match = { 0 };
+
+    assert_int_equal(match_init(&match, SORT_MEMORY), OK);
+    for (; known->id != NULL; known++)
+        add_member(&members, &match, known);
+    for (size_t i = 0; rows[i] != NULL; i++)
+        add_row(&match, columns, rows[i], i + 2);
+    assert_int_equal(match_join(&match, &members, NULL), OK);
+    for (size_t i = 0; rows[i] != NULL; i++) {
+        struct match_verdict verdict;
+        struct import_member member;
+        char id[UUID_TEXT_SIZE];
+
+        match_text(&match, &members, columns, rows[i], i + 2, &verdict);
+        if (verdict.result == MATCH_MEMBER) {
+            assert_int_equal(members_get(&members, verdict.number, &member), OK);
+            assert_int_equal(member.line, i + 2);
+            uuid_format(member.id, id);
             assert_string_equal(id + 35, expected[i]);
         } else {
-            assert_null(member);
-            assert_memory_equal(reason, expected[i], strlen(expected[i]));
+            assert_int_equal(verdict.number, 0);
+            assert_memory_equal(verdict.result == MATCH_NONE ? "new" : verdict.reason,
+                                expected[i], strlen(expected[i]));
         }
     }
-    file_keys_done(&file);
+    match_done(&match);
+    members_done(&members);
     free(columns);
 }
 
 static void test_matching(void **state)
 {
-    struct import_members members = { 0 };
+    static const struct known members[] = {
+        { ID_A, "a-1", "Zoé Durand", "Zoe@Example.org" },
+        { ID_B, "", "Jean Martin", "" },
+        { ID_C, "c-3", "Office", "info@example.org" },
+        { NULL, NULL, NULL, NULL },
+    };
 
     (void)state;
-    add_member(&members, ID_A, "a-1", "Zoé Durand", "Zoe@Example.org");
-    add_member(&members, ID_B, "", "Jean Martin", "");
-    add_member(&members, ID_C, "c-3", "Office", "info@example.org");
-    assert_int_equal(members.active_count, 3);
     /* by id in any case, external id, e-mail and name in any case and normal form, name
      * alone */
-    check_rows(&members, (const char *[]){ "01890A5D-AC96-774B-BCCE-B302099A8057||X|", NULL },
+    check_rows(members, (const char *[]){ "01890A5D-AC96-774B-BCCE-B302099A8057||X|", NULL },
                (const char *[]){ "7" });
-    check_rows(&members, (const char *[]){ "|a-1|X|", NULL }, (const char *[]){ "7" });
-    check_rows(&members, (const char *[]){ "|A-1|X|", NULL }, (const char *[]){ "new" });
-    check_rows(&members, (const char *[]){ "||ZOE\xcc\x81 durand | zoe@example.ORG", NULL },
+    check_rows(members, (const char *[]){ "|a-1|X|", NULL }, (const char *[]){ "7" });
+    check_rows(members, (const char *[]){ "|A-1|X|", NULL }, (const char *[]){ "new" });
+    check_rows(members, (const char *[]){ "||ZOE\xcc\x81 durand | zoe@example.ORG", NULL },
                (const char *[]){ "7" });
-    check_rows(&members, (const char *[]){ "||Jean Martin|", NULL }, (const char *[]){ "8" });
-    check_rows(&members, (const char *[]){ "||Office|", NULL }, (const char *[]){ "new" });
-    check_rows(&members, (const char *[]){ "||Jean Martin|jean@example.org", NULL },
+    check_rows(members, (const char *[]){ "||Jean Martin|", NULL }, (const char *[]){ "8" });
+    check_rows(members, (const char *[]){ "||Office|", NULL }, (const char *[]){ "new" });
+    check_rows(members, (const char *[]){ "||Jean Martin|jean@example.org", NULL },
                (const char *[]){ "new" });
-    check_rows(&members, (const char *[]){ "|x-9|Jean Martin|", NULL },
+    check_rows(members, (const char *[]){ "|x-9|Jean Martin|", NULL },
                (const char *[]){ "new" });
     /* keys that contradict each other */
-    check_rows(&members, (const char *[]){ ID_A "|c-3|X|", NULL },
+    check_rows(members, (const char *[]){ ID_A "|c-3|X|", NULL },
                (const char *[]){ "review: another member has this external id" });
-    check_rows(&members,
-               (const char *[]){ "01890a5d-ac96-774b-bcce-b302099a8050|c-3|X|", NULL },
+    check_rows(members, (const char *[]){ "01890a5d-ac96-774b-bcce-b302099a8050|c-3|X|", NULL },
                (const char *[]){ "review: the member with this external id has another id" });
     check_rows(
-        &members,
+        members,
         (const char *[]){ "01890a5d-ac96-774b-bcce-b302099a8050||Zoé Durand|"
                           "zoe@example.org",
                           NULL },
         (const char *[]){ "review: the member with this e-mail and name has another id" });
-    members_done(&members);
 }
 
 static void test_shared_mailboxes_are_never_merged(void **state)
 {
-    struct import_members members = { 0 };
+    static const struct known members[] = {
+        { ID_A, "", "Zoé Durand", "zoe@example.org" },
+        { NULL, NULL, NULL, NULL },
+    };
 
     (void)state;
-    add_member(&members, ID_A, "", "Zoé Durand", "zoe@example.org");
-    check_rows(&members, (const char *[]){ "||Léa Durand|ZOE@example.org", NULL },
+    check_rows(members, (const char *[]){ "||Léa Durand|ZOE@example.org", NULL },
                (const char *[]){ "review: a member of another name has this e-mail" });
-    check_rows(&members, (const char *[]){ "|x-1|Léa Durand|zoe@example.org", NULL },
+    check_rows(members, (const char *[]){ "|x-1|Léa Durand|zoe@example.org", NULL },
                (const char *[]){ "review: a member of another name has this e-mail" });
     /* a fresh id says that it is another person */
-    check_rows(&members, (const char *[]){ ID_B "||Léa Durand|zoe@example.org", NULL },
+    check_rows(members, (const char *[]){ ID_B "||Léa Durand|zoe@example.org", NULL },
                (const char *[]){ "new" });
     /* both rows of a file, and those of a known member are not touched by it */
     check_rows(
-        &members,
+        members,
         (const char *[]){ "||A|info@example.org", "||B|Info@example.org", "||C|c@x", NULL },
         (const char *[]){ "review: the file has this e-mail with different names",
                           "review: the file has this e-mail with different names", "new" });
-    check_rows(&members,
+    check_rows(members,
                (const char *[]){ "||Zoé Durand|zoe@example.org", "||B|zoe@example.org", NULL },
                (const char *[]){ "7", "review: a member of another name has this e-mail" });
-    members_done(&members);
 }
 
 /* A rejected row stands for a member only if another row certainly took that member. */
@@ -150,146 +200,195 @@ static void test_what_duplicates_prove(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        const char *const rows[] = { cases[i].first, cases[i].second };
+        static const struct known a = { ID_A, "a-1", "Zoé Durand", "zoe@example.org" };
+        static const struct known c = { ID_C, "", "Bob", "b@x" };
         struct import_members members = { 0 };
-        struct import_member *member;
-        struct file_keys file = { 0 };
-        struct row_keys keys[2];
-        char reason[MATCH_REASON_SIZE];
-        bool known = false;
+        struct import_match match = { 0 };
+        struct match_verdict verdict;
 
-        add_member(&members, ID_A, "a-1", "Zoé Durand", "zoe@example.org");
-        add_member(&members, ID_C, "", "Bob", "b@x");
-        for (size_t k = 0; k < 2; k++) {
-            struct csv_row row;
-
-            make_row(rows[k], k + 2, &row);
-            assert_int_equal(row_keys_of(columns, &row, &keys[k]), OK);
-            assert_int_equal(file_keys_add(&file, &keys[k], row.line), OK);
-        }
-        (void)match_row(&members, &file, &keys[0], 2, &member, reason, &known);
-        assert_int_equal(match_row(&members, &file, &keys[1], 3, &member, reason, &known),
-                         MATCH_REJECT);
-        assert_int_equal(known, cases[i].known);
+        assert_int_equal(match_init(&match, SORT_MEMORY), OK);
+        add_member(&members, &match, &a);
+        add_member(&members, &match, &c);
+        add_row(&match, columns, cases[i].first, 2);
+        add_row(&match, columns, cases[i].second, 3);
+        assert_int_equal(match_join(&match, &members, NULL), OK);
+        match_text(&match, &members, columns, cases[i].first, 2, &verdict);
+        match_text(&match, &members, columns, cases[i].second, 3, &verdict);
+        assert_int_equal(verdict.result, MATCH_REJECT);
+        assert_int_equal(verdict.known, cases[i].known);
+        match_done(&match);
         members_done(&members);
-        file_keys_done(&file);
     }
     free(columns);
 }
 
 static void test_duplicates_in_a_file(void **state)
 {
-    struct import_members members = { 0 };
+    static const struct known members[] = {
+        { ID_A, "a-1", "Zoé Durand", "zoe@example.org" },
+        { NULL, NULL, NULL, NULL },
+    };
 
     (void)state;
-    add_member(&members, ID_A, "a-1", "Zoé Durand", "zoe@example.org");
-    check_rows(&members, (const char *[]){ ID_B "||A|", ID_B "||B|", NULL },
+    check_rows(members, (const char *[]){ ID_B "||A|", ID_B "||B|", NULL },
                (const char *[]){ "new", "duplicate: the same id as in line 2" });
     check_rows(
-        &members, (const char *[]){ "|x|A|", "|y|A|", "|x|B|", NULL },
+        members, (const char *[]){ "|x|A|", "|y|A|", "|x|B|", NULL },
         (const char *[]){ "new", "new", "duplicate: the same external id as in line 2" });
-    check_rows(&members, (const char *[]){ "||A|a@x", "||a|A@X", NULL },
+    check_rows(members, (const char *[]){ "||A|a@x", "||a|A@X", NULL },
                (const char *[]){ "new", "duplicate: the same e-mail and name as in line 2" });
-    check_rows(&members, (const char *[]){ "||A|", "||B|", "||A|", NULL },
+    check_rows(members, (const char *[]){ "||A|", "||B|", "||A|", NULL },
                (const char *[]){ "new", "new", "duplicate: the same name, with nothing else" });
     /* one member by two keys */
-    check_rows(&members, (const char *[]){ ID_A "||X|", "|a-1|X|", NULL },
+    check_rows(members, (const char *[]){ ID_A "||X|", "|a-1|X|", NULL },
                (const char *[]){ "7", "duplicate: the same member as in line 2" });
-    members_done(&members);
 }
 
 /* Two members that rows cannot tell apart; ids still can. */
 static void test_ambiguous_members(void **state)
 {
-    struct import_members members = { 0 };
+    static const struct known members[] = {
+        { ID_A, "e", "Zoé", "z@x" },
+        { ID_B, "e", "Zoé", "z@x" },
+        { NULL, NULL, NULL, NULL },
+    };
 
     (void)state;
-    add_member(&members, ID_A, "e", "Zoé", "z@x");
-    add_member(&members, ID_B, "e", "Zoé", "z@x");
-    add_member(&members, ID_B, "e", "Zoé", "z@x"); /* a page brings it again */
-    assert_int_equal(members.count, 2);
-    assert_int_equal(members.active_count, 2);
-    check_rows(&members, (const char *[]){ "|e|Zoé|z@x", NULL },
+    check_rows(members, (const char *[]){ "|e|Zoé|z@x", NULL },
                (const char *[]){ "review: two members have this external id" });
-    check_rows(&members, (const char *[]){ "||Zoé|z@x", NULL },
+    check_rows(members, (const char *[]){ "||Zoé|z@x", NULL },
                (const char *[]){ "review: two members have this e-mail and name" });
-    check_rows(&members, (const char *[]){ ID_A "|e|Zoé|z@x", ID_B "|e|Zoé|z@x", NULL },
+    check_rows(members, (const char *[]){ ID_A "|e|Zoé|z@x", ID_B "|e|Zoé|z@x", NULL },
                (const char *[]){ "7", "8" });
-    members_done(&members);
+}
+
+/* A member that is changed while the list is read comes again: the last version counts, and
+ * nothing is found by what the others said. */
+static void test_a_member_that_comes_twice(void **state)
+{
+    static const struct known members[] = {
+        { ID_A, "a-1", "Zoé", "old@x" },
+        { ID_B, "b-1", "Bob", "b@x" },
+        { ID_A, "a-2", "Zoé", "new@x" },
+        { NULL, NULL, NULL, NULL },
+    };
+    static const struct known other = { ID_C, "a-1", "Zoé", "old@x" };
+    struct import_columns *columns = make_columns(MATCH_HEADER);
+    struct import_members list = { 0 };
+    struct import_match match = { 0 };
+    struct import_member member;
+    uint64_t number = 0;
+    int outdated = 0;
+
+    (void)state;
+    check_rows(members, (const char *[]){ ID_A "||X|", "|b-1|X|", NULL },
+               (const char *[]){ "7", "8" });
+    check_rows(members, (const char *[]){ "|a-2|X|", "|a-1|X|", NULL },
+               (const char *[]){ "7", "new" });
+    check_rows(members, (const char *[]){ "||Zoé|new@x", "||Zoé|old@x", NULL },
+               (const char *[]){ "7", "new" });
+    check_rows(members, (const char *[]){ "||Bob|old@x", "||Bob|new@x", NULL },
+               (const char *[]){ "new", "review: a member of another name has this e-mail" });
+    /* what it was before may be another's by now, and is not ambiguous */
+    assert_int_equal(match_init(&match, SORT_MEMORY), OK);
+    for (size_t i = 0; members[i].id != NULL; i++)
+        add_member(&list, &match, &members[i]);
+    add_member(&list, &match, &other);
+    assert_int_equal(list.active_count, 4);
+    add_row(&match, columns, "|a-1|X|", 2);
+    assert_int_equal(match_join(&match, &list, NULL), OK);
+    assert_int_equal(list.active_count, 3);
+    while (members_next(&list, &number, &member) == OK)
+        outdated += member.outdated;
+    assert_int_equal(outdated, 1);
+    match_done(&match);
+    members_done(&list);
+    free(columns);
+    check_rows((const struct known[]){ members[0], members[2], other, { 0 } },
+               (const char *[]){ "|a-1|X|", "||Zoé|old@x", NULL },
+               (const char *[]){ "9", "duplicate: the same member as in line 2" });
 }
 
 static void test_values_of_members(void **state)
 {
     struct import_columns *columns = make_columns("Name|Foo Bar|notes|other|id");
-    json_t *member =
+    json_t *object =
         json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:s}", "id", ID_A, "name", "A", "Foo Bar",
                   "x", "notes", "n", "chapter", "fr", "seq", 3, "extra", "y");
+    json_t *bad = json_pack("{s:s}", "id", "7");
     struct slice values[CSV_COLUMNS_MAX];
     struct import_members members = { 0 };
-    json_t *bad = json_pack("{s:s}", "id", "7");
+    char reason[COLUMNS_REASON_SIZE];
+    struct import_member member;
+    struct member_texts texts;
+    struct mp_writer writer;
+    uint64_t number;
 
     (void)state;
-    assert_int_equal(members_add(&members, bad), INVALID);
-    assert_int_equal(members_add(&members, member), OK);
+    mp_writer_init_heap(&writer, CONTROL_SIZE_MAX);
+    assert_true(mp_write_json(&writer, bad));
+    assert_int_equal(members_add(&members, mp_writer_bytes(&writer), &texts, &number), INVALID);
+    mp_writer_reset(&writer);
+    assert_true(mp_write_json(&writer, object));
+    assert_int_equal(members_add(&members, mp_writer_bytes(&writer), &texts, &number), OK);
     assert_int_equal(members.active_count, 0);
+    assert_true(slice_is_text(texts.name, "A"));
     /* a field that exists under the header's own spelling keeps it: an export comes back */
-    members_keep_names(&members, columns);
+    import_columns_keep(columns, mp_writer_bytes(&writer));
+    assert_int_equal(import_columns_finish(columns, reason), OK);
     assert_string_equal(columns->column[1].name, "Foo Bar");
     assert_string_equal(columns->column[0].name, "name");
-    members_values(&members, &members.list[0], columns, values);
+    assert_int_equal(members_get(&members, number, &member), OK);
+    member_values(&member, columns, values);
     assert_true(slice_is_text(values[0], "A"));
     assert_true(slice_is_text(values[1], "x"));
     assert_true(slice_is_text(values[2], "n"));
     assert_int_equal(values[3].size, 0);
     assert_int_equal(values[4].size, 0);
-    json_object_set_new(member, "name", json_string("B"));
-    json_object_set_new(member, "status", json_string("active"));
-    assert_int_equal(members_add(&members, member), OK);
-    assert_int_equal(members.count, 1);
-    assert_int_equal(members.active_count, 1);
-    members_values(&members, &members.list[0], columns, values);
-    assert_true(slice_is_text(values[0], "B"));
-    json_decref(member);
+    json_decref(object);
     json_decref(bad);
+    mp_writer_done(&writer);
     members_done(&members);
     free(columns);
 }
 
-/* Many members and rows: each finds its own and no other. */
+/* Many members and rows, in opposite orders: each finds its own and no other. */
 static void test_many(void **state)
 {
     enum { COUNT = 5000 };
     struct import_columns *columns = make_columns(MATCH_HEADER);
     struct import_members members = { 0 };
-    struct file_keys file = { 0 };
-    struct row_keys keys;
-    struct csv_row row;
+    struct import_match match = { 0 };
     char text[64];
-    char mail[32];
-    char id[UUID_TEXT_SIZE];
 
     (void)state;
+    assert_int_equal(match_init(&match, SORT_MEMORY), OK);
     for (int i = 1; i <= COUNT; i++) {
+        char id[UUID_TEXT_SIZE];
+        char mail[32];
+
         (void)snprintf(id, sizeof id, "01890a5d-ac96-774b-bcce-%012d", i);
         (void)snprintf(mail, sizeof mail, "m%d@x", i);
-        add_member(&members, id, "", "N", mail);
+        add_member(&members, &match, &(struct known){ id, "", "N", mail });
     }
-    for (int i = COUNT; i >= 1; i--) {
-        struct import_member *member = NULL;
-        char reason[MATCH_REASON_SIZE];
-        bool known;
+    for (int i = 1; i <= COUNT; i++) {
+        (void)snprintf(text, sizeof text, "||n|M%d@X", COUNT + 1 - i);
+        add_row(&match, columns, text, (uint64_t)i);
+    }
+    assert_int_equal(match_join(&match, &members, NULL), OK);
+    for (int i = 1; i <= COUNT; i++) {
+        struct match_verdict verdict;
+        struct import_member member;
 
-        (void)snprintf(text, sizeof text, "||n|M%d@X", i);
-        make_row(text, (uint64_t)i, &row);
-        assert_int_equal(row_keys_of(columns, &row, &keys), OK);
-        assert_int_equal(file_keys_add(&file, &keys, row.line), OK);
-        assert_int_equal(match_row(&members, &file, &keys, row.line, &member, reason, &known),
-                         MATCH_MEMBER);
-        uuid_format(member->id, id);
-        assert_int_equal(strtol(id + 24, NULL, 10), i);
+        (void)snprintf(text, sizeof text, "||n|M%d@X", COUNT + 1 - i);
+        match_text(&match, &members, columns, text, (uint64_t)i, &verdict);
+        assert_int_equal(verdict.result, MATCH_MEMBER);
+        assert_int_equal(members_get(&members, verdict.number, &member), OK);
+        uuid_format(member.id, text);
+        assert_int_equal(strtol(text + 24, NULL, 10), COUNT + 1 - i);
     }
+    match_done(&match);
     members_done(&members);
-    file_keys_done(&file);
     free(columns);
 }
 
@@ -301,6 +400,7 @@ int main(void)
         cmocka_unit_test(test_what_duplicates_prove),
         cmocka_unit_test(test_duplicates_in_a_file),
         cmocka_unit_test(test_ambiguous_members),
+        cmocka_unit_test(test_a_member_that_comes_twice),
         cmocka_unit_test(test_values_of_members),
         cmocka_unit_test(test_many),
     };

@@ -244,7 +244,7 @@ static void test_headers(void **state)
         if (status == OK)
             status = import_columns_find(columns, reason);
         if (status == OK)
-            status = import_columns_unique(columns, reason);
+            status = import_columns_finish(columns, reason);
         assert_int_equal(status, cases[i].reason == NULL ? OK : INVALID);
         assert_string_equal(reason, cases[i].reason == NULL ? "" : cases[i].reason);
     }
