@@ -25,7 +25,6 @@
  * deltas make up for what XPUB drops at a slow subscriber. */
 #define ROUTER_HWM 128
 #define XPUB_HWM 512
-#define CONTROL_HWM 64
 #define XPUB_SIZE_MAX 1024 /* handshakes and subscriptions, nothing else comes in there */
 #define BACKLOG 1024
 #define REBIND_WAIT_MS 2000
@@ -256,8 +255,12 @@ static enum status check_path(const char *path)
 enum status control_open(struct transport *transport, const char *path)
 {
     const struct socket_option options[] = {
-        { ZMQ_LINGER, LINGER_MS },   { ZMQ_BACKLOG, BACKLOG },    { ZMQ_SNDHWM, CONTROL_HWM },
-        { ZMQ_RCVHWM, CONTROL_HWM }, { ZMQ_HANDSHAKE_IVL, 5000 }, { ZMQ_ROUTER_MANDATORY, 1 },
+        { ZMQ_LINGER, LINGER_MS },
+        { ZMQ_BACKLOG, BACKLOG },
+        { ZMQ_SNDHWM, CONTROL_REQUESTS_MAX },
+        { ZMQ_RCVHWM, CONTROL_REQUESTS_MAX },
+        { ZMQ_HANDSHAKE_IVL, 5000 },
+        { ZMQ_ROUTER_MANDATORY, 1 },
         { ZMQ_ROUTER_HANDOVER, 0 },
     };
     char endpoint[sizeof "ipc://" + sizeof((struct sockaddr_un *)NULL)->sun_path] = "ipc://";

@@ -8,6 +8,7 @@
  * All of it in the strict form of PROTOCOL.md (sorted keys, shortest integers).  Result fields
  * carry the names of the JSON contract (the manual page chapterctl(1)); a program prints them
  * as they are.
+ * A client keeps at most CONTROL_REQUESTS_MAX requests under way: replies to more may be lost.
  * Arguments that a command does not know are an error.  Long lists come in pages: a request
  * without "cursor" gets the first page, a reply with "cursor" has more; reads never hold the
  * store. */

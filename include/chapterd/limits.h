@@ -51,6 +51,7 @@
 #define ROWS_PER_SLICE 4096  /* rows copied, deleted or recounted in one turn */
 #define CONTROL_PAGE_ROWS_MAX 1000
 #define CONTROL_SIZE_MAX (4 * 1024 * 1024)
+#define CONTROL_REQUESTS_MAX 64 /* of one client under way; replies to more may be lost */
 #define HISTORY_DAYS 400
 #define INVITES_MAX 1024
 
