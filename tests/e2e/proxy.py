@@ -21,6 +21,33 @@ BLOCK = 65536
 WAYS = ("up", "down")  # "up" is from the one who dialled
 
 
+def who_dialled(addresses, pids):
+    """Whose sockets are they?  addresses: of 127.0.0.0/8; pids: pid -> name; the result is
+    address -> name.  By the kernel's tables, because on loopback all addresses look alike."""
+    inodes = {}
+    wanted = {"%08X:%04X" % (struct.unpack("=I", socket.inet_aton(host))[0], port): (host, port)
+              for host, port in addresses}
+    with open("/proc/net/tcp") as table:
+        next(table)
+        for line in table:
+            fields = line.split()
+            if fields[1] in wanted and fields[9] != "0":
+                inodes["socket:[%s]" % fields[9]] = wanted[fields[1]]
+    names = {}
+    for pid, name in pids.items():
+        if len(names) == len(inodes):
+            break
+        try:
+            with os.scandir("/proc/%d/fd" % pid) as entries:
+                for entry in entries:
+                    address = inodes.get(os.readlink(entry.path))
+                    if address is not None:
+                        names[address] = name
+        except FileNotFoundError:  # it ended
+            pass
+    return names
+
+
 class Connection:
     """near: who dialled; far: whom the proxy dialled for it, once the way up is not held."""
 
@@ -99,16 +126,21 @@ class Proxy:
 
     def hold(self, label, *ways, port=ANY):
         """port: the node's first one."""
+        self.hold_all((label, port, way) for way in ways)
+
+    def hold_all(self, what):
         with self.lock:
-            self.held.update((label, port, way) for way in ways)
+            self.held.update(what)
             self.interest_all()
 
     def release(self, label=None, *ways, port=ANY):
         """All, or what hold() was given."""
+        self.release_all(list(self.held) if label is None else
+                         [(label, port, way) for way in ways])
+
+    def release_all(self, what):
         with self.lock:
-            if label is None:
-                self.held.clear()
-            self.held.difference_update((label, port, way) for way in ways)
+            self.held.difference_update(what)
             self.interest_all()
 
     def cut(self, label=ANY, port=ANY):
