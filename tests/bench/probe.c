@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* probe.c - a local program's view of running daemons, over their control sockets: how long until
- * a change is acknowledged and shows elsewhere, how many changes a second, how fast counts come.
+/* probe.c - a local program's view of running daemons, over their control sockets: how long
+ * until a change is acknowledged and shows elsewhere, how many changes a second, how fast counts
+ * come.
  *
- *   probe write SOCKET CHAPTER WRITES WATCHED...   one change at a time at SOCKET, whose chapter it
- *       is; `log` waits at each WATCHED.  From before the request to after the reply: both hops
- *       of the control protocol are in it.
+ *   probe write SOCKET CHAPTER WRITES WATCHED...   one change at a time at SOCKET, of that
+ *       chapter; `log` waits at each WATCHED.  From before the request to after the reply: both
+ *       hops of the control protocol are in it.
  *   probe update SOCKET CHAPTER SECONDS CLIENTS WINDOW OPS WATCHED   changes of random members:
  *       so many clients with WINDOW requests of OPS changes under way each; how far WATCHED is
  *       behind what was acknowledged, ten times a second
@@ -33,7 +34,7 @@
 
 static void *context;
 
-/* --- requests and replies -------------------------------------------------------------------- */
+/* --- requests and replies ----------------------------------------------------------------- */
 
 static void *dial(const char *path)
 {
@@ -70,7 +71,7 @@ static void send_request(void *socket, const struct mp_writer *writer)
     MUST(zmq_send(socket, writer->data, writer->size, 0) >= 0);
 }
 
-/* The next reply's result; valid until the next call.  Whatever is no success ends the probe. */
+/* The next reply's result; valid until the next call.  What is no success ends the probe. */
 static struct slice receive_result(void *socket)
 {
     static zmq_msg_t message;
@@ -192,7 +193,7 @@ static void print_list(const char *name, const int64_t *numbers, uint64_t count)
     printf("]");
 }
 
-/* --- one change at a time -------------------------------------------------------------------- */
+/* --- one change at a time ----------------------------------------------------------------- */
 
 static int64_t acknowledged_ns[WRITES_MAX];
 static int64_t visible_ns[WATCHED_MAX][WRITES_MAX];
@@ -269,7 +270,7 @@ static void probe_writes(int argc, char **argv)
     printf("]}\n");
 }
 
-/* --- as many changes as can be --------------------------------------------------------------- */
+/* --- as many changes as can be ------------------------------------------------------------ */
 
 struct update {
     const char *chapter;
@@ -409,7 +410,7 @@ static void probe_updates(char **argv)
     printf("}\n");
 }
 
-/* --- counts ---------------------------------------------------------------------------------- */
+/* --- counts ------------------------------------------------------------------------------- */
 
 static void ask_counts(void *socket, const char *by)
 {

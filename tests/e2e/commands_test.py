@@ -143,10 +143,12 @@ def test_a_feed_has_the_limits_of_its_invitation():
         for name in ("One", "Two"):
             fr.add(name=name, country="FR")
         f.agree()
-        fr.add(name="Three", country="FR")
-        wait_until(lambda: any("larger than the roster allows" in a["text"]
-                               for a in f.hq.status()["alarms"]), 10, "HQ pauses the feed")
+        refused = fr.add(name="Three", country="FR")
+        check(not refused["ok"] and "as large as HQ allows" in refused["error"], refused)
+        f.agree()
         check(f.hq.json("counts")["memberships"] == 2, "what is beyond the limit is not counted")
+        f.hq.ctl("chapters", "edit", "fr", "--records-max", "3")
+        wait_until(lambda: fr.add(name="Three", country="FR")["ok"], 10, "fr may write again")
 
 
 if __name__ == "__main__":

@@ -261,12 +261,18 @@ def test_behind():
 
 def test_over_its_limit():
     with Federation() as f:
-        fr, lu = f.join("fr", token=f.invite("fr", "--records-max", "50")), f.join("lu")
+        fr, lu = f.join("fr"), f.join("lu")
+        added = fr.apply([{"op": "put", "fields": {"name": "M"}}] * 60)
+        check(all(r["ok"] for r in added), "fr writes")
         settled(f)
-        check(all(r["ok"] for r in fr.apply([{"op": "put", "fields": {"name": "M"}}] * 60)),
-              "fr writes")
+        stands = fr.feeds()["fr"][1]
+        f.hq.ctl("chapters", "edit", "fr", "--records-max", "50")
+        f.agree()
+        edit = {"op": "put", "id": added[0]["id"], "fields": {"country": "FR"}}
+        check(fr.apply([edit])[0]["ok"], "fr edits")
         for node in (lu, f.hq):
-            result = becomes(node, "fr", "over-limit", 10, "50", "paused at change 1")
+            result = becomes(node, "fr", "over-limit", 10, "50",
+                             "paused at change %d" % stands)
             check("chapters show fr" in result["remedy"], result)
             check(explain(node, "lu")["cause"] == "none", "lu is well")
 
