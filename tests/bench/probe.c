@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* probe.c - a local program's view of running daemons, over their control sockets: how long
- * until a change is acknowledged and shows elsewhere, how many changes a second, how fast counts
- * come.
+ * until a change is acknowledged and shows elsewhere, how many changes a second, how fast
+ * counts come.
  *
  *   probe write SOCKET CHAPTER WRITES WATCHED...   one change at a time at SOCKET, of that
  *       chapter; `log` waits at each WATCHED.  From before the request to after the reply: both
