@@ -56,7 +56,9 @@
       "  --absent     what to do with members that are not in the file\n"                      \
       "  --force      even if that is more than 10 % of them\n"                                \
       "Columns: id, external_id, kind, name, email, country, city, language, phone,\n"         \
-      "joined, expires, status, notes; only name is required, others are kept.\n")             \
+      "joined, expires, status, notes; only name is required, others are kept.\n"              \
+      "Rejected rows go to NAME.rejects.csv: mend them there and import that file.\n"          \
+      "Ctrl-C ends it between changes; the same import again makes the rest.\n")               \
     X(command_export, "export", "", "[-o FILE]", "members as a CSV file", 0,                   \
       "  -o FILE      where to; else standard output\n")                                       \
     X(command_log, "log", "", "[--member ID] [--chapter C] [--since T] [-n N] [-f]",           \

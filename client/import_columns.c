@@ -37,48 +37,67 @@ static bool has_control(struct slice text)
     return false;
 }
 
-static enum status read_name(struct slice cell, size_t at, struct import_column *column,
-                             char *out_reason)
+/* Lower-cased, spaces as _: what names that mean the same have in common.  TOO_LARGE. */
+static enum status fold_name(struct slice text, char out[FIELD_NAME_MAX + 1])
 {
-    const struct slice header = text_trim(csv_restore(cell));
     size_t size = FIELD_NAME_MAX;
-    uint8_t *lower;
+    uint8_t *lower = u8_tolower(text.data, text.size, NULL, UNINORM_NFC, NULL, &size);
     bool fits;
 
-    if (has_control(header))
-        return fail(out_reason, at, "holds a control character");
-    lower = u8_tolower(header.data, header.size, NULL, UNINORM_NFC, NULL, &size);
-    if (lower == NULL && header.size > 0)
+    if (lower == NULL && text.size > 0)
         return NO_MEMORY;
     for (size_t i = 0; i < size && lower != NULL; i++)
         if (lower[i] == ' ')
             lower[i] = '_';
-    fits = slice_copy_text(header, column->header, sizeof column->header) &&
-           slice_copy_text(slice_of(lower, header.size == 0 ? 0 : size), column->name,
-                           sizeof column->name);
+    fits = slice_copy_text(slice_of(lower, text.size == 0 ? 0 : size), out, FIELD_NAME_MAX + 1);
     free(lower);
-    return fits ? OK : fail(out_reason, at, "is longer than 64 bytes");
+    return fits ? OK : TOO_LARGE;
 }
 
+static enum status read_name(struct slice cell, size_t at, struct import_column *column,
+                             char *out_reason)
+{
+    const struct slice header = text_trim(csv_restore(cell));
+    enum status status;
+
+    if (has_control(header))
+        return fail(out_reason, at, "holds a control character");
+    if (!slice_copy_text(header, column->header, sizeof column->header))
+        return fail(out_reason, at, "is longer than 64 bytes");
+    memcpy(column->name, column->header, sizeof column->name);
+    status = fold_name(header, column->folded);
+    return status == TOO_LARGE ? fail(out_reason, at, "is longer than 64 bytes") : status;
+}
+
+/* What is known has one name; the others keep the header's spelling. */
 static void give_role(struct import_column *column)
 {
-    column->rule = field_rule_of(slice_of_text(column->name));
-    if (column->name[0] == '\0')
+    const bool daemons = column_is_daemons(column->folded);
+
+    column->rule = field_rule_of(slice_of_text(column->folded));
+    if (column->folded[0] == '\0')
         column->role = COLUMN_NAMELESS;
-    else if (strcmp(column->name, "id") == 0)
+    else if (strcmp(column->folded, "id") == 0)
         column->role = COLUMN_ID;
-    else if (column_is_daemons(column->name))
+    else if (daemons)
         column->role = COLUMN_IGNORED;
     else
         column->role = COLUMN_FIELD;
+    if (column->rule != NULL || column->role != COLUMN_FIELD)
+        memcpy(column->name, column->folded, sizeof column->name);
 }
 
 static size_t find(const struct import_columns *columns, const char *name)
 {
     for (size_t i = 0; i < columns->count; i++)
-        if (strcmp(columns->column[i].name, name) == 0)
+        if (strcmp(columns->column[i].folded, name) == 0)
             return i;
     return COLUMN_NONE;
+}
+
+static bool is_unknown(const struct import_column *column)
+{
+    return column->role == COLUMN_FIELD && column->rule == NULL;
 }
 
 enum status import_columns_read(const struct csv_row *header,
@@ -98,6 +117,7 @@ enum status import_columns_read(const struct csv_row *header,
         if (status != OK)
             return status;
         give_role(column);
+        out_columns->any_unknown |= is_unknown(column);
     }
     /* A file of rejects has both; a list of members may have a column of one such name. */
     row = find(out_columns, "row");
@@ -123,19 +143,49 @@ enum status import_columns_find(struct import_columns *columns,
     return INVALID;
 }
 
-static bool is_respelled(const struct import_column *column)
+static void keep_spelling(struct import_columns *columns, struct slice field)
 {
-    return column->role == COLUMN_FIELD && column->rule == NULL &&
-           strcmp(column->name, column->header) != 0;
+    char folded[FIELD_NAME_MAX + 1];
+
+    for (size_t i = 0; i < columns->count; i++) {
+        struct import_column *column = &columns->column[i];
+
+        if (is_unknown(column) && slice_is_text(field, column->header)) {
+            memcpy(column->name, column->header, sizeof column->name);
+            column->spelling = SPELLING_OF_BOTH;
+            return;
+        }
+        if (column->spelling == SPELLING_OF_MEMBERS && slice_is_text(field, column->name))
+            return;
+    }
+    if (field_rule_of(field) != NULL || fold_name(field, folded) != OK)
+        return;
+    for (size_t i = 0; i < columns->count; i++) {
+        struct import_column *column = &columns->column[i];
+
+        if (is_unknown(column) && column->spelling == SPELLING_OF_HEADER &&
+            strcmp(column->folded, folded) == 0 &&
+            slice_copy_text(field, column->name, sizeof column->name))
+            column->spelling = SPELLING_OF_MEMBERS;
+    }
 }
 
 void import_columns_keep(struct import_columns *columns, struct slice member)
 {
-    for (size_t i = 0; i < columns->count; i++) {
-        struct import_column *column = &columns->column[i];
+    struct slice last = SLICE_NONE;
+    struct mp_reader reader;
+    size_t count;
 
-        if (is_respelled(column) && mp_map_get(member, column->header).size > 0)
-            memcpy(column->name, column->header, sizeof column->name);
+    if (!columns->any_unknown)
+        return;
+    mp_reader_init(&reader, member);
+    count = mp_read_map(&reader, SIZE_MAX);
+    for (size_t i = 0; i < count && reader.status == OK; i++) {
+        const struct slice field = mp_read_key(&reader, &last);
+
+        if (mp_peek(&reader) == MP_STR)
+            keep_spelling(columns, field);
+        (void)mp_read_raw(&reader, SIZE_MAX);
     }
 }
 
@@ -153,14 +203,18 @@ enum status import_columns_finish(struct import_columns *columns,
 {
     columns->field_count = 0;
     for (size_t i = 0; i < columns->count; i++) {
-        const size_t first = find(columns, columns->column[i].name);
+        const struct import_column *column = &columns->column[i];
+        const size_t first = find(columns, column->folded);
 
-        if (first != i && columns->column[i].role != COLUMN_NAMELESS) {
+        /* Spellings of one name are a mistake, unless members have both of them. */
+        if (first != i && column->role != COLUMN_NAMELESS &&
+            (column->spelling != SPELLING_OF_BOTH ||
+             strcmp(column->name, columns->column[first].name) == 0)) {
             (void)snprintf(out_reason, COLUMNS_REASON_SIZE, "columns %zu and %zu are both %s",
-                           first + 1, i + 1, columns->column[i].name);
+                           first + 1, i + 1, column->folded);
             return INVALID;
         }
-        if (columns->column[i].role == COLUMN_FIELD)
+        if (column->role == COLUMN_FIELD)
             columns->by_name[columns->field_count++] = i;
     }
     qsort_r(columns->by_name, columns->field_count, sizeof columns->by_name[0], compare_names,

@@ -14,9 +14,14 @@ enum column_role {
     COLUMN_NAMELESS /* may hold nothing */
 };
 
+/* Of the name of a field that this version does not know. */
+enum column_spelling { SPELLING_OF_HEADER, SPELLING_OF_MEMBERS, SPELLING_OF_BOTH };
+
 struct import_column {
-    char name[FIELD_NAME_MAX + 1];   /* lower-cased, spaces as _ */
+    char name[FIELD_NAME_MAX + 1];   /* of the field */
     char header[FIELD_NAME_MAX + 1]; /* as it stands in the file, trimmed */
+    char folded[FIELD_NAME_MAX + 1]; /* lower-cased, spaces as _ */
+    enum column_spelling spelling;
     enum column_role role;
     const struct field_rule *rule; /* NULL: a field that this version does not know */
 };
@@ -29,6 +34,7 @@ struct import_columns {
     size_t name;
     size_t email;
     size_t reason; /* of a file of rejects: why the row was rejected */
+    bool any_unknown;
     size_t field_count;
     size_t by_name[CSV_COLUMNS_MAX]; /* those that are fields, by ascending name */
     struct import_column column[CSV_COLUMNS_MAX];
@@ -48,8 +54,8 @@ enum status import_columns_read(const struct csv_row *header,
 /* Finds the columns that rows are matched by.  INVALID with a sentence: none is `name`. */
 enum status import_columns_find(struct import_columns *columns,
                                 char out_reason[COLUMNS_REASON_SIZE]) MUST_CHECK;
-/* A field that a member has under exactly the header's name keeps that name.  member is a map
- * of members.list. */
+/* A field that this version does not know is spelled as a member has it, best as the header,
+ * too; as the header where none has it.  member is a map of members.list. */
 void import_columns_keep(struct import_columns *columns, struct slice member);
 /* To be called when the names are final.  INVALID with a sentence: two columns have one
  * name. */

@@ -15,7 +15,7 @@ static bool is_shown(const struct import *import, size_t column)
     const struct import_column *known =
         column < import->columns.count ? &import->columns.column[column] : NULL;
 
-    return known == NULL || known->role != COLUMN_IGNORED || column_is_daemons(known->name);
+    return known == NULL || known->role != COLUMN_IGNORED || column_is_daemons(known->folded);
 }
 
 /* What a spreadsheet can open: no NUL, valid UTF-8. */

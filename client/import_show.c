@@ -26,11 +26,11 @@ void import_show_columns(const struct import *import)
         const struct import_column *column = &columns->column[i];
         struct suggestion suggestion;
 
-        if (column_is_daemons(column->name))
+        if (column_is_daemons(column->folded))
             notice(import->options, "column %s is not read: the daemon sets it", column->name);
         if (column->role != COLUMN_FIELD || column->rule != NULL)
             continue;
-        suggestion_begin(&suggestion, column->name);
+        suggestion_begin(&suggestion, column->folded);
         for (size_t k = 0; k < import_canonical_count; k++)
             suggestion_offer(&suggestion, import_canonical[k]);
         notice(import->options, "column %s is kept as a field of this chapter alone%s%s%s",

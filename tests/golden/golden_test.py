@@ -43,6 +43,11 @@ COMMANDS = [
     ("chapters-list", "hq", ["chapters", "list"], 0),
     ("chapters-show-json", "hq", ["--json", "chapters", "show", "fr"], 0),
     ("invite-not-hq", "fr", ["invite", "be"], 1),
+    ("export", "fr", ["export"], 0),
+    ("import", "fr", ["import", "FILE"], 4),
+    ("import-json", "fr", ["--json", "import", "FILE"], 4),
+    ("import-apply", "fr", ["import", "FILE", "--apply"], 4),
+    ("import-again", "fr", ["import", "FILE", "--apply"], 4),
     ("help", "fr", ["help"], 0),
     ("help-import", "fr", ["help", "import"], 0),
     ("unknown-command", "fr", ["statsu"], 2),
@@ -107,6 +112,17 @@ def members():
     return [{"op": "put", "id": IDS[i], "fields": p} for i, p in enumerate(people)]
 
 
+# One is changed, one is the same, one is new, two are rejected.
+SPREADSHEET = """id;Name;E-Mail;Email;country;T Shirt
+%s;Zoé Durand;;zoe@example.fr;be;=L
+;محمد علي;;M.Ali@example.org;TN;
+;Ann;;ann@example.org;;"S
+M"
+;Bob;;;Atlantis;
+;Léa Durand;;zoe@example.fr;;
+""" % IDS[0]
+
+
 def test_golden():
     with Federation("Golden Society") as f:
         fr, lu = f.join("fr"), f.join("lu", listen=False)
@@ -122,8 +138,12 @@ def test_golden():
             wait_until(lambda: node.status()["peers"] and
                        all(p["verified"] == p["sent"] for p in node.status()["peers"]), 30,
                        "all peers of " + node.code + " have what it sent")
+        path = os.path.join(f.dir, "members.csv")
+        with open(path, "w") as file:
+            file.write(SPREADSHEET)
         bad = []
         for name, where, arguments, expected in COMMANDS:
+            arguments = [path if a == "FILE" else a for a in arguments]
             code, out, err = f.nodes[where].ctl(*arguments, check=False)
             text = "$ chapterctl %s\n%s%sexit %d\n" % (" ".join(arguments), out,
                                                        "stderr: " + err if err else "", code)

@@ -115,6 +115,31 @@ static void test_one_bad_change_spoils_no_other(void **state)
     assert_int_equal(uint_of(ask_ok(hq, "counts", NULL, NULL, NULL, NULL), "memberships"), 2);
 }
 
+/* A brief answer counts what was done, and says which were not. */
+static void test_a_brief_answer(void **state)
+{
+    static const struct member members[] = {
+        { .name = "Ann" },
+        { .country = "XX", .name = "Bob" },
+        { .name = "Cid" },
+        { .country = "FR" },
+    };
+    struct hq *hq = *state;
+    struct reply reply = answer_to(hq, ask_put_as(hq, members, 4, true));
+
+    assert_int_equal(reply.code, OK);
+    assert_int_equal(uint_of(reply.result, "done"), 2);
+    assert_int_equal(length_of(reply.result, "failed"), 2);
+    assert_int_equal(uint_of(element_of(reply.result, "failed", 0), "at"), 1);
+    assert_int_equal(uint_of(element_of(reply.result, "failed", 1), "at"), 3);
+    assert_text(element_of(reply.result, "failed", 1), "error", "name: is required");
+    assert_int_equal(mp_map_get(reply.result, "results").size, 0);
+    reply = answer_to(hq, ask_put_as(hq, members, 1, true));
+    assert_int_equal(uint_of(reply.result, "done"), 1);
+    assert_int_equal(length_of(reply.result, "failed"), 0);
+    assert_int_equal(uint_of(ask_ok(hq, "counts", NULL, NULL, NULL, NULL), "memberships"), 3);
+}
+
 /* The turn did not happen: nobody is told "ok", and it can be asked again. */
 static void test_a_dropped_turn_says_so(void **state)
 {
@@ -332,6 +357,7 @@ int main(void)
         TEST(test_every_command_is_known),
         TEST(test_apply_then_read),
         TEST(test_one_bad_change_spoils_no_other),
+        TEST(test_a_brief_answer),
         TEST(test_a_dropped_turn_says_so),
         TEST(test_an_answer_is_given_once),
         TEST(test_pages),

@@ -394,13 +394,16 @@ static inline void write_member(struct mp_writer *writer, const struct member *m
     mp_write_key_text(writer, "op", "put");
 }
 
-static inline uint64_t ask_put(struct hq *hq, const struct member *members, size_t count)
+static inline uint64_t ask_put_as(struct hq *hq, const struct member *members, size_t count,
+                                  bool brief)
 {
     struct mp_writer writer = { 0 };
     uint64_t id;
 
     mp_writer_init_heap(&writer, CONTROL_SIZE_MAX);
-    mp_write_map(&writer, 1);
+    mp_write_map(&writer, brief ? 2 : 1);
+    if (brief)
+        mp_write_key_bool(&writer, "brief", true);
     mp_write_text(&writer, "ops");
     mp_write_array(&writer, count);
     for (size_t i = 0; i < count; i++)
@@ -408,6 +411,11 @@ static inline uint64_t ask_put(struct hq *hq, const struct member *members, size
     id = ask_raw(hq, "members.apply", mp_writer_bytes(&writer));
     mp_writer_done(&writer);
     return id;
+}
+
+static inline uint64_t ask_put(struct hq *hq, const struct member *members, size_t count)
+{
+    return ask_put_as(hq, members, count, false);
 }
 
 static inline void put_members(struct hq *hq, const struct member *members, size_t count)

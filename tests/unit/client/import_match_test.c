@@ -352,6 +352,76 @@ static void test_values_of_members(void **state)
     free(columns);
 }
 
+/* How fields that this version does not know are spelled: as members have them; where several
+ * do, as the header, if it is among them. */
+static void test_spelling_of_unknown_fields(void **state)
+{
+    static const struct {
+        const char *header;
+        const char *fields[3];
+        const char *name;
+    } cases[] = {
+        { "T Shirt", { NULL }, "T Shirt" },
+        { "T Shirt", { "t_shirt", NULL }, "t_shirt" },
+        { "t_shirt", { "T Shirt", NULL }, "T Shirt" },
+        { "T Shirt", { "t_shirt", "T Shirt", NULL }, "T Shirt" },
+        { "T Shirt", { "T Shirt", "t_shirt", NULL }, "T Shirt" },
+        { "t shirt", { "T_SHIRT", "t_shirt", NULL }, "T_SHIRT" },
+        { "City", { "CITY", NULL }, "city" },
+        { "\xc3\x89tat", { "e\xcc\x81tat", NULL }, "e\xcc\x81tat" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct import_columns *columns = calloc(1, sizeof *columns);
+        char reason[COLUMNS_REASON_SIZE];
+        char header[128];
+        struct csv_row row;
+
+        assert_non_null(columns);
+        (void)snprintf(header, sizeof header, "name|%s", cases[i].header);
+        make_row(header, 1, &row);
+        assert_int_equal(import_columns_read(&row, columns, reason), OK);
+        for (size_t k = 0; cases[i].fields[k] != NULL; k++) {
+            uint8_t buffer[128];
+            struct mp_writer writer;
+
+            mp_writer_init(&writer, buffer, sizeof buffer);
+            mp_write_map(&writer, 1);
+            mp_write_key_text(&writer, cases[i].fields[k], "x");
+            import_columns_keep(columns, mp_writer_bytes(&writer));
+        }
+        assert_int_equal(import_columns_finish(columns, reason), OK);
+        assert_string_equal(columns->column[1].name, cases[i].name);
+        free(columns);
+    }
+}
+
+/* Two spellings in one file are two fields only where members have both. */
+static void test_two_spellings(void **state)
+{
+    struct import_columns *columns = calloc(1, sizeof *columns);
+    char reason[COLUMNS_REASON_SIZE];
+    struct mp_writer writer;
+    uint8_t buffer[128];
+    struct csv_row row;
+
+    (void)state;
+    assert_non_null(columns);
+    make_row("name|Foo|foo", 1, &row);
+    assert_int_equal(import_columns_read(&row, columns, reason), OK);
+    assert_int_equal(import_columns_finish(columns, reason), INVALID);
+    mp_writer_init(&writer, buffer, sizeof buffer);
+    mp_write_map(&writer, 2);
+    mp_write_key_text(&writer, "Foo", "x");
+    mp_write_key_text(&writer, "foo", "y");
+    import_columns_keep(columns, mp_writer_bytes(&writer));
+    assert_int_equal(import_columns_finish(columns, reason), OK);
+    assert_string_equal(columns->column[1].name, "Foo");
+    assert_string_equal(columns->column[2].name, "foo");
+    free(columns);
+}
+
 /* Many members and rows, in opposite orders: each finds its own and no other. */
 static void test_many(void **state)
 {
@@ -402,6 +472,8 @@ int main(void)
         cmocka_unit_test(test_ambiguous_members),
         cmocka_unit_test(test_a_member_that_comes_twice),
         cmocka_unit_test(test_values_of_members),
+        cmocka_unit_test(test_spelling_of_unknown_fields),
+        cmocka_unit_test(test_two_spellings),
         cmocka_unit_test(test_many),
     };
 

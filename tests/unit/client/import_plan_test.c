@@ -69,7 +69,7 @@ static void test_new_members(void **state)
 {
     static const struct plan_case cases[] = {
         { PLAN_UPDATE, "name|email", NULL, "Zoé|z@x", PLAN_ADD, "name=>Zoé;email=>z@x" },
-        { PLAN_UPDATE, "NAME|E mail", NULL, "A|b", PLAN_ADD, "name=>A;e_mail=>b" },
+        { PLAN_UPDATE, "NAME|E mail", NULL, "A|b", PLAN_ADD, "name=>A;E mail=>b" },
         { PLAN_UPDATE, "name|city", NULL, "A|", PLAN_ADD, "name=>A" },
         { PLAN_UPDATE, "name|city", NULL, "A", PLAN_ADD, "name=>A" },
         { PLAN_UPDATE, "name|city", NULL, "A|b|", PLAN_ADD, "name=>A;city=>b" },
