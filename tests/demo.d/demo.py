@@ -47,6 +47,7 @@ def read_options(chapters):
     parser.add_argument("--bin", help=argparse.SUPPRESS)  # without it only options are checked
     parser.add_argument("--step", type=timed_step, action="append", default=[],
                         help=argparse.SUPPRESS)
+    parser.add_argument("--patience", type=float, default=300, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if not CHAPTERS_MIN <= options.chapters <= len(chapters):
         parser.error("--chapters takes %d to %d" % (CHAPTERS_MIN, len(chapters)))
@@ -86,7 +87,7 @@ def stay(screen, society):
 
 def play(screen, options, chapters):
     begun = time.monotonic()
-    with Society(options.bin, chapters[:options.chapters]) as society:
+    with Society(options.bin, chapters[:options.chapters], options.patience) as society:
         try:
             goals = first_act.play(screen, society, options)
             goals += second_act.play(screen, society)

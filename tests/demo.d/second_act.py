@@ -8,7 +8,7 @@ import signal
 import statistics
 import time
 
-from first_act import AGREE_SECONDS, Goal, run_shown
+from first_act import Goal, run_shown
 from screen import plural, seconds_text, size_text
 from society import Node, check, wait_until
 from watch import Watch, Writer
@@ -135,8 +135,7 @@ def catch_up(screen, society):
         made = sum(society.each(renew, work))
         check(made == missed, "%d changes were made, of %d" % (made, missed))
         nodes = society.running()
-        society.agreement(nodes, AGREE_SECONDS,
-                          lambda done: screen.progress("agree", done, len(nodes)))
+        society.agreement(nodes, lambda done: screen.progress("agree", done, len(nodes)))
         screen.line("%s renew %s; the %d others have all of it after %.1f s" % (
             plural(len(work), "chapter"), plural(missed, "member"), len(nodes),
             time.monotonic() - begun))
@@ -202,8 +201,7 @@ def privacy(screen, society):
 def agree_again(screen, society):
     nodes = society.running()
     with screen.step("agree again", "at the end"):
-        society.agreement(nodes, AGREE_SECONDS,
-                          lambda done: screen.progress("agree", done, len(nodes)))
+        society.agreement(nodes, lambda done: screen.progress("agree", done, len(nodes)))
         screen.line("all %d nodes agree again" % len(nodes))
 
 

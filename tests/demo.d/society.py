@@ -228,7 +228,8 @@ class Node:
 class Society:
     """with Society(...) as society: ..., from the main thread."""
 
-    def __init__(self, bin_directory, chapters):
+    def __init__(self, bin_directory, chapters, patience=300):
+        self.patience = patience  # seconds that an agreement may take
         self.chapterd = os.path.join(bin_directory, "chapterd")
         self.chapterctl = os.path.join(bin_directory, "chapterctl")
         self.chapters = chapters
@@ -360,10 +361,10 @@ class Society:
     def running(self):
         return [node for node in self.nodes.values() if node.running()]
 
-    def agreement(self, nodes, seconds, done):
+    def agreement(self, nodes, done):
         """Waits until the nodes have, of every feed that one of them is the origin of, what the
         origin has; the feeds of one.  done(how many) as it goes."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + self.patience
         views = dict(zip([n.code for n in nodes], self.each(Node.feeds, nodes)))
         while True:
             truth = {code: view[code] for code, view in views.items()}
@@ -373,7 +374,7 @@ class Society:
             if not behind:
                 return views[nodes[0].code]
             check(time.monotonic() < deadline, "not in step after %d s: %s" % (
-                seconds, " ".join(node.code for node in behind)))
+                self.patience, " ".join(node.code for node in behind)))
             time.sleep(0.05)
             views.update(zip([n.code for n in behind], self.each(Node.feeds, behind)))
 
