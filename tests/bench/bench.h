@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* bench.h - what both programs of the benchmark need: they end at the first thing that is wrong. */
+/* bench.h - what both programs of the benchmark need: they end at the first thing that is
+ * wrong. */
 #ifndef CHAPTERD_BENCH_H
 #define CHAPTERD_BENCH_H
 

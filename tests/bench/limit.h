@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* limit.h - the physical limit of chapterd's work: how fast this machine can do what must be done
- * of it, with nothing around it.  What bench.py sets beside chapterd.
+/* limit.h - the physical limit of chapterd's work: how fast this machine can do what must be
+ * done of it, with nothing around it.  What bench.py sets beside chapterd.
  *
  *   limit import CSV DIR MEMBERS RECEIVERS          members written, sent, verified, stored
- *   limit write  CSV DIR WRITES RECEIVERS           one at a time, from the start to stored there
+ *   limit write  CSV DIR WRITES RECEIVERS           one at a time, from the start to stored
  *   limit update CSV DIR MEMBERS RECEIVERS UPDATES  of random ones of so many members
- *   limit sync   CSV DIR MEMBERS RECEIVERS          a whole feed, tier federation, to a new node
+ *   limit sync   CSV DIR MEMBERS RECEIVERS          a feed, tier federation, to a new node
  *
- * One process writes, one for each receiver takes over what it publishes.  Included, as chapterd
- * has it: the CSV's rows as MessagePack values in three tiers, LtHash over the leaves of both
- * published tiers, one Ed25519 signature and one LMDB commit for each 1,000 records (`write`: for
- * each one) at both ends, PUB/SUB over CURVE and TCP on loopback, and at the receiver the same
- * strict reading, the signature, the recomputed digests, its own commit.  LMDB's durability is the
- * default one, and a record is published after it is durable.
+ * One process writes, one for each receiver takes over what it publishes.  Included, as
+ * chapterd has it: the CSV's rows as MessagePack values in three tiers, LtHash over the leaves
+ * of both published tiers, one Ed25519 signature and one LMDB commit for each 1,000 records
+ * (`write`: for each one) at both ends, PUB/SUB over CURVE and TCP on loopback, and at the
+ * receiver the same strict reading, the signature, the recomputed digests, its own commit.
+ * LMDB's durability is the default one, and a record is published after it is durable.
  *
  * Left out, because it is not the work itself but what makes it a daemon: clients and their
  * protocol, merging into what was there, history, census, distinct persons, the index of
- * sequence numbers, heads and beats of others, several feeds, quotas, forks, gaps, relaying, the
- * roster's access control (CURVE encrypts, but whoever has the server's key may subscribe).
+ * sequence numbers, heads and beats of others, several feeds, quotas, forks, gaps, relaying,
+ * the roster's access control (CURVE encrypts, but whoever has the server's key may subscribe).
  * Prints one JSON object.
  *
  * limit.c          the command, the processes

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* limit_store.c - one table, in the order of ids: a key is an id, a value seq 8, salt 16, three
- * sizes 4, and the values of the three tiers.  Ids of UUIDv7 ascend, so members are appended. */
+ * sizes 4, and the values of the three tiers.  Ids of UUIDv7 ascend, so members are
+ * appended. */
 #include <sys/stat.h>
 
 #include "tests/bench/limit.h"
