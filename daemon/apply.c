@@ -428,6 +428,8 @@ enum status apply_flip(struct node *node, uint32_t index, unsigned tiers, uint32
                        const struct head *head, struct slice envelope)
 {
     struct node_feed *feed = node->feeds[index];
+    const struct feed_mark was = feed->replica.feed.tier[TIER_FEDERATION];
+    const uint32_t former = feed->record.tier[TIER_FEDERATION].number;
     enum status status;
 
     if (node_writing(node) == NULL)
@@ -436,23 +438,30 @@ enum status apply_flip(struct node *node, uint32_t index, unsigned tiers, uint32
         return node_turn_fails(node, status);
     for (int tier = 0; tier < TIERS_PUBLISHED && status == OK; tier++) {
         const uint32_t old = feed->record.tier[tier].number;
+        bool kept = false;
 
         if (!(tiers & (1u << tier)))
             continue;
         if (old != 0 && tier == TIER_FEDERATION && !BUG(FLIP_COUNTS_TWICE))
             status = store_census_merge(&node->txn, old, -1);
-        if (old != 0 && status == OK && !BUG(FLIP_LEAVES_ROWS))
+        if (old != 0 && status == OK)
+            status = surplus_keep(node, index, tier, head, &kept);
+        if (old != 0 && status == OK && !kept && !BUG(FLIP_LEAVES_ROWS))
             status = store_discard(&node->txn, feed->replica.feed.origin, old, 1u << tier);
         if (status == OK && tier == TIER_FEDERATION)
             status = store_census_merge(&node->txn, number, 1);
         feed->record.tier[tier].number = number;
     }
+    if (status == OK && feed->replica.feed.replacing)
+        status = surplus_leave_hq(node, index, head);
     for (int tier = 0; tier < TIERS_PUBLISHED; tier++)
         if (feed_compare(head->epoch, head->seq, feed->replica.feed.tier[tier].epoch,
                          feed->replica.feed.tier[tier].seq) < 0)
             feed_go_back(&feed->replica.feed, tiers & (1u << tier));
     if (status == OK)
         status = apply_advance(node, index, tiers, head, envelope);
+    if (status == OK && (tiers & TIERS_FEDERATION) && former != 0)
+        status = surplus_look(node, index, former, &was);
     if (status == OK && node->is_hq && !BUG(FLIP_FORGETS_PERSONS))
         status = persons_mark(node, index, 1);
     node->sweep_more = true;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "daemon/pull_internal.h"
+#include "daemon/rows.h"
 
 /* --- builds ------------------------------------------------------------------------------- */
 
@@ -123,69 +124,24 @@ static enum status stage_chunk(struct node *node, uint32_t peer,
 
 /* --- a build as a source of changes ------------------------------------------------------- */
 
-#define BUILD_BATCH 64
 struct build_source {
+    struct rows *rows;
     struct node *node;
-    const struct store_build *build;
-    uint64_t reached;
-    struct change batch[BUILD_BATCH]; /* values in arena: puts would kill slices of the map */
-    size_t count;
-    size_t next;
-    uint8_t *arena;
-    bool failed;
+    uint32_t number;
 };
-
-static void source_refill(struct build_source *source)
-{
-    CLEANUP(store_cursor_close) struct store_cursor cursor = { 0 };
-    uint8_t *at = source->arena;
-
-    source->count = 0;
-    source->next = 0;
-    if (store_cursor_open(&source->node->txn, source->build->number, source->build->tiers,
-                          source->reached, &cursor) != OK) {
-        source->failed = true;
-        return;
-    }
-    while (source->count < BUILD_BATCH) {
-        struct change *change = &source->batch[source->count];
-        const enum status status = store_cursor_next(&cursor, change);
-
-        if (status != OK) {
-            source->failed = source->failed || status != NOT_FOUND;
-            return;
-        }
-        for (int tier = 0; tier < TIERS_PUBLISHED; tier++) {
-            if (!(change->tiers & (1u << tier)))
-                continue;
-            memcpy(at, change->value[tier].data, change->value[tier].size);
-            change->value[tier].data = at;
-            at += change->value[tier].size;
-        }
-        source->reached = change->seq;
-        source->count++;
-    }
-}
 
 static bool source_next(void *context, struct change *out_change)
 {
     struct build_source *source = context;
 
-    if (source->next == source->count)
-        source_refill(source);
-    if (source->failed || source->next == source->count)
-        return false;
-    *out_change = source->batch[source->next++];
-    return true;
+    return rows_next(source->rows, out_change);
 }
 
 static void source_rewind(void *context)
 {
     struct build_source *source = context;
 
-    source->reached = 0;
-    source->count = 0;
-    source->next = 0;
+    rows_rewind(source->rows);
 }
 
 static bool source_has(void *context, const uint8_t id[ID_SIZE])
@@ -193,31 +149,25 @@ static bool source_has(void *context, const uint8_t id[ID_SIZE])
     struct build_source *source = context;
     struct store_row row;
 
-    return store_get_row(&source->node->txn, source->build->number, id, &row) == OK;
+    return store_get_row(&source->node->txn, source->number, id, &row) == OK;
 }
 
 static enum status apply_build(struct node *node, uint32_t index, unsigned tiers,
                                const struct store_build *build, const struct head *head,
                                unsigned *out_applied, unsigned *out_paused)
 {
-    struct build_source *source = calloc(1, sizeof *source);
-    enum status status = NO_MEMORY;
+    struct rows *rows = rows_open(node, build->number, build->tiers, 0);
+    struct build_source source = { rows, node, build->number };
+    struct change_source list = { source_next, source_rewind, source_has, &source };
+    enum status status;
 
-    if (source == NULL)
+    if (rows == NULL)
         return node_turn_fails(node, NO_MEMORY);
-    source->node = node;
-    source->build = build;
-    source->arena = malloc((size_t)BUILD_BATCH * TIERS_PUBLISHED * RECORD_SIZE_MAX);
-    if (source->arena != NULL) {
-        struct change_source changes = { source_next, source_rewind, source_has, source };
-
-        status = apply_list(node, index, tiers, head, signed_head_bytes(&build->head), &changes,
-                            out_applied, out_paused);
-        if (status == OK && source->failed)
-            status = STORE_DAMAGED;
-    }
-    free(source->arena);
-    free(source);
+    status = apply_list(node, index, tiers, head, signed_head_bytes(&build->head), &list,
+                        out_applied, out_paused);
+    if (status == OK)
+        status = rows_status(rows);
+    rows_close(&rows);
     return node_turn_fails(node, status);
 }
 
@@ -250,6 +200,7 @@ static bool may_replace(const struct node_feed *feed, int tier, const struct hea
     /* The roster alone sends a feed back, to where it ended: see feed_judge. */
     return mine->seq == 0 || feed->replica.tier[tier].damaged || mine->epoch < head->epoch ||
            head->horizon > mine->seq ||
+           (feed->replica.feed.replacing && tier == TIER_FEDERATION) ||
            feed_compare(head->epoch, head->seq, mine->epoch, mine->seq) < 0;
 }
 
@@ -423,23 +374,17 @@ static enum status copy_slice(struct node *node, const struct node_feed *feed,
                               struct store_build *build, uint64_t horizon, bool *out_done)
 {
     struct digest_sum sums[TIERS_PUBLISHED];
-    struct store_build own = { .number =
-                                   feed->record.tier[pull_leading_tier(build->tiers)].number,
-                               .tiers = build->tiers };
-    struct build_source *source = calloc(1, sizeof *source);
+    struct rows *own =
+        rows_open(node, feed->record.tier[pull_leading_tier(build->tiers)].number, build->tiers,
+                  build->copied_to);
     struct change change;
     size_t rows = 0;
-    enum status status = NO_MEMORY;
+    enum status status;
 
-    if (source == NULL)
+    if (own == NULL)
         return NO_MEMORY;
-    source->node = node;
-    source->build = &own;
-    source->reached = build->copied_to;
-    source->arena = malloc((size_t)BUILD_BATCH * TIERS_PUBLISHED * RECORD_SIZE_MAX);
-    if (source->arena != NULL)
-        status = load_sums(node, build, sums);
-    while (status == OK && rows < node->config.rows_per_slice && source_next(source, &change)) {
+    status = load_sums(node, build, sums);
+    while (status == OK && rows < node->config.rows_per_slice && rows_next(own, &change)) {
         rows++;
         build->copied_to = change.seq;
         /* Removals that the head's horizon passed are part of no state any more. */
@@ -448,11 +393,10 @@ static enum status copy_slice(struct node *node, const struct node_feed *feed,
             continue;
         status = stage_one(node, build, build->origin, sums, &change);
     }
-    if (status == OK && source->failed)
-        status = STORE_DAMAGED;
+    if (status == OK)
+        status = rows_status(own);
     *out_done = rows < node->config.rows_per_slice;
-    free(source->arena);
-    free(source);
+    rows_close(&own);
     if (status == OK)
         status = save_sums(node, build, sums);
     if (status == OK)

@@ -168,6 +168,9 @@ static int turn_until_stopped(struct run *run, struct node *node)
             return COMMAND_FAILED;
         }
     }
+    /* A copy of the store that was made while it ran, put back in place, tells itself then. */
+    if (store_marker_renew(node->store, node->dir) != OK)
+        log_event(LOG_WARNING, "event=marker_not_renewed");
     log_event(LOG_NOTICE, "event=stopped signal=%d", (int)stop_signal);
     return COMMAND_OK;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define STORE_FULL_PERCENT 90
+#define RECOVERED_TOLD_S (7 * 24 * 3600)
 
 struct alarms {
     struct mp_writer list;
@@ -23,7 +24,7 @@ static void alarm_add(struct alarms *alarms, const char *remedy, const char *for
 
 static void alarm_add(struct alarms *alarms, const char *remedy, const char *format, ...)
 {
-    char text[2 * CONTROL_TEXT_SIZE];
+    char text[2 * CONTROL_TEXT_SIZE + RECOVERED_IDS_MAX * UUID_TEXT_SIZE];
     va_list arguments;
 
     va_start(arguments, format);
@@ -37,30 +38,85 @@ static void alarm_add(struct alarms *alarms, const char *remedy, const char *for
 
 /* --- this node ---------------------------------------------------------------------------- */
 
+/* Where a recovery stands: what is wrong, how far it came, who must do something. */
+static void about_recovery(const struct node *node, struct alarms *alarms)
+{
+    const struct feed_mark *mine =
+        &node->feeds[node->own_feed]->replica.feed.tier[TIER_FEDERATION];
+    const struct roster_node *place = roster_find(node, node->code);
+    const char *error;
+    const char *remedy;
+
+    if (!node->recovering)
+        return;
+    epoch_explain(node, &error, &remedy);
+    if (node->phase == EPOCH_ASKING && node->recovering_seq > mine->seq)
+        alarm_add(alarms, remedy,
+                  "%s (changes up to %llu are here, others hold %llu; members can be looked at"
+                  " meanwhile)",
+                  error, (unsigned long long)mine->seq,
+                  (unsigned long long)node->recovering_seq);
+    else if (node->phase == EPOCH_ASKING)
+        alarm_add(alarms, remedy,
+                  "%s (changes up to %llu are here; members can be looked at meanwhile)", error,
+                  (unsigned long long)mine->seq);
+    else
+        alarm_add(alarms, remedy,
+                  "HQ has opened epoch %llu for %s: its changes up to %llu are being fetched"
+                  " back, %llu are here",
+                  (unsigned long long)place->entry.epoch, node->code,
+                  (unsigned long long)place->entry.closed_seq, (unsigned long long)mine->seq);
+}
+
+/* After it: what could not be brought back, for a week. */
+static void about_recovered(struct control_wait *request, struct alarms *alarms)
+{
+    struct store_txn *txn = node_reading(request->node);
+    struct slice story;
+    struct mp_reader reader;
+    uint64_t time = 0;
+    uint64_t refilled = 0;
+    uint64_t unsure = 0;
+    char ids[RECOVERED_IDS_MAX * (UUID_TEXT_SIZE + 1)] = "";
+    size_t used = 0;
+    size_t count;
+
+    if (txn == NULL || store_get_meta(txn, META_RECOVERED, &story) != OK ||
+        !mp_map_get_uint(story, "time", &time) ||
+        !mp_map_get_uint(story, "refilled", &refilled) ||
+        !mp_map_get_uint(story, "unsure", &unsure) ||
+        (uint64_t)(clock_wall_ms() / 1000) > time + RECOVERED_TOLD_S)
+        return;
+    if (refilled != 0)
+        alarm_add(alarms, "look at them and enter again what is missing",
+                  "after the recovery %llu records had lost their fields of tier hq (name,"
+                  " e-mail, language): the last ones known were put back",
+                  (unsigned long long)refilled);
+    if (unsure == 0)
+        return;
+    mp_reader_init(&reader, mp_map_get(story, "ids"));
+    count = mp_read_array(&reader, RECOVERED_IDS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        uint8_t id[ID_SIZE];
+        char text[UUID_TEXT_SIZE];
+
+        mp_read_bin_exact(&reader, id, ID_SIZE);
+        uuid_format(id, text);
+        used +=
+            (size_t)snprintf(ids + used, sizeof ids - used, "%s%s", i == 0 ? "" : " ", text);
+    }
+    alarm_add(
+        alarms, "compare them with your papers: chapterctl members show ID",
+        "%llu members were changed after the restored copy was made; their city, phone,"
+        " notes and own columns, which never leave this node, are those of the copy: %s%s",
+        (unsigned long long)unsure, ids, unsure > count ? " ..." : "");
+}
+
 static void about_own_feed(const struct node *node, struct alarms *alarms)
 {
-    const struct node_feed *own = node->feeds[node->own_feed];
     const struct roster_node *place = roster_find(node, node->code);
 
-    if (node->recovering)
-        alarm_add(
-            alarms,
-            "stop the daemon and bring the newest directory back; nothing is signed until"
-            " then",
-            "this directory is an older copy: it ends at change %llu, other nodes hold %llu"
-            " of ours",
-            (unsigned long long)own->replica.feed.tier[TIER_FEDERATION].seq,
-            (unsigned long long)node->recovering_seq);
-    if (own->replica.feed.freeze == FREEZE_FORKED)
-        alarm_add(alarms,
-                  "stop the daemon that runs on a copy of this directory, then ask HQ for a new"
-                  " epoch",
-                  "two daemons signed with the keys of %s: its feed is frozen everywhere, the"
-                  " proof is kept",
-                  node->code);
-    else if (own->replica.feed.freeze == FREEZE_DIVERGED)
-        alarm_add(alarms, "ask HQ for a new epoch",
-                  "the own feed of %s contradicts itself and is frozen", node->code);
+    about_recovery(node, alarms);
     if (place != NULL && place->entry.state != CHAPTER_ENROLLED)
         alarm_add(alarms, "ask HQ; the members of this chapter stay readable here",
                   "HQ has %s this chapter",
@@ -140,12 +196,13 @@ static void about_frozen(const struct node_feed *feed, struct alarms *alarms)
 
     if (feed->replica.feed.freeze == FREEZE_FORKED)
         alarm_add(alarms,
-                  "its operator must stop one of two daemons; then HQ opens a new epoch for it",
+                  "its operator must stop one of the two daemons; HQ opens a new epoch for it "
+                  "by itself",
                   "%s signed two histories: its feed is frozen here, the proof is kept, all"
                   " others go on",
                   code);
     else
-        alarm_add(alarms, "tell that chapter and HQ: HQ opens a new epoch for it",
+        alarm_add(alarms, "tell that chapter: HQ opens a new epoch for it when its daemon asks",
                   "%s signed a state that does not follow from its former one: its feed is"
                   " frozen here",
                   code);
@@ -184,6 +241,7 @@ enum status control_write_alarms(struct control_wait *request, struct mp_writer 
 
     mp_writer_init_heap(&alarms.list, CONTROL_SIZE_MAX);
     about_own_feed(node, &alarms);
+    about_recovered(request, &alarms);
     about_store(node, &alarms);
     about_links(node, &alarms);
     for (size_t i = 0; i < count; i++)

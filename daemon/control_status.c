@@ -28,16 +28,15 @@ static bool is_quarantined(const struct node *node)
 {
     const struct roster_node *place = roster_find(node, node->code);
 
-    return node->feeds[node->own_feed]->replica.feed.freeze != FREEZE_NONE ||
-           (place != NULL && place->entry.state != CHAPTER_ENROLLED);
+    return node->locked_out || (place != NULL && place->entry.state != CHAPTER_ENROLLED);
 }
 
 static const char *node_state(const struct node *node)
 {
-    if (node->recovering)
-        return "recovering";
     if (is_quarantined(node))
         return "quarantined";
+    if (node->recovering)
+        return "recovering";
     for (size_t i = 0; i < node->replica.feed_count; i++) {
         const struct node_feed *feed = node->feeds[i];
 

@@ -267,6 +267,17 @@ static void on_own_entry(struct node *node, const struct link *link,
         (struct replica_claim){ entry->hq_epoch, entry->hq_seq };
     if (other != NULL)
         sync_show_head(node, link, node->own_feed, other);
+    if (!node->recovering)
+        return;
+    /* It may be fetched back from there: tier hq from HQ alone. */
+    for (int tier = 0; tier < TIERS_PUBLISHED; tier++)
+        node_step(node, &(struct replica_input){
+                            .kind = INPUT_CLAIM,
+                            .peer = link->peer,
+                            .feed = node->own_feed,
+                            .tiers = 1u << tier,
+                            .epoch = tier == TIER_HQ ? entry->hq_epoch : entry->epoch,
+                            .seq = tier == TIER_HQ ? entry->hq_seq : entry->seq });
 }
 
 /* A chapter that stands behind what I hold of its own feed lost something: prove it to it,
@@ -358,6 +369,7 @@ static void on_hello(struct node *node, struct link *link, struct slice message)
     if (!claims_more_of_me(node, link))
         node->hello_done = true;
     sync_show_evidence(node, link);
+    surplus_offer(node, link);
     /* A new link wants to know that I am alive now: HQ's beat starts everybody's. */
     if (node->is_hq && !hello.reply)
         sync_beat_soon(node, OWN_BEAT_SPACING_MS);
@@ -394,6 +406,18 @@ static void on_message(struct node *node, struct link *link, struct slice messag
         break;
     case WIRE_REFUSAL:
         pull_on_refusal(node, link->peer, message);
+        break;
+    case WIRE_EPOCH_REQUEST:
+        epoch_on_request(node, link, message);
+        break;
+    case WIRE_EPOCH_REPLY:
+        epoch_on_reply(node, link, message);
+        break;
+    case WIRE_OFFER:
+        surplus_on_offer(node, link, message);
+        break;
+    case WIRE_SETTLED:
+        surplus_on_settled(node, link, message);
         break;
     default:
         node->counters.messages_malformed++;

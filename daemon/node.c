@@ -220,7 +220,8 @@ static enum status open_parts(struct node *node)
     if ((status = count_boot(node)) != OK)
         return status;
     start_timers(node);
-    if ((status = node_load(node)) != OK || (status = found_roster(node)) != OK)
+    if ((status = node_load(node)) != OK || (status = epoch_check_marker(node)) != OK ||
+        (status = found_roster(node)) != OK)
         return status;
     if ((status = open_transport(node)) != OK)
         return status;
@@ -278,6 +279,7 @@ void node_close(struct node **node_pointer)
     free(node->out);
     control_drop_all(node);
     jobs_drop_all(node);
+    surplus_forget(node);
     serve_drop_all(node);
     write_forget(node);
     free(node->batch);
@@ -427,6 +429,7 @@ static int64_t wait_ms(struct node *node, int64_t timeout_ms, bool more)
     int64_t due = more || node->tick_due ? now : node->tick_at_ms;
 
     due = earliest(due, sync_next_ms(node));
+    due = earliest(due, epoch_next_ms(node));
     due = earliest(due, control_next_ms(node));
     due = earliest(due, jobs_next_ms(node));
     if (node->full_since_ms != 0 && due < node->full_since_ms + FULL_PAUSE_MS)
@@ -444,6 +447,8 @@ enum status node_turn(struct node *node, int64_t timeout_ms)
         return waited;
     drain(node);
     if (!node->turn_failed) {
+        epoch_turn(node);
+        surplus_turn(node);
         write_begin_feed(node);
         sync_timers(node);
         control_timers(node);

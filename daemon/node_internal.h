@@ -13,6 +13,8 @@
  * build.c     long answers, built under a fresh number
  * serve.c     want and its answers, as the server
  * write.c     the origin's own changes and heads; merge.c: the fields of one record
+ * epoch.c     recovering: the way to a new epoch; rejoin.c: its beginning
+ * surplus.c   what a replica keeps of a closed epoch; offers.c: fetching it
  * persons.c   distinct persons (HQ)
  * enrol.c     enrolment (HQ); invitation.c: invitations in the store
  * control*.c  what local programs ask
@@ -23,6 +25,7 @@
 
 #include "chapterd/control.h"
 #include "daemon/core/census.h"
+#include "daemon/core/epoch.h"
 #include "daemon/core/feed.h"
 #include "daemon/core/judge.h"
 #include "daemon/core/peer.h"
@@ -37,14 +40,20 @@
 #include "proto/wire.h"
 
 /* Names in the store's meta table. */
-#define META_GENESIS "genesis"       /* bytes */
-#define META_CODE "code"             /* text: this chapter */
-#define META_HQ_CURVE "hq_curve"     /* 32 bytes, from the token */
-#define META_HQ_ADDRESS "hq_address" /* text host:port, from the token */
-#define META_LISTEN "listen"         /* text HOST:PORT, "" dial-only */
-#define META_ADVERTISE "advertise"   /* text HOST:PORT as others dial it */
-#define META_BOOT "boot"             /* number of starts */
-#define META_LAPSE_DAY "lapse_day"   /* last day (since 1970) the lapse job finished */
+#define META_GENESIS "genesis"             /* bytes */
+#define META_CODE "code"                   /* text: this chapter */
+#define META_HQ_CURVE "hq_curve"           /* 32 bytes, from the token */
+#define META_HQ_ADDRESS "hq_address"       /* text host:port, from the token */
+#define META_LISTEN "listen"               /* text HOST:PORT, "" dial-only */
+#define META_ADVERTISE "advertise"         /* text HOST:PORT as others dial it */
+#define META_BOOT "boot"                   /* number of starts */
+#define META_LAPSE_DAY "lapse_day"         /* last day (since 1970) the lapse job finished */
+#define META_INSTANCE "instance"           /* that this directory signs as; 0: none yet */
+#define META_WANTED "wanted_instance"      /* that it asks HQ for while it recovers */
+#define META_REASON "recovery_reason"      /* enum epoch_reason */
+#define META_RECOVERY_FROM "recovery_from" /* where the feed stood then */
+#define META_EPOCH_FIRST "epoch_first"     /* first seq of the epoch in force */
+#define META_RECOVERED "recovered"         /* what the operator must know: epoch.c */
 #define META_FLOOR_EPOCH                                                                       \
     "floor_epoch" /* roster of the token: an older one is not HQ's newest */
 #define META_FLOOR_SEQ "floor_seq"
@@ -70,6 +79,7 @@
     X(peers_refused, "messages of peers without a place in the roster")                        \
     X(messages_malformed, "messages whose form was wrong")                                     \
     X(hellos, "hellos received")                                                               \
+    X(reissued, "records written again after a recovery")                                      \
     X(signatures_checked, "signatures checked")
 
 #define COUNTER_FIELD(name, text) uint64_t name;
@@ -123,6 +133,7 @@ struct link {
     int64_t last_seen_ms; /* 0: never */
     int64_t hello_due_ms; /* 0: none planned */
     int64_t hello_sent_ms;
+    uint64_t asks_as;           /* the instance that it asks an epoch for, 0: it does not */
     uint8_t vector[HASH_SIZE];  /* the newest it told */
     char address[ADDRESS_SIZE]; /* where it is dialled, or whence it came; "" if unknown */
 };
@@ -221,9 +232,20 @@ struct node {
     uint64_t hq_seen_boot, hq_seen_counter; /* newest beat of HQ heard: echoed */
 
     /* signing */
-    bool hello_done;         /* a hello was completed since the start */
-    bool recovering;         /* somebody holds a newer head of mine than I do */
-    uint64_t recovering_seq; /* that head's */
+    bool hello_done; /* a hello was completed since the start */
+    struct epoch_own own_epoch;
+    enum epoch_phase phase;
+    bool recovering;         /* the phase is not EPOCH_SIGNING */
+    uint64_t recovering_seq; /* the highest seq of mine that somebody proved, 0: none */
+    uint64_t proven_epoch;   /* that head's */
+    bool locked_out;         /* HQ: the instance that the roster names is alive elsewhere */
+    int64_t epoch_ask_at_ms; /* the next request to HQ */
+    uint64_t epoch_first;    /* first seq of the epoch that this directory signs in */
+    /* the same at HQ: whether another node of a requester's origin is alive */
+    uint32_t probed_peer;
+    int64_t probed_at_ms;    /* 0: not */
+    uint64_t closing_turn;   /* the last turn that closed an epoch */
+    struct surplus *surplus; /* surplus.c */
     struct own_batch *batch;
 
     struct walk *walks[WALKS_MAX];
@@ -425,9 +447,63 @@ enum status write_apply(struct node *node, const struct write_op *op, const char
 enum status write_roster(struct node *node, const struct roster_entry *entry) MUST_CHECK;
 /* Signs what the batch holds, makes its events; called before each commit. */
 enum status write_seal(struct node *node) MUST_CHECK;
+/* A record of the own feed once more, at a new seq, as change says; values are not of the map.
+ * For what comes back after a recovery: nothing is merged. */
+enum status write_again(struct node *node, const struct change *change,
+                        uint64_t *out_seq) MUST_CHECK;
+/* The first head of the epoch that the roster names, even if it holds no change. */
+enum status write_epoch_head(struct node *node) MUST_CHECK;
 /* A feed begins with an empty head, so that a chapter without members is seen to be current. */
 void write_begin_feed(struct node *node);
 void write_forget(struct node *node); /* after a failed turn */
+
+/* --- epoch.c: may this directory sign, and if not, the way back (daemon/core/epoch.h) --- */
+enum status epoch_load(struct node *node, struct store_txn *txn) MUST_CHECK;
+/* At the start: a copied or restored directory recovers, whatever peers say. */
+enum status epoch_check_marker(struct node *node) MUST_CHECK;
+void epoch_turn(struct node *node);
+int64_t epoch_next_ms(const struct node *node);
+bool epoch_may_sign(const struct node *node);
+/* The roster is older than what the token promised: nobody knows who may sign. */
+bool epoch_roster_missing(const struct node *node);
+/* Why it may not, and what to do, for people. */
+void epoch_explain(const struct node *node, const char **out_error, const char **out_remedy);
+/* In the transaction of a head: the instance is this directory's from now on. */
+enum status epoch_signed(struct node *node, uint64_t epoch, uint64_t instance,
+                         uint64_t first_seq) MUST_CHECK;
+void epoch_on_request(struct node *node, struct link *link, struct slice message);
+void epoch_on_reply(struct node *node, const struct link *link, struct slice message);
+/* HQ: closes the epoch of entry at the head that HQ holds, and opens the next. */
+void epoch_close(const struct node *node, struct roster_entry *entry, uint64_t instance);
+
+/* --- rejoin.c --- */
+/* The own feed stands at the closed head: both tiers under one number again, what tier hq lost
+ * issued again, the epoch's first head signed. */
+enum status rejoin_begin(struct node *node) MUST_CHECK;
+
+/* --- surplus.c: what replicas hold of a closed epoch that the new one lacks --- */
+enum status surplus_load(struct node *node, struct store_txn *txn) MUST_CHECK;
+/* A tier of feed is about to leave its number for that of head: true if the number is kept. */
+enum status surplus_keep(struct node *node, uint32_t index, int tier, const struct head *head,
+                         bool *out_kept) MUST_CHECK;
+/* The own feed was replaced in tier federation: tier hq is fetched anew, too. */
+enum status surplus_leave_hq(struct node *node, uint32_t index,
+                             const struct head *head) MUST_CHECK;
+/* After tier federation left: is there anything in it that the new rows lack?  Else it goes. */
+enum status surplus_look(struct node *node, uint32_t index, uint32_t number,
+                         const struct feed_mark *was) MUST_CHECK;
+/* The state of that origin at that head, if it is kept. */
+bool surplus_find(struct node *node, const char *origin, uint64_t epoch,
+                  const uint8_t hash[HASH_SIZE], struct store_kept *out);
+void surplus_offer(struct node *node, const struct link *link);
+void surplus_on_offer(struct node *node, struct link *link, struct slice message);
+void surplus_on_settled(struct node *node, const struct link *link, struct slice message);
+/* True if the chunk is of a state that was offered. */
+bool surplus_on_changes(struct node *node, const struct link *link,
+                        const struct wire_changes *chunk);
+void surplus_on_refusal(struct node *node, uint64_t request);
+void surplus_turn(struct node *node);
+void surplus_forget(struct node *node); /* frees what is in memory */
 
 /* --- enrol.c (HQ) --- */
 bool enrol_open(const struct node *node); /* an unexpired invitation is open */

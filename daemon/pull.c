@@ -105,6 +105,7 @@ void pull_on_refusal(struct node *node, uint32_t peer, struct slice message)
         node->counters.messages_malformed++;
         return;
     }
+    surplus_on_refusal(node, refusal.request);
     pull = replica_pull_of(&node->replica, refusal.request, &index);
     if (pull == NULL || pull->peer != peer)
         return;
@@ -269,6 +270,8 @@ void pull_on_changes(struct node *node, uint32_t peer, struct link *link, struct
         node->counters.messages_malformed++;
         return;
     }
+    if (surplus_on_changes(node, link, &answer))
+        return;
     pull = replica_pull_of(&node->replica, answer.request, &index);
     if (pull == NULL || pull->peer != peer || pull->tiers != answer.tiers ||
         pull->next_index != answer.index || node->feeds[index]->building ||

@@ -208,13 +208,17 @@ void roster_term_of(const struct node *node, const char *code, struct feed_term 
 {
     const struct roster_node *found = roster_find(node, code);
 
-    out_term->epoch = found != NULL ? found->entry.epoch : 0;
-    out_term->instance = found != NULL ? found->entry.instance : 0;
-    out_term->closed_seq = found != NULL ? found->entry.closed_seq : 0;
-    out_term->ended = found != NULL && found->entry.state != CHAPTER_ENROLLED;
-    out_term->revoked = found != NULL && found->entry.state == CHAPTER_REVOKED;
-    out_term->until_epoch = found != NULL ? found->entry.until_epoch : 0;
-    out_term->until_seq = found != NULL ? found->entry.until_seq : 0;
+    memset(out_term, 0, sizeof *out_term);
+    if (found == NULL)
+        return;
+    out_term->epoch = found->entry.epoch;
+    out_term->instance = found->entry.instance;
+    out_term->closed_seq = found->entry.closed_seq;
+    memcpy(out_term->closed_hash, found->entry.closed_hash, HASH_SIZE);
+    out_term->ended = found->entry.state != CHAPTER_ENROLLED;
+    out_term->revoked = found->entry.state == CHAPTER_REVOKED;
+    out_term->until_epoch = found->entry.until_epoch;
+    out_term->until_seq = found->entry.until_seq;
 }
 
 const uint8_t *roster_sign_key(const struct node *node, const char *code)

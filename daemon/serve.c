@@ -24,6 +24,8 @@ struct walk {
     uint64_t index;
     uint64_t credit;
     int64_t credited_at_ms;
+    bool kept; /* of a closed epoch's state, which nobody changes */
+    struct store_kept state;
 };
 
 static void refuse(struct node *node, transport_link link, uint64_t request,
@@ -110,37 +112,96 @@ static size_t walks_of_peer(const struct node *node, uint32_t peer)
     return count;
 }
 
-static void walk_begin(struct node *node, const struct link *link, uint32_t index,
-                       const struct wire_want *want)
+static struct walk *walk_new(struct node *node, const struct link *link, uint32_t index,
+                             const struct wire_want *want)
 {
-    const struct node_feed *feed = node->feeds[index];
-    const int tier = leading_tier(want->tiers);
-    const struct feed_mark *mine = &feed->replica.feed.tier[tier];
     struct walk *walk;
 
     drop_walks_of(node, link->handle, index, want->tiers);
     if (walks_of_peer(node, link->peer) >= WALKS_PER_PEER_MAX ||
         node->walk_count == WALKS_MAX || (walk = calloc(1, sizeof *walk)) == NULL) {
         refuse(node, link->handle, want->request, REFUSAL_BUSY);
-        return;
+        return NULL;
     }
     walk->link = link->handle;
     walk->peer = link->peer;
     walk->feed = index;
     walk->request = want->request;
     walk->tiers = want->tiers;
-    walk->number[0] = feed->record.tier[0].number;
-    walk->number[1] = feed->record.tier[1].number;
-    walk->epoch = mine->epoch;
-    /* Behind the horizon, or from another epoch, only the whole state leads on. */
-    if (want->epoch == mine->epoch && want->since >= mine->horizon)
-        walk->since = want->since;
-    walk->reached = walk->since;
-    walk->base = mine->seq;
     walk->credit = want->credit < WANT_CREDIT_MAX ? want->credit : WANT_CREDIT_MAX;
     walk->credited_at_ms = node_now(node);
     node->walks[node->walk_count++] = walk;
     node->counters.wants_served++;
+    return walk;
+}
+
+/* The state at exactly that head of a closed epoch. */
+static void walk_kept(struct node *node, const struct link *link, uint32_t index,
+                      const struct wire_want *want)
+{
+    struct store_kept kept;
+    struct head head;
+    struct walk *walk;
+
+    if (!surplus_find(node, want->origin, want->epoch, want->hash, &kept) ||
+        (want->tiers & ~kept.tiers) != 0 ||
+        head_read(signed_head_bytes(&kept.head), &head) != OK) {
+        refuse(node, link->handle, want->request, REFUSAL_NOT_HELD);
+        return;
+    }
+    if ((walk = walk_new(node, link, index, want)) == NULL)
+        return;
+    walk->kept = true;
+    walk->state = kept;
+    walk->number[0] = walk->number[1] = kept.number;
+    walk->epoch = kept.epoch;
+    walk->base = head.seq;
+}
+
+/* May a delta lead from the asker's epoch to mine?  To the next one, from before where the
+ * former was closed. */
+static bool leads_on(const struct node *node, const struct wire_want *want,
+                     const struct feed_mark *mine)
+{
+    struct feed_term term;
+
+    if (want->epoch == mine->epoch)
+        return true;
+    roster_term_of(node, want->origin, &term);
+    return mine->epoch == term.epoch && want->epoch + 1 == term.epoch &&
+           !sodium_is_zero(want->hash, HASH_SIZE) &&
+           (want->since < term.closed_seq ||
+            feed_is_closed_head(&term, want->epoch, want->since, want->hash));
+}
+
+static void walk_begin(struct node *node, const struct link *link, uint32_t index,
+                       const struct wire_want *want)
+{
+    const struct node_feed *feed = node->feeds[index];
+    const int tier = leading_tier(want->tiers);
+    const struct feed_mark *mine = &feed->replica.feed.tier[tier];
+    struct walk *walk = walk_new(node, link, index, want);
+
+    if (walk == NULL)
+        return;
+    walk->number[0] = feed->record.tier[0].number;
+    walk->number[1] = feed->record.tier[1].number;
+    walk->epoch = mine->epoch;
+    /* Behind the horizon, or from another epoch, only the whole state leads on. */
+    if (want->since != 0 && leads_on(node, want, mine) && want->since >= mine->horizon)
+        walk->since = want->since;
+    walk->reached = walk->since;
+    walk->base = mine->seq;
+}
+
+/* The feed is frozen, but HQ has closed that epoch at the head where this node stands. */
+static bool stands_at_closed_head(const struct node *node, const struct node_feed *feed)
+{
+    const struct feed_mark *mine = &feed->replica.feed.tier[TIER_FEDERATION];
+    struct feed_term term;
+
+    roster_term_of(node, feed->record.origin, &term);
+    return feed_is_closed_head(&term, mine->epoch, mine->seq, mine->hash);
 }
 
 void serve_on_want(struct node *node, struct link *link, struct slice message)
@@ -155,6 +216,11 @@ void serve_on_want(struct node *node, struct link *link, struct slice message)
         return;
     }
     index = node_feed_index(node, want.origin);
+    if (index != NO_PEER && want.since == 0 && !sodium_is_zero(want.hash, HASH_SIZE) &&
+        may_have(node, link, node->feeds[index], want.tiers)) {
+        walk_kept(node, link, index, &want);
+        return;
+    }
     if (index == NO_PEER || !holds(node->feeds[index], want.tiers) ||
         !may_have(node, link, node->feeds[index], want.tiers)) {
         refuse(node, link->handle, want.request, REFUSAL_NOT_HELD);
@@ -163,7 +229,8 @@ void serve_on_want(struct node *node, struct link *link, struct slice message)
     feed = node->feeds[index];
     show_contradiction(node, link, index, &want);
     mine = &feed->replica.feed.tier[leading_tier(want.tiers)];
-    if (feed->replica.feed.freeze != FREEZE_NONE && !BUG(FROZEN_SERVED)) {
+    if (feed->replica.feed.freeze != FREEZE_NONE && !stands_at_closed_head(node, feed) &&
+        !BUG(FROZEN_SERVED)) {
         refuse(node, link->handle, want.request, REFUSAL_NOT_HELD);
         return;
     }
@@ -232,12 +299,18 @@ static enum status fill_chunk(struct node *node, const struct walk *walk,
     return rows->status;
 }
 
-static bool still_the_same(const struct node_feed *feed, const struct walk *walk)
+static bool still_the_same(struct node *node, const struct node_feed *feed,
+                           const struct walk *walk)
 {
     const struct feed_mark *mine = &feed->replica.feed.tier[leading_tier(walk->tiers)];
+    struct store_kept kept;
 
+    if (walk->kept)
+        return surplus_find(node, feed->record.origin, walk->epoch, walk->state.hash, &kept) &&
+               kept.number == walk->number[0];
     return holds(feed, walk->tiers) && mine->epoch == walk->epoch &&
-           (feed->replica.feed.freeze == FREEZE_NONE || BUG(FROZEN_SERVED)) &&
+           (feed->replica.feed.freeze == FREEZE_NONE || stands_at_closed_head(node, feed) ||
+            BUG(FROZEN_SERVED)) &&
            walk->number[0] == feed->record.tier[0].number &&
            walk->number[1] == feed->record.tier[1].number &&
            mine->horizon <= (walk->since != 0 ? walk->since : walk->base);
@@ -248,7 +321,8 @@ static bool walk_step(struct node *node, struct walk *walk)
 {
     CLEANUP(mp_writer_done) struct mp_writer rows = { 0 };
     const struct node_feed *feed = node->feeds[walk->feed];
-    const int tier = leading_tier(walk->tiers);
+    const struct signed_head *head =
+        walk->kept ? &walk->state.head : &feed->record.tier[leading_tier(walk->tiers)].head;
     struct wire_changes chunk = { .request = walk->request,
                                   .index = walk->index,
                                   .epoch = walk->epoch,
@@ -260,7 +334,7 @@ static bool walk_step(struct node *node, struct walk *walk)
     size_t count = 0;
     bool more = false;
 
-    if (!still_the_same(feed, walk)) {
+    if (!still_the_same(node, feed, walk)) {
         refuse(node, walk->link, walk->request, REFUSAL_RESTARTED);
         return false;
     }
@@ -273,9 +347,8 @@ static bool walk_step(struct node *node, struct walk *walk)
     writer = node_writer(node);
     wire_write_changes_begin(writer, &chunk, count);
     mp_write_raw(writer, mp_writer_bytes(&rows));
-    wire_write_changes_end(writer, more && !BUG(EVERY_CHUNK_ENDS)
-                                       ? SLICE_NONE
-                                       : signed_head_bytes(&feed->record.tier[tier].head));
+    wire_write_changes_end(writer, more && !BUG(EVERY_CHUNK_ENDS) ? SLICE_NONE
+                                                                  : signed_head_bytes(head));
     node_send(node, walk->link, mp_writer_bytes(writer));
     walk->reached = reached + BUG(WALK_SKIPS_A_ROW);
     walk->index++;

@@ -191,21 +191,15 @@ void sync_show_evidence(struct node *node, const struct link *link)
 }
 
 /* Somebody proves that I signed a head which I do not have: this copy of me is from the past.
- * */
+ * epoch_turn draws the conclusion. */
 void sync_own_head(struct node *node, uint64_t epoch, uint64_t seq)
 {
-    const struct feed_mark *mine =
-        &node->feeds[node->own_feed]->replica.feed.tier[TIER_FEDERATION];
-
-    if (feed_compare(epoch, seq, mine->epoch, mine->seq) <= 0 || node->recovering ||
+    if (feed_compare(epoch, seq, node->proven_epoch, node->recovering_seq) <= 0 ||
         BUG(OWN_PAST_IGNORED))
         return;
-    node->recovering = true;
+    node->proven_epoch = epoch;
     node->recovering_seq = seq;
-    log_event(LOG_ERROR,
-              "event=recovering own_seq=%llu proven_seq=%llu remedy=\"this directory is an old"
-              " copy: bring back the newest one; nothing is signed until then\"",
-              (unsigned long long)mine->seq, (unsigned long long)seq);
+    node->tick_due = true;
 }
 
 /* --- events ------------------------------------------------------------------------------- */
@@ -430,6 +424,8 @@ void sync_on_event(struct node *node, uint32_t peer, struct slice message)
     }
     if (feed->replica.own) {
         sync_own_head(node, head.epoch, head.seq);
+        if (node->recovering)
+            note_claim(node, peer, index, event.tiers, &head);
         return;
     }
     if (!feed->replica.fetchable || !within_quota(node, feed, &head))

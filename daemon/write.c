@@ -34,25 +34,21 @@ static bool has_others(const struct node *node)
 
 enum status write_ready(struct node *node, const char **out_error, const char **out_remedy)
 {
-    const struct node_feed *own = own_feed(node);
     const struct roster_node *place = roster_find(node, node->code);
 
-    if (own->replica.feed.freeze != FREEZE_NONE) {
-        *out_error = "this chapter's feed is forked: two daemons signed with its keys";
-        *out_remedy = "stop the other daemon and ask HQ for a new epoch for this chapter";
-        return REFUSED;
-    }
-    if (node->recovering && !BUG(RECOVERING_SIGNS)) {
-        *out_error = "this directory is an older copy: other nodes hold newer changes of ours";
-        *out_remedy =
-            "stop the daemon and bring the newest directory back; nothing is lost while"
-            " nothing is signed";
+    if (!epoch_may_sign(node) && !BUG(RECOVERING_SIGNS)) {
+        epoch_explain(node, out_error, out_remedy);
         return REFUSED;
     }
     if (place != NULL && place->entry.state != CHAPTER_ENROLLED) {
         *out_error = "HQ has suspended or revoked this chapter";
         *out_remedy = "ask HQ; the members of this chapter stay readable here";
         return REFUSED;
+    }
+    if (epoch_roster_missing(node)) {
+        *out_error = "waiting for HQ's roster, which this chapter's token promised";
+        *out_remedy = "check that HQ can be reached, then try again";
+        return AGAIN;
     }
     if (!node->hello_done && has_others(node) && !BUG(SIGNS_AT_ONCE) &&
         node_now(node) < node->started_ms + SIGN_WAIT_MS) {
@@ -208,6 +204,8 @@ static enum status sign_batch(struct node *node)
         apply_advance(node, node->own_feed, TIERS_BOTH, &head, signed_head_bytes(&envelope));
     if (status != OK)
         return status;
+    if ((status = epoch_signed(node, head.epoch, head.instance, head.prev_seq + 1)) != OK)
+        return status;
     node->counters.heads_signed++;
     node->counters.changes_written += batch->changes;
     return send_events(node, head.prev_seq, signed_head_bytes(&envelope));
@@ -236,12 +234,27 @@ void write_begin_feed(struct node *node)
     (void)node_turn_fails(node, status);
 }
 
+enum status write_epoch_head(struct node *node)
+{
+    enum status status;
+
+    /* What was issued again may have signed it already. */
+    if (own_feed(node)->replica.feed.tier[TIER_FEDERATION].epoch ==
+        roster_find(node, node->code)->entry.epoch)
+        return write_seal(node);
+    if ((status = batch_open(node)) != OK)
+        return status;
+    if (node->batch->changes == 0)
+        node->batch->seq++;
+    return sign_batch(node);
+}
+
 /* --- one change --------------------------------------------------------------------------- */
 
 static void digest_change(struct own_batch *batch, const char *origin,
                           const struct write_scratch *scratch, const struct change *change)
 {
-    struct change old = { .type = change->type, .tiers = TIERS_BOTH, .seq = scratch->old_seq };
+    struct change old = { .type = scratch->type, .tiers = TIERS_BOTH };
 
     if (scratch->exists) {
         memcpy(old.id, change->id, ID_SIZE);
@@ -250,7 +263,8 @@ static void digest_change(struct own_batch *batch, const char *origin,
         old.value[TIER_HQ] = scratch->old[TIER_HQ];
     }
     for (int tier = 0; tier < TIERS_PUBLISHED; tier++) {
-        if (scratch->exists && !BUG(OLD_LEAF_KEPT))
+        old.seq = tier == TIER_HQ ? scratch->old_hq_seq : scratch->old_seq;
+        if (scratch->exists && (scratch->old_tiers & (1u << tier)) && !BUG(OLD_LEAF_KEPT))
             digest_subtract(&batch->sum[tier], origin, (enum tier)tier, &old);
         digest_add(&batch->sum[tier], origin, (enum tier)tier, change);
     }
@@ -299,13 +313,16 @@ static enum status load_old(struct node *node, const uint8_t id[ID_SIZE])
 
     scratch_clear(scratch);
     status = store_get_row(&node->txn, own_feed(node)->record.tier[0].number, id, &row);
-    if (status == OK && row.tiers == TIERS_BOTH) {
+    if (status == OK && (row.tiers == TIERS_BOTH || own_feed(node)->replica.feed.recovering)) {
         scratch->exists = true;
         scratch->type = row.type;
         scratch->old_seq = row.seq[TIER_FEDERATION];
+        scratch->old_hq_seq = row.seq[TIER_HQ];
+        scratch->old_tiers = row.tiers;
         memcpy(scratch->old_salt, row.salt, SALT_SIZE);
-        scratch_keep(scratch, TIER_FEDERATION, row.value[TIER_FEDERATION]);
-        scratch_keep(scratch, TIER_HQ, row.value[TIER_HQ]);
+        for (int tier = 0; tier < TIERS_PUBLISHED; tier++)
+            if (row.tiers & (1u << tier))
+                scratch_keep(scratch, (enum tier)tier, row.value[tier]);
         scratch->removed = value_is_removal(row.value[TIER_FEDERATION]);
     } else if (status != NOT_FOUND) {
         return status == OK ? STORE_DAMAGED : status;
@@ -478,6 +495,23 @@ enum status write_apply(struct node *node, const struct write_op *op, const char
     status = op->remove ? apply_removal(node, op, who, out_result)
                         : apply_put(node, out_result->id, op, who, out_result);
     return node_turn_fails(node, status);
+}
+
+enum status write_again(struct node *node, const struct change *change, uint64_t *out_seq)
+{
+    struct change again = *change;
+    enum status status;
+
+    if ((status = batch_open(node)) != OK || (status = load_old(node, change->id)) != OK)
+        return status;
+    status = append_history(node, change->id,
+                            value_is_removal(change->value[TIER_FEDERATION]) ? "remove again"
+                                                                             : "put again",
+                            "recovery", node->batch->seq + 1);
+    if (status != OK || (status = put_own(node, &again)) != OK)
+        return status;
+    *out_seq = again.seq;
+    return OK;
 }
 
 enum status write_roster(struct node *node, const struct roster_entry *entry)

@@ -22,6 +22,8 @@ struct write_scratch {
     bool removed;
     enum record_type type;
     uint64_t old_seq;
+    uint64_t old_hq_seq; /* another one only while a feed is fetched back */
+    unsigned old_tiers;
     uint8_t old_salt[SALT_SIZE];
     struct slice old[TIERS_ALL]; /* in kept; size 0 if none */
     uint8_t kept[TIERS_ALL][RECORD_SIZE_MAX];

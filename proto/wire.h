@@ -21,7 +21,12 @@ enum wire_type {
     WIRE_EVIDENCE = 8,
     WIRE_REFUSAL = 9,
     WIRE_ENROL = 10,
-    WIRE_ENROLLED = 11
+    WIRE_ENROLLED = 11,
+    WIRE_EPOCH_REQUEST = 12,
+    WIRE_EPOCH_REPLY = 13,
+    WIRE_OFFER = 14,
+    WIRE_SETTLED = 15,
+    WIRE_TYPE_LAST = WIRE_SETTLED
 };
 
 /* A list that is still encoded: count elements, to be read one by one from reader. */
@@ -149,6 +154,31 @@ struct wire_enrolled {
     uint64_t roster_seq;
 };
 
+/* [12, instance, head envelope or nil]: a chapter asks HQ to close its epoch
+ * and to open the next for a fresh instance. */
+struct wire_epoch_request {
+    uint64_t instance;
+    struct slice head; /* where it stands; SLICE_NONE if it has nothing */
+};
+
+/* [13, instance, answer]: answer is an enum epoch_answer (daemon/core/epoch.h). */
+struct wire_epoch_reply {
+    uint64_t instance;
+    uint64_t answer;
+};
+
+/* [14, tiers, head envelope]: I keep the state of your feed at this head of a closed epoch,
+ * which the new one may lack. */
+struct wire_offer {
+    unsigned tiers;
+    struct slice head;
+};
+
+/* [15, head hash]: what was offered is dealt with, and may be let go. */
+struct wire_settled {
+    uint8_t hash[HASH_SIZE];
+};
+
 /* Type of a message, 0 if it has none.  Reads nothing else. */
 unsigned wire_type_of(struct slice message);
 
@@ -166,6 +196,12 @@ enum status wire_read_enrol(struct slice message, struct wire_enrol *out) MUST_C
 /* The secret of what may be an enrol, of which nothing else is looked at: is it known? */
 bool wire_read_enrol_secret(struct slice message, uint8_t out_secret[TOKEN_SECRET_SIZE]);
 enum status wire_read_enrolled(struct slice message, struct wire_enrolled *out) MUST_CHECK;
+enum status wire_read_epoch_request(struct slice message,
+                                    struct wire_epoch_request *out) MUST_CHECK;
+enum status wire_read_epoch_reply(struct slice message,
+                                  struct wire_epoch_reply *out) MUST_CHECK;
+enum status wire_read_offer(struct slice message, struct wire_offer *out) MUST_CHECK;
+enum status wire_read_settled(struct slice message, struct wire_settled *out) MUST_CHECK;
 
 /* The next element; false at the end.  The whole list was validated when the message was read:
  * ids of changes are NOT yet known to be unique, seqs ARE ascending. */
@@ -192,6 +228,11 @@ void wire_write_refusal(struct mp_writer *writer, uint64_t request,
 void wire_write_enrol(struct mp_writer *writer, const struct wire_enrol *enrol,
                       const struct sign_key *key);
 void wire_write_enrolled(struct mp_writer *writer, const struct wire_enrolled *enrolled);
+void wire_write_epoch_request(struct mp_writer *writer,
+                              const struct wire_epoch_request *request);
+void wire_write_epoch_reply(struct mp_writer *writer, const struct wire_epoch_reply *reply);
+void wire_write_offer(struct mp_writer *writer, unsigned tiers, struct slice head);
+void wire_write_settled(struct mp_writer *writer, const uint8_t hash[HASH_SIZE]);
 
 /* Hash of a vector: BLAKE2b-256 over "chapterd vec 1\0\0", then for each origin with epoch > 0,
  * in ascending order of origin: origin (16, NUL-padded), epoch (8, big-endian), seq (8), hash

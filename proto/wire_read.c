@@ -345,3 +345,61 @@ enum status wire_read_enrolled(struct slice message, struct wire_enrolled *out)
         *out = enrolled;
     return mp_reader_finish(&reader);
 }
+
+enum status wire_read_epoch_request(struct slice message, struct wire_epoch_request *out)
+{
+    struct mp_reader reader;
+    struct wire_epoch_request request;
+
+    memset(&request, 0, sizeof request);
+    begin(&reader, message, WIRE_EPOCH_REQUEST, 3);
+    request.instance = mp_read_uint(&reader, UINT64_MAX);
+    if (!mp_take_nil(&reader))
+        request.head = read_envelope(&reader, SIGNED_HEAD_SIZE_MAX);
+    if (mp_reader_finish(&reader) != OK)
+        return mp_reader_finish(&reader);
+    if (request.instance == 0)
+        return INVALID;
+    *out = request;
+    return OK;
+}
+
+enum status wire_read_epoch_reply(struct slice message, struct wire_epoch_reply *out)
+{
+    struct mp_reader reader;
+    struct wire_epoch_reply reply;
+
+    begin(&reader, message, WIRE_EPOCH_REPLY, 3);
+    reply.instance = mp_read_uint(&reader, UINT64_MAX);
+    reply.answer = mp_read_uint(&reader, 0xff);
+    if (mp_reader_finish(&reader) == OK)
+        *out = reply;
+    return mp_reader_finish(&reader);
+}
+
+enum status wire_read_offer(struct slice message, struct wire_offer *out)
+{
+    struct mp_reader reader;
+    struct wire_offer offer;
+
+    begin(&reader, message, WIRE_OFFER, 3);
+    offer.tiers = read_tiers(&reader);
+    if (offer.tiers == TIERS_HQ)
+        mp_fail(&reader, INVALID);
+    offer.head = read_envelope(&reader, SIGNED_HEAD_SIZE_MAX);
+    if (mp_reader_finish(&reader) == OK)
+        *out = offer;
+    return mp_reader_finish(&reader);
+}
+
+enum status wire_read_settled(struct slice message, struct wire_settled *out)
+{
+    struct mp_reader reader;
+    struct wire_settled settled;
+
+    begin(&reader, message, WIRE_SETTLED, 2);
+    mp_read_bin_exact(&reader, settled.hash, HASH_SIZE);
+    if (mp_reader_finish(&reader) == OK)
+        *out = settled;
+    return mp_reader_finish(&reader);
+}

@@ -151,6 +151,34 @@ void wire_write_enrolled(struct mp_writer *writer, const struct wire_enrolled *e
     mp_write_uint(writer, enrolled->roster_seq);
 }
 
+void wire_write_epoch_request(struct mp_writer *writer,
+                              const struct wire_epoch_request *request)
+{
+    begin(writer, WIRE_EPOCH_REQUEST, 3);
+    mp_write_uint(writer, request->instance);
+    bin_or_nil(writer, request->head);
+}
+
+void wire_write_epoch_reply(struct mp_writer *writer, const struct wire_epoch_reply *reply)
+{
+    begin(writer, WIRE_EPOCH_REPLY, 3);
+    mp_write_uint(writer, reply->instance);
+    mp_write_uint(writer, reply->answer);
+}
+
+void wire_write_offer(struct mp_writer *writer, unsigned tiers, struct slice head)
+{
+    begin(writer, WIRE_OFFER, 3);
+    mp_write_uint(writer, tiers);
+    mp_write_bin(writer, head.data, head.size);
+}
+
+void wire_write_settled(struct mp_writer *writer, const uint8_t hash[HASH_SIZE])
+{
+    begin(writer, WIRE_SETTLED, 2);
+    mp_write_bin(writer, hash, HASH_SIZE);
+}
+
 static void put_u64(uint8_t out[8], uint64_t number)
 {
     for (int i = 0; i < 8; i++)

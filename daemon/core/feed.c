@@ -92,6 +92,39 @@ bool feed_remembers(const struct feed *feed, const struct head *head)
     return false;
 }
 
+bool feed_is_closed_head(const struct feed_term *term, uint64_t epoch, uint64_t seq,
+                         const uint8_t hash[HASH_SIZE])
+{
+    return epoch < term->epoch && seq == term->closed_seq && seq != 0 &&
+           memcmp(hash, term->closed_hash, HASH_SIZE) == 0;
+}
+
+bool feed_on_line(const struct feed *feed, const struct feed_mark *mark,
+                  const struct feed_term *term)
+{
+    if (mark->seq == 0)
+        return true;
+    if (mark->epoch + 1 != term->epoch)
+        return false;
+    return feed_is_closed_head(term, mark->epoch, mark->seq, mark->hash) ||
+           (mark->seq < term->closed_seq && !feed_frozen(feed, mark->epoch));
+}
+
+/* A head of a closed epoch: nothing beyond where HQ closed it, and there no other one. */
+static bool is_beyond(const struct feed_term *term, const struct head *head)
+{
+    return head->seq > term->closed_seq ||
+           (head->seq == term->closed_seq &&
+            memcmp(head->hash, term->closed_hash, HASH_SIZE) != 0);
+}
+
+/* From an epoch to the next one a delta may lead; from a longer way back only the whole. */
+static bool crosses(const struct feed *feed, const struct feed_mark *mine,
+                    const struct feed_term *term, const struct head *head)
+{
+    return head->epoch == term->epoch && feed_on_line(feed, mine, term);
+}
+
 enum feed_verdict feed_judge(const struct feed *feed, enum tier tier,
                              const struct feed_term *term, const struct head *head,
                              uint64_t since, const struct feed_mark **out_other)
@@ -102,12 +135,16 @@ enum feed_verdict feed_judge(const struct feed *feed, enum tier tier,
     if (head->epoch > term->epoch ||
         (head->epoch == term->epoch && head->instance != term->instance))
         return FEED_LATER_EPOCH;
-    if (head->epoch < term->epoch && head->seq > term->closed_seq)
+    if (head->epoch < term->epoch && is_beyond(term, head))
         return FEED_CLOSED_EPOCH;
     if (term->ended &&
         feed_compare(head->epoch, head->seq, term->until_epoch, term->until_seq) > 0)
         return FEED_ENDED;
-    if (feed_frozen(feed, head->epoch))
+    if (feed->replacing && tier == TIER_FEDERATION)
+        return feed_is_closed_head(term, head->epoch, head->seq, head->hash)
+                   ? FEED_SNAPSHOT
+                   : FEED_CLOSED_EPOCH;
+    if (feed_frozen(feed, head->epoch) && !(feed->recovering && head->epoch < term->epoch))
         return FEED_FROZEN;
     /* Heads of a closed epoch are evidence only: they freeze nothing. */
     if (head->epoch == term->epoch && (other = feed_conflict(feed, head)) != NULL) {
@@ -120,7 +157,7 @@ enum feed_verdict feed_judge(const struct feed *feed, enum tier tier,
     if (feed_compare(head->epoch, head->seq, mine->epoch, mine->seq) <= 0 &&
         !BUG(LOWER_HEAD_TAKEN))
         return FEED_KNOWN;
-    if (mine->seq != 0 && head->epoch != mine->epoch)
+    if (mine->seq != 0 && head->epoch != mine->epoch && !crosses(feed, mine, term, head))
         return FEED_SNAPSHOT;
     if (since > mine->seq)
         return FEED_GAP;
@@ -166,6 +203,8 @@ void feed_advance(struct feed *feed, unsigned tiers, const struct head *head)
                             feed->tier[tier].seq) >= 0);
         feed->tier[tier] = mark;
     }
+    if (tiers & TIERS_FEDERATION)
+        feed->replacing = false;
     if (feed->freeze != FREEZE_NONE && mark.epoch > feed->freeze_epoch)
         feed->freeze = FREEZE_NONE;
     feed_remember(feed, &mark);

@@ -28,6 +28,9 @@ struct feed {
     struct feed_mark heads[HEADS_KEPT]; /* accepted ones, to see a fork; a ring */
     size_t head_count;
     size_t head_next;
+    /* Of the own feed alone, while it is fetched back (epoch.h): */
+    bool recovering; /* heads of the closed epoch are taken though the feed is frozen in it */
+    bool replacing; /* the closed state takes the place of mine, which is beyond or beside it */
 };
 
 /* What the roster says of an origin: the epoch in force, who signs in it, where the last
@@ -36,6 +39,7 @@ struct feed_term {
     uint64_t epoch;
     uint64_t instance;
     uint64_t closed_seq;
+    uint8_t closed_hash[HASH_SIZE];
     bool ended;   /* suspended or revoked: nothing beyond (until_epoch, until_seq) is taken */
     bool revoked; /* for good: who stands beyond goes back to there */
     uint64_t until_epoch;
@@ -51,7 +55,7 @@ enum feed_verdict {
     FEED_FORK,         /* conflicts with a head that I accepted: proof of two histories */
     FEED_FROZEN,       /* the origin's epoch is frozen here */
     FEED_LATER_EPOCH,  /* my roster does not know that epoch or instance yet */
-    FEED_CLOSED_EPOCH, /* of an epoch that HQ closed, beyond where it closed */
+    FEED_CLOSED_EPOCH, /* of an epoch that HQ closed, beyond or beside where it closed */
     FEED_ENDED,        /* of a chapter that HQ suspended or revoked, beyond where it ended */
     FEED_VERDICT_COUNT
 };
@@ -66,6 +70,13 @@ int feed_compare(uint64_t epoch_a, uint64_t seq_a, uint64_t epoch_b, uint64_t se
 enum feed_verdict feed_judge(const struct feed *feed, enum tier tier,
                              const struct feed_term *term, const struct head *head,
                              uint64_t since, const struct feed_mark **out_other);
+/* Is that the very head at which HQ closed the epoch before the one in force? */
+bool feed_is_closed_head(const struct feed_term *term, uint64_t epoch, uint64_t seq,
+                         const uint8_t hash[HASH_SIZE]);
+/* Does the state at mark lead on to the epoch in force, as far as can be known?  If not, it may
+ * hold what that epoch lacks. */
+bool feed_on_line(const struct feed *feed, const struct feed_mark *mark,
+                  const struct feed_term *term);
 /* Does the feed take nothing of that epoch? */
 bool feed_frozen(const struct feed *feed, uint64_t epoch);
 /* True if the exact head was accepted before: for dropping duplicates unverified. */

@@ -58,6 +58,8 @@ static bool is_wanted(const struct replica_claim *claim, const struct replica_fe
 {
     const struct feed_mark *mark = &feed->feed.tier[tier];
 
+    if (feed->feed.replacing && tier == TIER_FEDERATION) /* HQ has it, whatever it claims */
+        return claim->seq != 0;
     if (is_beyond_end(feed, claim->epoch, claim->seq))
         return false;
     if (goes_back(feed, tier))
@@ -206,13 +208,15 @@ static bool choose_peer(const struct replica *replica, uint32_t index, int tier,
     for (size_t k = 0; k < replica->peer_count; k++) {
         const uint32_t i = (uint32_t)((k + start) % replica->peer_count);
         const struct replica_peer *peer = replica->peers[i];
-        const bool origin = strcmp(peer->code, feed->feed.origin) == 0;
+        /* My own feed I fetch back rather from HQ: it has both tiers, and the closed head. */
+        const bool origin = strcmp(peer->code, feed->own ? "hq" : feed->feed.origin) == 0;
+        const bool claims = is_wanted(&peer->claim[index][tier], feed, tier);
         int rank = 0;
 
         if (!peer->up)
             continue;
         /* Who signed a head that I know of has both its tiers, whatever it said last. */
-        if (tier == TIER_HQ ? !origin : !is_wanted(&peer->claim[index][tier], feed, tier))
+        if (tier == TIER_HQ ? !origin || (feed->own && !claims) : !claims)
             continue;
         if (!has_mismatched(&feed->tier[tier], i))
             rank += 8;
@@ -254,6 +258,9 @@ static void start_pull(struct replica *replica, uint32_t index, int tier, uint32
     pull->active = true;
     pull->peer = peer;
     pull->request = ++replica->next_request;
+    /* Out of a frozen epoch only the whole leads, but for the head at which HQ closed it. */
+    if (feed->feed.freeze != FREEZE_NONE && !feed->own && feed->tier[tier].failures > 0)
+        feed->tier[tier].snapshot = true;
     if (!feed->tier[tier].snapshot && !goes_back(feed, tier)) {
         pull->epoch = mine[tier].epoch;
         pull->since = mine[tier].seq;
@@ -291,13 +298,13 @@ static void plan_tier(struct replica *replica, uint32_t index, int tier, int64_t
         if (pull->active)
             return;
     }
-    if (!feed->followed[tier] || !feed->fetchable || feed->own ||
+    if (!feed->followed[tier] || !feed->fetchable || (feed->own && !feed->feed.recovering) ||
         (tier == TIER_HQ && BUG(HQ_TIER_NOT_FETCHED)))
         return;
     if (tier == TIER_HQ && feed->pull[TIER_FEDERATION].active &&
         (feed->pull[TIER_FEDERATION].tiers & TIERS_HQ))
         return;
-    if (feed_frozen(&feed->feed, state->target.epoch) ||
+    if ((feed_frozen(&feed->feed, state->target.epoch) && !feed->own) ||
         !(is_wanted(&state->target, feed, tier) || goes_back(feed, tier)))
         return;
     if (!choose_peer(replica, index, tier, &peer))
@@ -393,7 +400,9 @@ static void on_mismatch(struct replica *replica, const struct replica_input *inp
         /* What comes unasked marks its sender; it must not hold off what I ask for. */
         if (!input->answer)
             continue;
-        if (state->mismatches >= 2 ||
+        /* Between epochs, and of what is fetched back, one mismatch says enough. */
+        if (state->mismatches >= 2 || feed->own ||
+            state->target.epoch > feed->feed.tier[tier].epoch ||
             strcmp(replica->peers[input->peer]->code, feed->feed.origin) == 0)
             state->snapshot = true;
         state->retry_at_ms = now_ms + backoff(replica, state->failures);

@@ -21,6 +21,8 @@
  * invites    hash 32                    the caller's                               origin
  * builds     origin 16, tiers 1         progress of a transfer                     build
  * discards   number 4                   tiers 1, origin 16, reached 8              discard
+ * kept       origin 16, epoch 8, hash   number 4, tiers 1, size 2, envelope        kept
+ * offered    id 16                      epoch 8, seq 8, seq of the new one 8, hq 1 kept
  *
  * Rows are appended: a feed's newest row has the highest key of its number, so that changes of
  * whatever records touch the same last pages. */

@@ -30,6 +30,13 @@ enum status store_open(const char *dir, uint64_t map_size, struct store **out_st
 void store_close(struct store **store);
 uint64_t store_used_bytes(struct store *store); /* pages in use of the file, in bytes */
 
+/* The run marker, in the store and in DIR/STORE_MARKER_NAME: was DIR copied, or its store put
+ * back from a copy, since the last run renewed it?  Renewed at each start and clean stop. */
+#define STORE_MARKER_NAME "run-marker"
+enum status store_marker_check(struct store *store, const char *dir,
+                               bool *out_copied) MUST_CHECK;
+enum status store_marker_renew(struct store *store, const char *dir) MUST_CHECK;
+
 struct store_txn {
     struct store *store;
     void *handle; /* NULL: none, or ended */
@@ -222,6 +229,39 @@ enum status store_delete_build(struct store_txn *txn, const char *origin,
                                unsigned tiers) MUST_CHECK;
 enum status store_next_build(struct store_txn *txn, const char *after_origin,
                              unsigned after_tiers, struct store_build *out) MUST_CHECK;
+/* --- states of closed epochs, and what was offered of them (core/epoch.h) ----------------- */
+/* The rows of a number at a head that the origin's next epoch does not lead on from. */
+struct store_kept {
+    char origin[CODE_SIZE];
+    uint64_t epoch;
+    uint8_t hash[HASH_SIZE]; /* of the head */
+    uint32_t number;
+    unsigned tiers;
+    struct signed_head head;
+};
+enum status store_get_kept(struct store_txn *txn, const char *origin, uint64_t epoch,
+                           const uint8_t hash[HASH_SIZE], struct store_kept *out) MUST_CHECK;
+enum status store_put_kept(struct store_txn *txn, const struct store_kept *kept) MUST_CHECK;
+/* Takes the entry away; its number is the caller's to discard. */
+enum status store_delete_kept(struct store_txn *txn, const struct store_kept *kept) MUST_CHECK;
+/* The first after `after` (NULL: of all), ascending by origin, epoch, hash.  NOT_FOUND. */
+enum status store_next_kept(struct store_txn *txn, const struct store_kept *after,
+                            struct store_kept *out) MUST_CHECK;
+/* What the origin remembers of an id that was offered: of the caller's. */
+struct store_offered {
+    uint64_t epoch;
+    uint64_t seq;
+    uint64_t put_seq;
+    bool with_hq;
+};
+/* Zeros if the id is not known. */
+enum status store_get_offered(struct store_txn *txn, const uint8_t id[ID_SIZE],
+                              struct store_offered *out) MUST_CHECK;
+enum status store_put_offered(struct store_txn *txn, const uint8_t id[ID_SIZE],
+                              const struct store_offered *offered) MUST_CHECK;
+/* Forgets up to max of them; *out_more: there are others. */
+enum status store_forget_offered(struct store_txn *txn, size_t max, bool *out_more) MUST_CHECK;
+
 /* Marks the given tiers of a number for deletion, to be done in slices in the background: their
  * rows, sums and, with the last tier or tier federation, the number's census. */
 enum status store_discard(struct store_txn *txn, const char *origin, uint32_t number,

@@ -25,7 +25,9 @@
     X(HISTORY, "history")                                                                      \
     X(INVITES, "invites")                                                                      \
     X(BUILDS, "builds")                                                                        \
-    X(DISCARDS, "discards")
+    X(DISCARDS, "discards")                                                                    \
+    X(KEPT, "kept")                                                                            \
+    X(OFFERED, "offered")
 
 #define STORE_TABLE_ENUM(name, text) TABLE_##name,
 enum table { STORE_TABLES(STORE_TABLE_ENUM) TABLE_COUNT };
@@ -73,6 +75,7 @@ enum status store_open_tables(MDB_txn *txn, unsigned flags,
 #define STORE_META_OWN "store."
 #define STORE_META_FORMAT STORE_META_OWN "format"
 #define STORE_META_NUMBER STORE_META_OWN "number"   /* the newest number given out */
+#define STORE_META_MARKER STORE_META_OWN "marker"   /* which run wrote last: store_marker.c */
 #define STORE_META_HISTORY STORE_META_OWN "history" /* the newest entry's number */
 /* As store_get_meta_uint and store_put_meta_uint, for these. */
 enum status store_get_own_uint(struct store_txn *txn, const char *name,

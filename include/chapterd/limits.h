@@ -46,6 +46,8 @@
 #define WALKS_MAX 64         /* answers to `want` being sent at once */
 #define PULLS_MAX 8          /* `want`s under way at once */
 #define EVIDENCE_MAX 16      /* stored proofs of fork, per origin */
+#define KEPT_STATES_MAX 8    /* states of closed epochs that wait for their origin, each */
+#define RECOVERED_IDS_MAX 20 /* ids that the story of a recovery names */
 #define LINKS_MAX 1024       /* connections of peers, both ways */
 #define DIAL_EXTRA 2         /* peers beside HQ and the ring's next */
 #define ROWS_PER_SLICE 4096  /* rows copied, deleted or recounted in one turn */

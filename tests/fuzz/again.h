@@ -197,6 +197,10 @@ static inline bool again_write_message(struct slice message, struct mp_writer *w
         struct wire_refusal refusal;
         struct wire_enrol enrol;
         struct wire_enrolled enrolled;
+        struct wire_epoch_request epoch_request;
+        struct wire_epoch_reply epoch_reply;
+        struct wire_offer offer;
+        struct wire_settled settled;
     } as;
 
     switch (wire_type_of(message)) {
@@ -246,6 +250,26 @@ static inline bool again_write_message(struct slice message, struct mp_writer *w
         if (wire_read_enrolled(message, &as.enrolled) != OK)
             return false;
         wire_write_enrolled(writer, &as.enrolled);
+        return true;
+    case WIRE_EPOCH_REQUEST:
+        if (wire_read_epoch_request(message, &as.epoch_request) != OK)
+            return false;
+        wire_write_epoch_request(writer, &as.epoch_request);
+        return true;
+    case WIRE_EPOCH_REPLY:
+        if (wire_read_epoch_reply(message, &as.epoch_reply) != OK)
+            return false;
+        wire_write_epoch_reply(writer, &as.epoch_reply);
+        return true;
+    case WIRE_OFFER:
+        if (wire_read_offer(message, &as.offer) != OK)
+            return false;
+        wire_write_offer(writer, as.offer.tiers, as.offer.head);
+        return true;
+    case WIRE_SETTLED:
+        if (wire_read_settled(message, &as.settled) != OK)
+            return false;
+        wire_write_settled(writer, as.settled.hash);
         return true;
     default:
         return false;

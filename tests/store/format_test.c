@@ -205,6 +205,39 @@ static void builds_and_discards(void **state)
     assert_entry(place, TABLE_DISCARDS, "00000005", "01" FR "0000000000001000");
 }
 
+static void kept_and_offered(void **state)
+{
+    static const char *const ones =
+        "0101010101010101010101010101010101010101010101010101010101010101";
+    struct place *place = *state;
+    struct store_kept kept = { .origin = "fr", .epoch = 1, .number = 7, .tiers = 1 };
+    const struct store_offered offered = { .epoch = 1, .seq = 5, .put_seq = 9 };
+    struct store_offered found;
+    struct store_kept next;
+    char key[256];
+    bool more = true;
+
+    memset(kept.hash, 1, HASH_SIZE);
+    assert_ok(signed_head_set(&kept.head, slice_of_text("\xaa\xbb\xcc")));
+    assert_ok(store_put_kept(&place->txn, &kept));
+    (void)snprintf(key, sizeof key, "%s 0000000000000001 %s", FR, ones);
+    assert_entry(place, TABLE_KEPT, key, "00000007 01 0003 aabbcc");
+    assert_ok(store_next_kept(&place->txn, NULL, &next));
+    assert_memory_equal(&next, &kept, sizeof kept);
+    assert_status(store_next_kept(&place->txn, &kept, &next), NOT_FOUND);
+    assert_ok(store_delete_kept(&place->txn, &kept));
+    assert_status(store_get_kept(&place->txn, "fr", 1, kept.hash, &next), NOT_FOUND);
+    assert_ok(store_get_offered(&place->txn, id, &found));
+    assert_int_equal(found.epoch, 0);
+    assert_ok(store_put_offered(&place->txn, id, &offered));
+    assert_entry(place, TABLE_OFFERED, ID,
+                 "0000000000000001 0000000000000005 0000000000000009 00");
+    assert_ok(store_forget_offered(&place->txn, 5, &more));
+    assert_false(more);
+    assert_ok(store_get_offered(&place->txn, id, &found));
+    assert_int_equal(found.epoch, 0);
+}
+
 int main(void)
 {
 #define OPEN(test) cmocka_unit_test_setup_teardown(test, place_make, place_free)
@@ -218,6 +251,7 @@ int main(void)
         OPEN(census_and_persons),
         OPEN(the_origins_own),
         OPEN(builds_and_discards),
+        OPEN(kept_and_offered),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

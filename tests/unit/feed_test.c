@@ -99,7 +99,9 @@ static void test_horizon_needs_a_snapshot(void **state)
 static void test_epochs(void **state)
 {
     const struct feed feed = feed_at(5);
-    const struct feed_term second = { .epoch = 2, .instance = 7, .closed_seq = 6 };
+    const struct feed_term second = {
+        .epoch = 2, .instance = 7, .closed_seq = 6, .closed_hash = { 6 }
+    };
     const struct feed_mark *other = NULL;
     struct head head = head_of(2, 6, 7, 0, 0);
 
@@ -111,7 +113,8 @@ static void test_epochs(void **state)
                      FEED_LATER_EPOCH);
     head.instance = 7;
     assert_int_equal(feed_judge(&feed, TIER_FEDERATION, &second, &head, 5, &other),
-                     FEED_SNAPSHOT);
+                     FEED_EXTENDS);
+    assert_int_equal(feed_judge(&feed, TIER_FEDERATION, &second, &head, 6, &other), FEED_GAP);
     /* Of the closed epoch: up to where it closed, and no further; and it freezes nothing. */
     head = head_of(1, 5, 6, 0, 0);
     assert_int_equal(feed_judge(&feed, TIER_FEDERATION, &second, &head, 5, &other),
@@ -119,8 +122,82 @@ static void test_epochs(void **state)
     head = head_of(1, 6, 7, 0, 0);
     assert_int_equal(feed_judge(&feed, TIER_FEDERATION, &second, &head, 5, &other),
                      FEED_CLOSED_EPOCH);
+    head = head_of(1, 5, 6, 0, 1); /* beside where it closed */
+    assert_int_equal(feed_judge(&feed, TIER_FEDERATION, &second, &head, 5, &other),
+                     FEED_CLOSED_EPOCH);
     head = head_of(1, 4, 5, 0, 9);
     assert_int_equal(feed_judge(&feed, TIER_FEDERATION, &second, &head, 4, &other), FEED_KNOWN);
+}
+
+/* From where a state stands, and what HQ closed, follows how the next epoch is reached. */
+static void test_line_of_epochs(void **state)
+{
+    static const struct {
+        uint64_t seq; /* of my head in epoch 1 */
+        uint8_t branch;
+        uint64_t epoch; /* that HQ opened */
+        bool frozen;
+        bool on_line;
+    } rows[] = {
+        { 4, 0, 2, false, true },                             /* on the way */
+        { 5, 0, 2, false, true },                             /* where it closed */
+        { 5, 0, 2, true, true },   { 5, 1, 2, false, false }, /* beside it */
+        { 6, 0, 2, false, false },                            /* beyond */
+        { 4, 0, 2, true, false },                             /* of which history? */
+        { 4, 0, 3, false, false }, /* two epochs away: nobody knows */
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const struct feed_term term = {
+            .epoch = rows[i].epoch, .instance = 7, .closed_seq = 5, .closed_hash = { 5 }
+        };
+        const struct head mine = head_of(1, rows[i].seq - 1, rows[i].seq, 0, rows[i].branch);
+        struct head next = head_of(rows[i].epoch, 5, 7, 0, 0);
+        const struct feed_mark *other = NULL;
+        struct feed feed;
+
+        feed_init(&feed, "fr");
+        feed_advance(&feed, TIERS_BOTH, &mine);
+        feed.freeze = rows[i].frozen ? FREEZE_FORKED : FREEZE_NONE;
+        feed.freeze_epoch = 1;
+        next.instance = 7;
+        assert_int_equal(feed_on_line(&feed, &feed.tier[0], &term), rows[i].on_line);
+        assert_int_equal(feed_judge(&feed, TIER_FEDERATION, &term, &next, 3, &other),
+                         rows[i].on_line ? FEED_EXTENDS : FEED_SNAPSHOT);
+    }
+}
+
+/* The own feed, fetched back: the closed head is taken though the feed is frozen, and where it
+ * replaces what was signed, nothing else is. */
+static void test_fetched_back(void **state)
+{
+    const struct feed_term second = {
+        .epoch = 2, .instance = 7, .closed_seq = 4, .closed_hash = { 4 }
+    };
+    struct feed feed = feed_at(5);
+    const struct feed_mark *other = NULL;
+    const struct head closed = head_of(1, 3, 4, 0, 0);
+    const struct head beside = head_of(1, 3, 4, 0, 1);
+    const struct head before = head_of(1, 2, 3, 0, 0);
+
+    (void)state;
+    feed.freeze = FREEZE_FORKED;
+    feed.freeze_epoch = 1;
+    assert_int_equal(feed_judge(&feed, TIER_FEDERATION, &second, &closed, 0, &other),
+                     FEED_FROZEN);
+    feed.recovering = true;
+    feed.replacing = true;
+    assert_int_equal(feed_judge(&feed, TIER_FEDERATION, &second, &closed, 0, &other),
+                     FEED_SNAPSHOT);
+    assert_int_equal(feed_judge(&feed, TIER_FEDERATION, &second, &beside, 0, &other),
+                     FEED_CLOSED_EPOCH);
+    assert_int_equal(feed_judge(&feed, TIER_FEDERATION, &second, &before, 0, &other),
+                     FEED_CLOSED_EPOCH);
+    feed_go_back(&feed, TIERS_FEDERATION);
+    feed_advance(&feed, TIERS_FEDERATION, &closed);
+    assert_int_equal(feed.tier[TIER_FEDERATION].seq, 4);
+    assert_false(feed.replacing);
 }
 
 static void test_frozen_until_the_next_epoch(void **state)
@@ -136,7 +213,7 @@ static void test_frozen_until_the_next_epoch(void **state)
     assert_int_equal(judge(&feed, head, 5), FEED_FROZEN);
     head = head_of(2, 5, 6, 0, 0);
     assert_int_equal(feed_judge(&feed, TIER_FEDERATION, &second, &head, 0, &other),
-                     FEED_SNAPSHOT);
+                     FEED_SNAPSHOT); /* closed at another head than mine */
     feed_advance(&feed, TIERS_FEDERATION, &head);
     assert_int_equal(feed.freeze, FREEZE_NONE);
 }
@@ -214,10 +291,11 @@ static void test_beats(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_verdicts), cmocka_unit_test(test_horizon_needs_a_snapshot),
-        cmocka_unit_test(test_epochs),   cmocka_unit_test(test_frozen_until_the_next_epoch),
-        cmocka_unit_test(test_ended),    cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_beats),
+        cmocka_unit_test(test_verdicts),     cmocka_unit_test(test_horizon_needs_a_snapshot),
+        cmocka_unit_test(test_epochs),       cmocka_unit_test(test_frozen_until_the_next_epoch),
+        cmocka_unit_test(test_ended),        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_beats),        cmocka_unit_test(test_line_of_epochs),
+        cmocka_unit_test(test_fetched_back),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -337,6 +337,47 @@ static inline void make_enrolled(struct vector *vector)
     end_bytes(vector, &writer);
 }
 
+static inline void make_epoch_request(struct vector *vector)
+{
+    const struct wire_epoch_request request = {
+        .instance = 11529215046068469760u,
+        .head = signed_head_bytes(&sample_get()->envelopes[2]),
+    };
+    struct mp_writer writer;
+
+    begin_bytes(vector, &writer);
+    wire_write_epoch_request(&writer, &request);
+    end_bytes(vector, &writer);
+}
+
+static inline void make_epoch_reply(struct vector *vector)
+{
+    const struct wire_epoch_reply reply = { 11529215046068469760u, 0 };
+    struct mp_writer writer;
+
+    begin_bytes(vector, &writer);
+    wire_write_epoch_reply(&writer, &reply);
+    end_bytes(vector, &writer);
+}
+
+static inline void make_offer(struct vector *vector)
+{
+    struct mp_writer writer;
+
+    begin_bytes(vector, &writer);
+    wire_write_offer(&writer, TIERS_FEDERATION, signed_head_bytes(&sample_get()->envelopes[2]));
+    end_bytes(vector, &writer);
+}
+
+static inline void make_settled(struct vector *vector)
+{
+    struct mp_writer writer;
+
+    begin_bytes(vector, &writer);
+    wire_write_settled(&writer, sample_get()->heads[2].hash);
+    end_bytes(vector, &writer);
+}
+
 /* --- the control protocol, which has no codec of its own ---------------------------------- */
 
 static inline void begin_control(struct mp_writer *writer, uint64_t id)

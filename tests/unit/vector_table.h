@@ -151,6 +151,23 @@ FORM("enrolled", "wire", "# 11, enrolled: ok; the entry is in HQ's feed from (1,
      make_enrolled, check_message,
      LABELS("message", "type: enrolled", "result", "roster epoch", "roster seq"))
 
+FORM("epoch-request", "wire",
+     "# 12, epoch request: fr stands at head.hex, and asks HQ to close its epoch and to open\n"
+     "# the next one for a fresh instance.",
+     make_epoch_request, check_message,
+     LABELS("message", "type: epoch request", "instance", ">head", HEAD_LABELS))
+
+FORM("epoch-reply", "wire", "# 13, epoch reply: HQ's roster names that instance now.",
+     make_epoch_reply, check_message,
+     LABELS("message", "type: epoch reply", "instance", "answer: granted"))
+
+FORM("offer", "wire",
+     "# 14, offer: the sender keeps fr's state at head.hex, of a closed epoch.", make_offer,
+     check_message, LABELS("message", "type: offer", "tiers", ">head", HEAD_LABELS))
+
+FORM("settled", "wire", "# 15, settled: fr has looked at what was offered at head.hex.",
+     make_settled, check_message, LABELS("message", "type: settled", "hash of the head"))
+
 FORM("control-request", "mp",
      "# A program asks its local daemon to put a member: [1, id, command, arguments].",
      make_control_request, check_control,

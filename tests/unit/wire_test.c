@@ -13,6 +13,7 @@ static const char *const names[] = {
     "hello",    "event-federation", "event-both", "beat-message",  "vector",
     "want",     "want-snapshot",    "credit",     "changes-first", "changes-last",
     "evidence", "evidence-single",  "refusal",    "enrol",         "enrolled",
+    "offer",    "epoch-request",    "settled",    "epoch-reply",
 };
 #define NAME_COUNT (sizeof names / sizeof names[0])
 
@@ -189,6 +190,36 @@ static void test_small_messages(void **state)
     assert_int_equal(enrolled.result, ENROL_OK);
     assert_int_equal(enrolled.roster_epoch, 1);
     assert_int_equal(enrolled.roster_seq, 2);
+}
+
+static void test_messages_of_epochs(void **state)
+{
+    struct wire_epoch_request request;
+    struct wire_epoch_reply reply;
+    struct wire_offer offer;
+    struct wire_settled settled;
+    struct head head;
+    uint8_t bytes[64];
+    struct mp_writer writer;
+
+    (void)state;
+    assert_int_equal(wire_read_epoch_request(message_of("epoch-request"), &request), OK);
+    assert_int_equal(head_read(request.head, &head), OK);
+    assert_int_equal(wire_read_epoch_reply(message_of("epoch-reply"), &reply), OK);
+    assert_true(reply.instance == request.instance);
+    assert_int_equal(reply.answer, 0);
+    assert_int_equal(wire_read_offer(message_of("offer"), &offer), OK);
+    assert_int_equal(offer.tiers, TIERS_FEDERATION);
+    assert_int_equal(wire_read_settled(message_of("settled"), &settled), OK);
+    assert_memory_equal(settled.hash, head.hash, HASH_SIZE);
+    /* Instance 0 is nobody; a state of tier hq alone is none. */
+    request = (struct wire_epoch_request){ .instance = 0 };
+    mp_writer_init(&writer, bytes, sizeof bytes);
+    wire_write_epoch_request(&writer, &request);
+    assert_int_equal(wire_read_epoch_request(mp_writer_bytes(&writer), &request), INVALID);
+    mp_writer_init(&writer, bytes, sizeof bytes);
+    wire_write_offer(&writer, TIERS_HQ, slice_of(settled.hash, HASH_SIZE));
+    assert_int_equal(wire_read_offer(mp_writer_bytes(&writer), &offer), INVALID);
 }
 
 static void test_enrol(void **state)
@@ -386,11 +417,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_hello),          cmocka_unit_test(test_event),
         cmocka_unit_test(test_want),           cmocka_unit_test(test_changes),
-        cmocka_unit_test(test_small_messages), cmocka_unit_test(test_enrol),
-        cmocka_unit_test(test_round_trips),    cmocka_unit_test(test_cut_short),
-        cmocka_unit_test(test_trailing_bytes), cmocka_unit_test(test_flipped_bits),
-        cmocka_unit_test(test_other_leads),    cmocka_unit_test(test_random_damage),
-        cmocka_unit_test(test_type),           cmocka_unit_test(test_wrong_type),
+        cmocka_unit_test(test_small_messages), cmocka_unit_test(test_messages_of_epochs),
+        cmocka_unit_test(test_enrol),          cmocka_unit_test(test_round_trips),
+        cmocka_unit_test(test_cut_short),      cmocka_unit_test(test_trailing_bytes),
+        cmocka_unit_test(test_flipped_bits),   cmocka_unit_test(test_other_leads),
+        cmocka_unit_test(test_random_damage),  cmocka_unit_test(test_type),
+        cmocka_unit_test(test_wrong_type),
     };
 
     return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* epoch.c - who may sign an origin's feed, when HQ opens its next epoch, what is issued
+ * again. */
+#include "daemon/core/epoch.h"
+
+#include <string.h>
+
+const char *epoch_reason_name(enum epoch_reason reason)
+{
+    static const char *const names[EPOCH_REASON_COUNT] = {
+        "sound", "copied", "behind", "forked", "diverged", "superseded",
+    };
+
+    return names[reason];
+}
+
+/* A roster that is older than what the node signed in is no judge of it. */
+static bool is_mine(const struct epoch_own *own, const struct feed_term *term)
+{
+    return term->instance == own->instance;
+}
+
+enum epoch_reason epoch_shaken(const struct epoch_own *own, const struct feed_term *term,
+                               const struct feed *feed, uint64_t proven_epoch,
+                               uint64_t proven_seq)
+{
+    const struct feed_mark *mine = &feed->tier[TIER_FEDERATION];
+
+    if (own->wanted != 0)
+        return EPOCH_SOUND;
+    if (feed->freeze != FREEZE_NONE && feed->freeze_epoch >= term->epoch)
+        return feed->freeze == FREEZE_FORKED ? EPOCH_FORKED : EPOCH_DIVERGED;
+    if (term->epoch != 0 && term->epoch >= mine->epoch && !is_mine(own, term))
+        return EPOCH_SUPERSEDED;
+    /* While it is fetched back, others do hold more. */
+    if (mine->epoch < term->epoch && term->closed_seq != 0 && proven_epoch <= term->epoch &&
+        proven_epoch != term->epoch)
+        return EPOCH_SOUND;
+    if (feed_compare(proven_epoch, proven_seq, mine->epoch, mine->seq) > 0)
+        return EPOCH_BEHIND;
+    return EPOCH_SOUND;
+}
+
+enum epoch_phase epoch_phase_of(const struct epoch_own *own, const struct feed_term *term,
+                                const struct feed *feed)
+{
+    const struct feed_mark *mine = &feed->tier[TIER_FEDERATION];
+    const uint64_t instance = own->wanted != 0 ? own->wanted : own->instance;
+
+    if (own->wanted == 0 && (term->epoch == mine->epoch || term->epoch <= 1))
+        return EPOCH_SIGNING;
+    if (term->instance != instance || term->epoch <= mine->epoch)
+        return EPOCH_ASKING;
+    if ((mine->seq == 0 && term->closed_seq == 0) ||
+        feed_is_closed_head(term, mine->epoch, mine->seq, mine->hash))
+        return EPOCH_BEGINNING;
+    if (mine->seq >= term->closed_seq || feed->freeze != FREEZE_NONE || feed->replacing)
+        return EPOCH_REPLACING;
+    return EPOCH_FETCHING;
+}
+
+enum epoch_answer epoch_answer(const struct epoch_request *request,
+                               const struct feed_term *term, const struct feed *feed)
+{
+    const struct feed_mark *held = &feed->tier[TIER_FEDERATION];
+
+    if (request->instance == term->instance)
+        return EPOCH_GRANTED;
+    if (request->others != OTHERS_NONE)
+        return request->others == OTHERS_ALIVE ? EPOCH_LOCKED_OUT : EPOCH_LATER;
+    if (!feed_frozen(feed, term->epoch) && request->head_epoch <= term->epoch &&
+        feed_compare(request->head_epoch, request->head_seq, held->epoch, held->seq) > 0)
+        return EPOCH_WAITS_FOR_HEAD;
+    return EPOCH_GRANTED;
+}
+
+/* HQ's copy of a row that a chapter offered before has its tier hq besides. */
+static bool is_higher(const struct epoch_surplus *surplus, const struct epoch_offered *offered)
+{
+    const int order = feed_compare(surplus->epoch, surplus->seq, offered->epoch, offered->seq);
+
+    return order > 0 || (order == 0 && surplus->with_hq && !offered->with_hq);
+}
+
+enum epoch_verdict epoch_surplus(const struct epoch_surplus *surplus)
+{
+    const struct epoch_offered *offered = &surplus->offered;
+    const bool was_offered = offered->epoch != 0;
+    const bool in_epoch = surplus->held && surplus->held_seq >= surplus->first_seq;
+
+    if (surplus->seq <= surplus->horizon)
+        return SURPLUS_NONE; /* its removal may be forgotten: absence says nothing */
+    if (surplus->held && surplus->seq <= surplus->held_seq &&
+        surplus->held_seq <= surplus->closed_seq)
+        return SURPLUS_NONE; /* a later version of the closed epoch is here */
+    if (surplus->horizon >= surplus->first_seq)
+        return SURPLUS_MANUAL;
+    if (was_offered && !is_higher(surplus, offered))
+        return SURPLUS_NONE;
+    if (in_epoch && surplus->held_seq != offered->put_seq)
+        return SURPLUS_NONE; /* its users changed it in this epoch */
+    return surplus->same ? SURPLUS_NOTED : SURPLUS_ISSUE;
+}

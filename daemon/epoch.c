@@ -1,0 +1,496 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* epoch.c - may this directory sign?  If not: HQ is asked to close the epoch and to open the
+ * next, the feed is fetched back, and the new epoch begins.  The states are those of
+ * core/epoch.h; here they meet the store, the links and the clock. */
+#include "daemon/node_internal.h"
+
+#include <sodium.h>
+#include <string.h>
+
+#define ASK_AFTER_MS 2000       /* HQ is asked again */
+#define ASK_LOCKED_OUT_MS 10000 /* the same, when another instance is alive */
+#define FETCH_FIRST_MS 10000    /* newer heads of mine are fetched before HQ is asked */
+#define PROBE_MS 3000           /* a node that is alive answers a hello by then */
+#define BEGIN_POLL_MS 500
+
+static struct node_feed *own_feed(const struct node *node)
+{
+    return node->feeds[node->own_feed];
+}
+
+static struct feed_term own_term(const struct node *node)
+{
+    struct feed_term term;
+
+    roster_term_of(node, node->code, &term);
+    return term;
+}
+
+/* --- what is durable ---------------------------------------------------------------------- */
+
+enum status epoch_load(struct node *node, struct store_txn *txn)
+{
+    struct epoch_own own = { .instance = 0 };
+    uint64_t reason = 0;
+    uint64_t first = 0;
+    enum status status;
+
+    if ((status = store_get_meta_uint(txn, META_INSTANCE, &own.instance)) != OK ||
+        (status = store_get_meta_uint(txn, META_WANTED, &own.wanted)) != OK ||
+        (status = store_get_meta_uint(txn, META_REASON, &reason)) != OK ||
+        (status = store_get_meta_uint(txn, META_RECOVERY_FROM, &own.from_seq)) != OK ||
+        (status = store_get_meta_uint(txn, META_EPOCH_FIRST, &first)) != OK)
+        return status;
+    if (reason >= EPOCH_REASON_COUNT)
+        return STORE_DAMAGED;
+    own.reason = (enum epoch_reason)reason;
+    node->own_epoch = own;
+    node->epoch_first = first;
+    return OK;
+}
+
+static enum status put_own(struct node *node, const struct epoch_own *own)
+{
+    enum status status;
+
+    if (node_writing(node) == NULL)
+        return node->turn_error;
+    if ((status = store_put_meta_uint(&node->txn, META_INSTANCE, own->instance)) != OK ||
+        (status = store_put_meta_uint(&node->txn, META_WANTED, own->wanted)) != OK ||
+        (status = store_put_meta_uint(&node->txn, META_REASON, own->reason)) != OK ||
+        (status = store_put_meta_uint(&node->txn, META_RECOVERY_FROM, own->from_seq)) != OK)
+        return node_turn_fails(node, status);
+    node->own_epoch = *own;
+    return OK;
+}
+
+/* An instance that signed nothing yet is the roster's. */
+static struct epoch_own effective(const struct node *node, const struct feed_term *term)
+{
+    struct epoch_own own = node->own_epoch;
+
+    if (own.instance == 0)
+        own.instance = term->instance;
+    return own;
+}
+
+static enum status recover(struct node *node, enum epoch_reason reason)
+{
+    const struct feed_term term = own_term(node);
+    const struct feed_mark *mine = &own_feed(node)->replica.feed.tier[TIER_FEDERATION];
+    struct epoch_own own = effective(node, &term);
+    enum status status;
+
+    do
+        randombytes_buf(&own.wanted, sizeof own.wanted);
+    while (own.wanted == 0 || own.wanted == term.instance);
+    own.reason = reason;
+    own.from_seq = mine->seq;
+    if ((status = put_own(node, &own)) != OK)
+        return status;
+    node->epoch_ask_at_ms = node_now(node);
+    node->locked_out = false;
+    log_event(LOG_ERROR,
+              "event=recovering reason=%s own_epoch=%llu own_seq=%llu proven_seq=%llu"
+              " remedy=\"nothing is signed until HQ has opened a new epoch: see that HQ can be"
+              " reached; the rest happens by itself\"",
+              epoch_reason_name(reason), (unsigned long long)mine->epoch,
+              (unsigned long long)mine->seq, (unsigned long long)node->recovering_seq);
+    return OK;
+}
+
+enum status epoch_check_marker(struct node *node)
+{
+    bool copied = false;
+    enum status status = store_marker_check(node->store, node->dir, &copied);
+
+    if (status == OK && copied && node->own_epoch.wanted == 0 &&
+        own_feed(node)->replica.feed.tier[TIER_FEDERATION].seq != 0) {
+        if ((status = recover(node, EPOCH_COPIED)) == OK)
+            status = store_commit_turn(&node->txn);
+    }
+    /* From here on the copy is a directory like any other, which recovers. */
+    return status == OK ? store_marker_renew(node->store, node->dir) : status;
+}
+
+enum status epoch_signed(struct node *node, uint64_t epoch, uint64_t instance,
+                         uint64_t first_seq)
+{
+    struct epoch_own own = { .instance = instance };
+    enum status status;
+
+    if (node->own_epoch.instance == instance && node->own_epoch.wanted == 0)
+        return OK;
+    if (epoch > 1 &&
+        (status = store_put_meta_uint(&node->txn, META_EPOCH_FIRST, first_seq)) != OK)
+        return status;
+    node->epoch_first = epoch > 1 ? first_seq : 0;
+    return put_own(node, &own);
+}
+
+/* --- may it sign? ------------------------------------------------------------------------- */
+
+static enum epoch_reason shaken(const struct node *node, const struct feed_term *term)
+{
+    const struct epoch_own own = effective(node, term);
+
+    return epoch_shaken(&own, term, &own_feed(node)->replica.feed, node->proven_epoch,
+                        node->recovering_seq);
+}
+
+static enum epoch_phase phase_of(const struct node *node, const struct feed_term *term)
+{
+    const struct epoch_own own = effective(node, term);
+
+    return epoch_phase_of(&own, term, &own_feed(node)->replica.feed);
+}
+
+bool epoch_may_sign(const struct node *node)
+{
+    const struct feed_term term = own_term(node);
+
+    return shaken(node, &term) == EPOCH_SOUND && phase_of(node, &term) == EPOCH_SIGNING;
+}
+
+bool epoch_roster_missing(const struct node *node)
+{
+    const uint32_t hq = node_feed_index(node, "hq");
+    const struct feed_mark *roster = &node->feeds[hq]->replica.feed.tier[TIER_FEDERATION];
+
+    return !node->is_hq &&
+           feed_compare(roster->epoch, roster->seq, node->floor_epoch, node->floor_seq) < 0;
+}
+
+void epoch_explain(const struct node *node, const char **out_error, const char **out_remedy)
+{
+    static const char *const errors[EPOCH_REASON_COUNT] = {
+        [EPOCH_SOUND] = "this chapter's feed is being fetched back; until then nothing is"
+                        " written",
+        [EPOCH_COPIED] = "this directory is a copy or was restored: it writes again when HQ has"
+                         " opened a new epoch",
+        [EPOCH_BEHIND] = "this directory is an older copy: other nodes hold newer changes of"
+                         " ours, which are being fetched back",
+        [EPOCH_FORKED] = "this chapter's feed is forked: two daemons signed with its keys; it"
+                         " writes again when HQ has opened a new epoch",
+        [EPOCH_DIVERGED] = "this chapter's own feed contradicts itself: it writes again when HQ"
+                           " has opened a new epoch",
+        [EPOCH_SUPERSEDED] = "another directory of this chapter took over: this one writes"
+                             " nothing",
+    };
+
+    if (node->is_hq) {
+        *out_error = "this directory of HQ was copied or restored: nothing is signed";
+        *out_remedy = "let it fetch back what the chapters hold, stop the daemon, then:"
+                      " chapterd recover --dir DIR, with the recovery key";
+        return;
+    }
+    *out_error = errors[node->own_epoch.reason];
+    *out_remedy = "see that HQ can be reached; the rest happens by itself (chapterctl status)";
+    if (!node->locked_out)
+        return;
+    *out_error = "another daemon runs with the keys of this chapter, and HQ has named that one";
+    *out_remedy = "stop this daemon, or the other one: this one takes over when that one is"
+                  " gone; if nobody of yours runs it, ask HQ: chapterctl chapters rekey";
+}
+
+/* --- asking HQ ---------------------------------------------------------------------------- */
+
+static struct link *link_to_hq(struct node *node)
+{
+    const uint32_t peer = node_peer_index(node, "hq");
+    struct link *link = peer != NO_PEER ? node_link_of_peer(node, peer) : NULL;
+
+    return link != NULL && link->greeted ? link : NULL;
+}
+
+/* A newer head of mine that somebody claims is fetched first: what HQ closes without it must be
+ * issued again. */
+static bool fetches_first(const struct node *node)
+{
+    const struct replica_feed *own = &own_feed(node)->replica;
+    const struct replica_tier *tier = &own->tier[TIER_FEDERATION];
+
+    return own->feed.recovering && own->fetchable &&
+           (own->pull[TIER_FEDERATION].active ||
+            replica_claim_newer(&tier->target, &own->feed.tier[TIER_FEDERATION])) &&
+           tier->behind_since_ms != 0 &&
+           node_now(node) < tier->behind_since_ms + FETCH_FIRST_MS;
+}
+
+static void ask(struct node *node)
+{
+    struct link *link = link_to_hq(node);
+    const struct store_feed_tier *mine = &own_feed(node)->record.tier[TIER_FEDERATION];
+    const struct wire_epoch_request request = {
+        .instance = node->own_epoch.wanted,
+        .head = mine->head.size != 0 ? signed_head_bytes(&mine->head) : SLICE_NONE,
+    };
+    struct mp_writer *writer;
+
+    node->epoch_ask_at_ms = node_now(node) + ASK_AFTER_MS;
+    if (link == NULL)
+        return;
+    if (fetches_first(node)) {
+        node->epoch_ask_at_ms = node_now(node) + BEGIN_POLL_MS;
+        return;
+    }
+    writer = node_writer(node);
+    wire_write_epoch_request(writer, &request);
+    node_send(node, link->handle, mp_writer_bytes(writer));
+}
+
+void epoch_on_reply(struct node *node, const struct link *link, struct slice message)
+{
+    struct wire_epoch_reply reply;
+    const bool was = node->locked_out;
+
+    if (wire_read_epoch_reply(message, &reply) != OK) {
+        node->counters.messages_malformed++;
+        return;
+    }
+    if (strcmp(node->peers[link->peer]->code, "hq") != 0 ||
+        reply.instance != node->own_epoch.wanted || node->own_epoch.wanted == 0)
+        return;
+    if (reply.answer != EPOCH_LATER)
+        node->locked_out = reply.answer == EPOCH_LOCKED_OUT;
+    if (reply.answer == EPOCH_LOCKED_OUT) {
+        node->epoch_ask_at_ms = node_now(node) + ASK_LOCKED_OUT_MS;
+        surplus_offer(node, link);
+        if (!was)
+            log_event(LOG_ERROR,
+                      "event=locked_out remedy=\"HQ has named another daemon that runs with the"
+                      " keys of %s: stop one of the two; what was written here is offered to"
+                      " the other\"",
+                      node->code);
+    }
+}
+
+/* --- HQ ----------------------------------------------------------------------------------- */
+
+/* Is there another node with the requester's key, and does it answer?  Whoever asks for an
+ * epoch itself is no rival that signs. */
+static enum epoch_others others_of(struct node *node, const struct link *asker,
+                                   uint64_t instance)
+{
+    const int64_t now = node_now(node);
+    const bool probing = node->probed_at_ms != 0 && node->probed_peer == asker->peer &&
+                         now < node->probed_at_ms + 10 * PROBE_MS;
+    bool found = false;
+
+    for (size_t i = 0; i < node->link_count; i++) {
+        struct link *link = &node->links[i];
+
+        if (link == asker || link->peer != asker->peer ||
+            (link->asks_as != 0 && link->asks_as != instance))
+            continue;
+        if (probing && link->last_seen_ms > node->probed_at_ms)
+            return OTHERS_ALIVE;
+        found = true;
+        if (!probing)
+            sync_greet(node, link);
+    }
+    if (!found || (probing && now >= node->probed_at_ms + PROBE_MS))
+        return OTHERS_NONE;
+    if (!probing) {
+        node->probed_peer = asker->peer;
+        node->probed_at_ms = now;
+    }
+    return OTHERS_UNKNOWN;
+}
+
+void epoch_close(const struct node *node, struct roster_entry *entry, uint64_t instance)
+{
+    const uint32_t index = node_feed_index(node, entry->code);
+    const struct feed_mark *held = &node->feeds[index]->replica.feed.tier[TIER_FEDERATION];
+
+    entry->epoch++;
+    entry->instance = instance;
+    entry->closed_seq = held->seq;
+    memcpy(entry->closed_hash, held->hash, HASH_SIZE);
+}
+
+/* The roster in memory is that of the last commit: a turn closes one epoch at most. */
+static enum epoch_answer close_epoch(struct node *node, const struct roster_entry *old,
+                                     uint64_t instance)
+{
+    const uint64_t turn = node->counters.turns + node->counters.commits_failed + 1;
+    struct roster_entry entry = *old;
+    const char *error;
+    const char *remedy;
+
+    if (node->closing_turn == turn || write_ready(node, &error, &remedy) != OK)
+        return EPOCH_LATER;
+    node->closing_turn = turn;
+    epoch_close(node, &entry, instance);
+    if (write_roster(node, &entry) != OK || node_turn_fails(node, write_seal(node)) != OK)
+        return EPOCH_LATER;
+    log_event(LOG_NOTICE, "event=epoch_opened chapter=%s epoch=%llu closed_seq=%llu",
+              entry.code, (unsigned long long)entry.epoch,
+              (unsigned long long)entry.closed_seq);
+    return EPOCH_GRANTED;
+}
+
+/* The head that the requester stands at: its own, signed, of this federation. */
+static bool head_is_good(struct node *node, const char *code, struct slice envelope,
+                         struct head *out_head)
+{
+    const uint8_t *key = roster_sign_key(node, code);
+
+    if (key == NULL || head_read(envelope, out_head) != OK ||
+        memcmp(out_head->federation, node->federation, HASH_SIZE) != 0 ||
+        strcmp(out_head->origin, code) != 0)
+        return false;
+    node->counters.signatures_checked++;
+    return head_verify(envelope, key) == OK;
+}
+
+static enum epoch_answer judge(struct node *node, const struct link *link,
+                               const struct wire_epoch_request *wire, const struct head *head)
+{
+    const struct roster_node *place = roster_find(node, node->peers[link->peer]->code);
+    const uint32_t index = node_feed_index(node, place->entry.code);
+    struct feed *feed = &node->feeds[index]->replica.feed;
+    const struct feed_mark *other;
+    struct epoch_request request = { .instance = wire->instance };
+    struct feed_term term;
+    enum epoch_answer answer;
+
+    roster_term_of(node, place->entry.code, &term);
+    if (wire->instance == term.instance)
+        return EPOCH_GRANTED;
+    if (head != NULL && head->epoch == term.epoch && head->instance == term.instance &&
+        (other = feed_conflict(feed, head)) != NULL)
+        sync_on_fork(node, index, wire->head, other);
+    if (head != NULL) {
+        request.head_epoch = head->epoch;
+        request.head_seq = head->seq;
+    }
+    request.others = others_of(node, link, term.instance);
+    answer = epoch_answer(&request, &term, feed);
+    if (answer == EPOCH_GRANTED)
+        answer = close_epoch(node, &place->entry, wire->instance);
+    if (answer == EPOCH_WAITS_FOR_HEAD)
+        node_step(node, &(struct replica_input){ .kind = INPUT_CLAIM,
+                                                 .peer = link->peer,
+                                                 .feed = index,
+                                                 .tiers = TIERS_BOTH,
+                                                 .epoch = head->epoch,
+                                                 .seq = head->seq });
+    return answer;
+}
+
+void epoch_on_request(struct node *node, struct link *link, struct slice message)
+{
+    struct wire_epoch_request request;
+    struct wire_epoch_reply reply;
+    struct mp_writer *writer;
+    struct head head;
+    const char *code = node->peers[link->peer]->code;
+
+    if (!node->is_hq || node_feed_index(node, code) == NO_PEER)
+        return;
+    if (wire_read_epoch_request(message, &request) != OK ||
+        (request.head.size != 0 && !head_is_good(node, code, request.head, &head))) {
+        node->counters.messages_malformed++;
+        return;
+    }
+    link->asks_as = request.instance;
+    reply.instance = request.instance;
+    reply.answer = judge(node, link, &request, request.head.size != 0 ? &head : NULL);
+    writer = node_writer(node);
+    wire_write_epoch_reply(writer, &reply);
+    node_send(node, link->handle, mp_writer_bytes(writer));
+}
+
+/* --- the turn ----------------------------------------------------------------------------- */
+
+/* What peers said of my feed counts from the moment that I fetch it back. */
+static void claim_again(struct node *node)
+{
+    for (uint32_t peer = 0; peer < node->replica.peer_count; peer++) {
+        for (int tier = 0; tier < TIERS_PUBLISHED; tier++) {
+            const struct replica_claim claim = node->peers[peer]->claim[node->own_feed][tier];
+
+            if (node->peers[peer]->up && claim.seq != 0)
+                node_step(node, &(struct replica_input){ .kind = INPUT_CLAIM,
+                                                         .peer = peer,
+                                                         .feed = node->own_feed,
+                                                         .tiers = 1u << tier,
+                                                         .epoch = claim.epoch,
+                                                         .seq = claim.seq });
+        }
+    }
+}
+
+static void set_fetching(struct node *node)
+{
+    struct replica_feed *own = &own_feed(node)->replica;
+    struct replica_tier *federation = &own->tier[TIER_FEDERATION];
+    const bool asking = node->phase == EPOCH_ASKING;
+    const bool was = own->feed.recovering;
+
+    node->recovering = node->phase != EPOCH_SIGNING;
+    own->feed.recovering =
+        node->recovering && !(asking && (own->feed.freeze != FREEZE_NONE || node->locked_out));
+    own->feed.replacing = node->phase == EPOCH_REPLACING ||
+                          (node->phase == EPOCH_FETCHING && federation->snapshot);
+    if (own->feed.replacing)
+        federation->snapshot = true;
+    if (own->feed.recovering && !was)
+        claim_again(node);
+}
+
+/* All that HQ holds of my tier hq has come, or HQ holds nothing more of it. */
+static bool tier_hq_is_here(struct node *node)
+{
+    const struct replica_feed *own = &own_feed(node)->replica;
+    const struct link *link = link_to_hq(node);
+
+    if (node->is_hq)
+        return true;
+    return link != NULL && !own->pull[TIER_FEDERATION].active && !own->pull[TIER_HQ].active &&
+           !replica_claim_newer(&node->peers[link->peer]->claim[node->own_feed][TIER_HQ],
+                                &own->feed.tier[TIER_HQ]);
+}
+
+static void begin(struct node *node)
+{
+    const enum epoch_reason reason = node->own_epoch.reason;
+
+    if (node_turn_fails(node, rejoin_begin(node)) != OK)
+        return;
+    node->phase = EPOCH_SIGNING;
+    node->locked_out = false;
+    node->hello_done = true;
+    set_fetching(node);
+    log_event(LOG_NOTICE, "event=recovered reason=%s epoch=%llu seq=%llu",
+              epoch_reason_name(reason),
+              (unsigned long long)own_feed(node)->replica.feed.tier[TIER_FEDERATION].epoch,
+              (unsigned long long)own_feed(node)->replica.feed.tier[TIER_FEDERATION].seq);
+}
+
+void epoch_turn(struct node *node)
+{
+    const struct feed_term term = own_term(node);
+    enum epoch_reason reason = shaken(node, &term);
+
+    if (epoch_roster_missing(node) && node->own_epoch.wanted == 0)
+        reason = EPOCH_SOUND;
+    if (reason != EPOCH_SOUND && recover(node, reason) != OK)
+        return;
+    node->phase = phase_of(node, &term);
+    set_fetching(node);
+    if (node->phase == EPOCH_ASKING && !node->is_hq && node_now(node) >= node->epoch_ask_at_ms)
+        ask(node);
+    if (node->phase == EPOCH_BEGINNING && tier_hq_is_here(node))
+        begin(node);
+}
+
+int64_t epoch_next_ms(const struct node *node)
+{
+    if (node->phase == EPOCH_ASKING && !node->is_hq)
+        return node->epoch_ask_at_ms;
+    if (node->phase == EPOCH_BEGINNING)
+        return node_now(node) + BEGIN_POLL_MS;
+    return INT64_MAX;
+}

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* rejoin.c - a new epoch begins at the closed head: what was fetched back, in two tiers from
+ * different places, becomes one feed again.
+ *
+ * Tier federation is at the closed head.  Of tier hq there is what the backup had and what HQ
+ * had; where neither has it at the record's own seq, nobody has it any more: the record is put
+ * once more, with the last value known of tier hq, or the empty map. */
+#include "daemon/rows.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const uint8_t empty_map[] = { 0x80 };
+static const uint8_t nil[] = { 0xc0 };
+
+/* What the operator must know of a recovery; META_RECOVERED holds it. */
+struct story {
+    uint64_t refilled; /* records whose tier hq nobody had */
+    uint64_t unsure;   /* members changed since the copy: their tier chapter may be older */
+    uint8_t ids[RECOVERED_IDS_MAX][ID_SIZE]; /* of the first of those */
+};
+
+struct rejoin {
+    struct node *node;
+    struct node_feed *feed;
+    uint32_t federation;
+    uint32_t hq;
+    struct digest_sum hq_sum;
+    struct story story;
+    /* those to be put once more */
+    uint8_t (*ids)[ID_SIZE];
+    size_t count, capacity;
+};
+
+static enum status remember(struct rejoin *rejoin, const uint8_t id[ID_SIZE])
+{
+    if (rejoin->count == rejoin->capacity) {
+        const size_t capacity = rejoin->capacity == 0 ? 256 : 2 * rejoin->capacity;
+        uint8_t(*grown)[ID_SIZE] = realloc(rejoin->ids, capacity * sizeof *grown);
+
+        if (grown == NULL)
+            return NO_MEMORY;
+        rejoin->ids = grown;
+        rejoin->capacity = capacity;
+    }
+    memcpy(rejoin->ids[rejoin->count++], id, ID_SIZE);
+    return OK;
+}
+
+/* Tier hq of id, if it is held at seq. */
+static enum status find_hq(struct rejoin *rejoin, const struct change *federation,
+                           struct store_row *out_row, bool *out_fits)
+{
+    enum status status = NOT_FOUND;
+
+    if (rejoin->hq != 0)
+        status = store_get_row(&rejoin->node->txn, rejoin->hq, federation->id, out_row);
+    *out_fits = status == OK && (out_row->tiers & TIERS_HQ) &&
+                out_row->seq[TIER_HQ] == federation->seq &&
+                value_is_removal(out_row->value[TIER_HQ]) ==
+                    value_is_removal(federation->value[TIER_FEDERATION]);
+    return status == NOT_FOUND ? OK : status;
+}
+
+/* Takes a fitting row of tier hq over under the number of tier federation. */
+static enum status take_over(struct rejoin *rejoin, const struct store_row *row)
+{
+    uint8_t value[RECORD_SIZE_MAX];
+    struct change change = { .type = row->type, .seq = row->seq[TIER_HQ], .tiers = TIERS_HQ };
+
+    if (row->value[TIER_HQ].size > sizeof value)
+        return STORE_DAMAGED;
+    memcpy(value, row->value[TIER_HQ].data, row->value[TIER_HQ].size);
+    memcpy(change.id, row->id, ID_SIZE);
+    memcpy(change.salt, row->salt, SALT_SIZE);
+    change.value[TIER_HQ] = slice_of(value, row->value[TIER_HQ].size);
+    digest_add(&rejoin->hq_sum, rejoin->feed->record.origin, TIER_HQ, &change);
+    return store_put_row(&rejoin->node->txn, rejoin->federation, &change);
+}
+
+static void tell_of(struct rejoin *rejoin, const struct change *change)
+{
+    struct story *story = &rejoin->story;
+
+    if (change->type != RECORD_MEMBER || value_is_removal(change->value[TIER_FEDERATION]) ||
+        change->seq <= rejoin->node->own_epoch.from_seq)
+        return;
+    if (story->unsure < RECOVERED_IDS_MAX)
+        memcpy(story->ids[story->unsure], change->id, ID_SIZE);
+    story->unsure++;
+}
+
+static enum status look_at_rows(struct rejoin *rejoin)
+{
+    const bool apart = rejoin->hq != rejoin->federation;
+    struct rows *rows = rows_open(rejoin->node, rejoin->federation, TIERS_FEDERATION, 0);
+    struct change change;
+    enum status status = OK;
+
+    if (rows == NULL)
+        return NO_MEMORY;
+    while (status == OK && rows_next(rows, &change)) {
+        struct store_row row;
+        bool fits = false;
+
+        tell_of(rejoin, &change);
+        if ((status = find_hq(rejoin, &change, &row, &fits)) != OK)
+            break;
+        if (!fits)
+            status = remember(rejoin, change.id);
+        else if (apart)
+            status = take_over(rejoin, &row);
+    }
+    if (status == OK)
+        status = rows_status(rows);
+    rows_close(&rows);
+    return status;
+}
+
+/* Tier hq of records that tier federation does not have any more. */
+static enum status drop_orphans(struct rejoin *rejoin)
+{
+    struct rows *rows = rows_open(rejoin->node, rejoin->hq, TIERS_HQ, 0);
+    struct change change;
+    enum status status = OK;
+
+    if (rows == NULL)
+        return NO_MEMORY;
+    while (status == OK && rows_next(rows, &change)) {
+        struct store_row row;
+
+        status = store_get_row(&rejoin->node->txn, rejoin->federation, change.id, &row);
+        if (status == OK && (row.tiers & TIERS_FEDERATION))
+            continue;
+        if (status != OK && status != NOT_FOUND)
+            break;
+        digest_subtract(&rejoin->hq_sum, rejoin->feed->record.origin, TIER_HQ, &change);
+        status = store_drop_row(&rejoin->node->txn, rejoin->hq, TIERS_HQ, change.id);
+    }
+    if (status == OK)
+        status = rows_status(rows);
+    rows_close(&rows);
+    return status;
+}
+
+/* Both tiers stand at the closed head under one number; tier hq is what there is of it. */
+static enum status unite(struct rejoin *rejoin)
+{
+    struct node *node = rejoin->node;
+    struct store_feed_tier *tiers = rejoin->feed->record.tier;
+    struct feed *feed = &rejoin->feed->replica.feed;
+    enum status status;
+
+    if (rejoin->hq == rejoin->federation) {
+        status = store_get_sum(&node->txn, rejoin->hq, TIER_HQ, &rejoin->hq_sum);
+        if (status == OK)
+            status = drop_orphans(rejoin);
+        if (status != OK)
+            return status;
+    }
+    if ((status = look_at_rows(rejoin)) != OK)
+        return status;
+    if (rejoin->hq != 0 && rejoin->hq != rejoin->federation &&
+        (status = store_discard(&node->txn, rejoin->feed->record.origin, rejoin->hq,
+                                TIERS_HQ)) != OK)
+        return status;
+    tiers[TIER_HQ] = tiers[TIER_FEDERATION];
+    feed->tier[TIER_HQ] = feed->tier[TIER_FEDERATION];
+    node->sweep_more = true;
+    return store_put_sum(&node->txn, rejoin->federation, TIER_HQ, &rejoin->hq_sum);
+}
+
+/* The last value of tier hq that anybody here knows: at an older seq, or the empty map. */
+static enum status put_once_more(struct rejoin *rejoin, const uint8_t id[ID_SIZE])
+{
+    uint8_t values[TIERS_PUBLISHED][RECORD_SIZE_MAX];
+    struct node *node = rejoin->node;
+    struct change change = { .type = RECORD_MEMBER };
+    struct store_row row;
+    struct store_row hq;
+    struct slice last = slice_of(empty_map, sizeof empty_map);
+    uint64_t seq;
+    enum status status = store_get_row(&node->txn, rejoin->federation, id, &row);
+
+    if (status != OK)
+        return status;
+    if (rejoin->hq != 0 && store_get_row(&node->txn, rejoin->hq, id, &hq) == OK &&
+        (hq.tiers & TIERS_HQ) && !value_is_removal(hq.value[TIER_HQ]))
+        last = hq.value[TIER_HQ];
+    if (value_is_removal(row.value[TIER_FEDERATION]))
+        last = slice_of(nil, sizeof nil);
+    memcpy(change.id, id, ID_SIZE);
+    change.type = row.type;
+    memcpy(values[0], row.value[TIER_FEDERATION].data, row.value[TIER_FEDERATION].size);
+    memcpy(values[1], last.data, last.size);
+    change.value[TIER_FEDERATION] = slice_of(values[0], row.value[TIER_FEDERATION].size);
+    change.value[TIER_HQ] = slice_of(values[1], last.size);
+    return write_again(node, &change, &seq);
+}
+
+/* {ids, refilled, time, unsure}: shown as alarms for a week. */
+static enum status tell(struct rejoin *rejoin)
+{
+    uint8_t bytes[64 + RECOVERED_IDS_MAX * (ID_SIZE + 2)];
+    const struct story *story = &rejoin->story;
+    const size_t ids =
+        story->unsure < RECOVERED_IDS_MAX ? (size_t)story->unsure : RECOVERED_IDS_MAX;
+    struct mp_writer writer;
+
+    mp_writer_init(&writer, bytes, sizeof bytes);
+    mp_write_map(&writer, 4);
+    mp_write_text(&writer, "ids");
+    mp_write_array(&writer, ids);
+    for (size_t i = 0; i < ids; i++)
+        mp_write_bin(&writer, story->ids[i], ID_SIZE);
+    mp_write_key_uint(&writer, "refilled", story->refilled);
+    mp_write_key_uint(&writer, "time", (uint64_t)(clock_wall_ms() / 1000));
+    mp_write_key_uint(&writer, "unsure", story->unsure);
+    if (writer.status != OK)
+        return writer.status;
+    return store_put_meta(&rejoin->node->txn, META_RECOVERED, mp_writer_bytes(&writer));
+}
+
+/* What was offered in former epochs is judged anew in this one. */
+static enum status forget_offered(struct node *node)
+{
+    bool more = true;
+    enum status status = OK;
+
+    while (status == OK && more)
+        status = store_forget_offered(&node->txn, ROWS_PER_SLICE, &more);
+    return status;
+}
+
+static enum status rejoin_rows(struct rejoin *rejoin)
+{
+    enum status status = unite(rejoin);
+
+    for (size_t i = 0; i < rejoin->count && status == OK; i++)
+        status = put_once_more(rejoin, rejoin->ids[i]);
+    rejoin->story.refilled = rejoin->count;
+    return status;
+}
+
+enum status rejoin_begin(struct node *node)
+{
+    struct rejoin rejoin = { .node = node, .feed = node->feeds[node->own_feed] };
+    enum status status;
+
+    if (node_writing(node) == NULL)
+        return node->turn_error;
+    rejoin.federation = rejoin.feed->record.tier[TIER_FEDERATION].number;
+    rejoin.hq = rejoin.feed->record.tier[TIER_HQ].number;
+    digest_sum_clear(&rejoin.hq_sum);
+    status = forget_offered(node);
+    if (status == OK && rejoin.federation != 0)
+        status = rejoin_rows(&rejoin);
+    if (status == OK)
+        status = tell(&rejoin);
+    if (status == OK)
+        status = write_epoch_head(node);
+    free(rejoin.ids);
+    return status;
+}

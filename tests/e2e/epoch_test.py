@@ -1,0 +1,232 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MPL-2.0
+"""A chapter that was restored to its past, one that runs twice, one that lost its disk: healed by
+real daemons over real sockets, no sequence number used twice, nothing lost on either side."""
+
+import os
+import shutil
+import subprocess
+import time
+
+from federation import BIN, Federation, Node, check, main, wait_until
+
+CHANGES = 5000
+
+
+def people(first, count, city="Paris"):
+    return [{"op": "put", "fields": {"name": "Member %d" % i, "email": "m%d@example.org" % i,
+                                     "city": city}} for i in range(first, first + count)]
+
+
+def put(node, operations):
+    """Applies them; id -> seq of what was acknowledged."""
+    lines = node.apply(operations)
+    check(all(line["ok"] for line in lines), "not all of it was taken: %s" % lines[-1])
+    return {line["id"]: line["seq"] for line in lines}
+
+
+def epoch_of(node, chapter):
+    return node.feeds().get(chapter, (0, 0, ""))[0]
+
+
+def members(node, chapter):
+    return {m["id"]: m for m in node.json("members", "list", "--chapter", chapter)}
+
+
+def put_back(f, node, copy):
+    """The directory as it was three months ago stands where the newest one stood."""
+    node.stop()
+    shutil.move(node.dir, os.path.join(f.dir, node.code + ".newest"))
+    shutil.copytree(copy, node.dir)
+
+
+def copy_of(f, node):
+    node.stop()
+    copy = os.path.join(f.dir, node.code + ".copy")
+    shutil.copytree(node.dir, copy)
+    return copy
+
+
+def check_all_there(f, chapter, acknowledged, removed):
+    """At HQ, which sees everything: each acknowledged member with its name and e-mail."""
+    there = members(f.hq, chapter)
+    check(set(there) == set(acknowledged) - removed,
+          "%d members at HQ, %d expected" % (len(there), len(set(acknowledged) - removed)))
+    check(all(m.get("name") and m.get("email") for m in there.values()), "fields of tier hq lost")
+
+
+def check_seqs(f, chapter, before):
+    """No seq that was acknowledged before the restore stands for anything else now."""
+    now = {m["seq"]: i for i, m in members(f.hq, chapter).items()}
+    reused = [seq for i, seq in before.items() if seq in now and now[seq] != i]
+    check(not reused, "sequence numbers used twice: %s" % reused[:5])
+
+
+def test_an_old_copy_is_healed():
+    with Federation() as f:
+        fr = f.join("fr")
+        f.join("lu")
+        f.join("qc", listen=False)
+        acknowledged = put(fr, people(0, 400))
+        f.agree()
+        copy = copy_of(f, fr)
+        fr.start()
+        acknowledged.update(put(fr, people(400, CHANGES - 100, "Nice")))
+        gone = list(acknowledged)[:100]
+        put(fr, [{"op": "remove", "id": i} for i in gone])
+        f.agree()
+        last = fr.feeds()["fr"][1]
+        put_back(f, fr, copy)
+        begun = time.monotonic()
+        fr.start()
+        check(fr.status()["node"]["state"] in ("recovering", "ok"), "state while it recovers")
+        code, _, error = fr.ctl("members", "add", "name=Too early", check=False)
+        check(code == 0 or "epoch" in error, "no reason was given: %s" % error)
+        wait_until(lambda: all(epoch_of(n, "fr") == 2 for n in f.running()), 30, "healed")
+        print("        healed in %.1f s" % (time.monotonic() - begun))
+        after = put(fr, people(9000, 5))
+        check(min(after.values()) > last, "a sequence number is used again")
+        f.agree()
+        f.verify_all()
+        acknowledged.update(after)
+        there = members(f.hq, "fr")
+        early = {i for i, m in there.items() if m["name"] == "Too early"}
+        check(not early or min(there[i]["seq"] for i in early) > last, "it wrote too early")
+        for i in early:
+            put(fr, [{"op": "remove", "id": i}])
+        f.agree()
+        check_all_there(f, "fr", acknowledged, set(gone))
+        check_seqs(f, "fr", acknowledged)
+        told = [a["text"] for a in fr.status()["alarms"]]
+        check(any("after the restored copy was made" in text for text in told),
+              "the edits of tier chapter that are gone are not named: %s" % told)
+        # An ordinary restart needs nobody.
+        for node in (f.hq, f.nodes["lu"], f.nodes["qc"]):
+            node.stop()
+        fr.stop()
+        fr.start()
+        wait_until(lambda: fr.add(name="Alone")["ok"], 10, "writes offline after a restart")
+
+
+def test_an_old_copy_with_hq_away():
+    with Federation() as f:
+        fr = f.join("fr")
+        lu = f.join("lu")
+        acknowledged = put(fr, people(0, 50))
+        f.agree()
+        copy = copy_of(f, fr)
+        fr.start()
+        acknowledged.update(put(fr, people(50, 1000)))
+        f.agree()
+        f.hq.stop()
+        acknowledged.update(put(fr, people(2000, 100)))  # HQ never saw these
+        f.agree(nodes=[fr, lu])
+        last = fr.feeds()["fr"][1]
+        put_back(f, fr, copy)
+        fr.start()
+        wait_until(lambda: fr.feeds()["fr"][1] == last, 30, "fetched back from a chapter")
+        check(fr.status()["node"]["state"] == "recovering", "it does not recover")
+        check(len(members(fr, "fr")) == len(acknowledged), "reads are not served meanwhile")
+        code, _, error = fr.ctl("members", "add", "name=Nobody", check=False)
+        check(code == 1 and "HQ" in error, "it wrote without HQ: %s" % error)
+        begun = time.monotonic()
+        f.hq.start()
+        wait_until(lambda: all(epoch_of(n, "fr") == 2 for n in f.running()), 30, "healed")
+        print("        healed in %.1f s after HQ was back" % (time.monotonic() - begun))
+        put(fr, people(3000, 1))
+        f.agree()
+        f.verify_all()
+        there = members(f.hq, "fr")
+        check(set(acknowledged) < set(there), "acknowledged members are lost")
+        # Tier hq of these was in the newest directory alone.
+        only_there = {i for i, seq in acknowledged.items() if seq > last - 100}
+        wait_until(lambda: {i for i, m in members(f.hq, "fr").items() if not m.get("name")}
+                   == only_there, 10, "tier hq of all others is at HQ")
+        told = [a["text"] for a in fr.status()["alarms"]]
+        check(any("lost their fields of tier hq" in text for text in told), "not told: %s" % told)
+        check_seqs(f, "fr", acknowledged)
+
+
+def make_twin(f, node):
+    """The same keys and the same state, as in the copy of a whole disk; both are stopped."""
+    node.stop()
+    twin = Node(f, node.code + "-twin")
+    shutil.copytree(node.dir, twin.dir)
+    for directory in (node.dir, twin.dir):
+        subprocess.run([os.path.join(BIN, "fit_marker"), directory], check=True)
+    return twin
+
+
+def test_a_clone_is_found_and_healed():
+    with Federation() as f:
+        fr = f.join("fr", listen=False)
+        lu = f.join("lu")
+        qc = f.join("qc")
+        put(fr, people(0, 30))
+        f.agree()
+        twin = make_twin(f, fr)
+        others = [f.hq, lu, qc]
+        for node in others:
+            node.stop()
+        try:
+            fr.start()
+            twin.start()
+            wait_until(lambda: fr.add(name="Of one", email="one@example.org")["ok"], 10, "one")
+            wait_until(lambda: twin.add(name="Of two", email="two@example.org")["ok"], 10, "two")
+            for node in others:
+                node.start()
+            begun = time.monotonic()
+            wait_until(lambda: all(n.counters()["forks"] == 1 for n in others), 15,
+                       "evidence on all nodes")
+            print("        evidence after %.1f s" % (time.monotonic() - begun))
+            put(lu, people(100, 3))
+            f.agree(without=["fr"], nodes=others)
+            wait_until(lambda: all(epoch_of(n, "fr") == 2 for n in others), 30, "a new epoch")
+            winner = wait_until(lambda: next((n for n in (fr, twin) if epoch_of(n, "fr") == 2
+                                              and n.status()["node"]["state"] != "quarantined"),
+                                             None), 30, "one of them goes on")
+            loser = twin if winner is fr else fr
+            wait_until(lambda: loser.status()["node"]["state"] == "quarantined", 30, "the other")
+            wait_until(lambda: {"Of one", "Of two"} <= {m.get("name") for m in
+                                                        members(f.hq, "fr").values()},
+                       40, "what both wrote is there")
+            check(loser.ctl("members", "add", "name=X", check=False)[0] == 1, "the other writes")
+            wait_until(lambda: winner.add(name="Goes on")["ok"], 10, "the winner writes")
+            f.agree(nodes=others + [winner])
+            loser.stop()
+            # The way out: the winner's machine is gone, the other directory takes over.
+            winner.stop()
+            loser.start()
+            wait_until(lambda: epoch_of(loser, "fr") == 3, 60, "the other one takes over")
+            wait_until(lambda: loser.add(name="Took over")["ok"], 10, "it writes")
+            f.agree(nodes=others + [loser])
+            check({"Of one", "Of two", "Goes on"} <= {m.get("name") for m in
+                                                      members(loser, "fr").values()}, "lost")
+            for node in others:
+                node.json("verify", "--deep")
+        finally:
+            twin.kill()
+
+
+def test_a_copy_elsewhere_disturbs_nobody():
+    with Federation() as f:
+        fr = f.join("fr", listen=False)
+        put(fr, people(0, 10))
+        f.agree()
+        twin = Node(f, "fr-twin")
+        shutil.copytree(copy_of(f, fr), twin.dir)
+        fr.start()
+        put(fr, people(10, 10))
+        try:
+            twin.start()
+            wait_until(lambda: twin.status()["node"]["state"] == "quarantined", 30, "locked out")
+            put(fr, people(20, 10))
+            f.agree(nodes=[f.hq, fr])
+            check(epoch_of(fr, "fr") == 1 and fr.status()["node"]["state"] == "ok",
+                  "the one that runs was disturbed")
+        finally:
+            twin.kill()
+
+
+main(test_an_old_copy_is_healed, test_an_old_copy_with_hq_away, test_a_clone_is_found_and_healed,
+     test_a_copy_elsewhere_disturbs_nobody)
