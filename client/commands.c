@@ -20,9 +20,9 @@ static const struct {
 } later[] = { { "members", "restore" }, { "members", "erase" },  { "import", "list" },
               { "import", "undo" },     { "chapters", "rekey" }, { "offices", "" },
               { "funding", "" },        { "feeds", "" },         { "who-sees", "" },
-              { "check", "" },          { "doctor", "" },        { "backup", "" },
-              { "compact", "" },        { "top", "" },           { "config", "check" },
-              { "config", "reload" },   { "metrics", "" },       { "completion", "" } };
+              { "check", "" },          { "doctor", "" },        { "top", "" },
+              { "config", "check" },    { "config", "reload" },  { "metrics", "" },
+              { "completion", "" } };
 
 static bool is_later(const char *noun, const char *verb)
 {

@@ -110,6 +110,11 @@
       "Its links are cut; its feed ends with the change that HQ holds now, everywhere.  "      \
       "What\n"                                                                                 \
       "is held of its members stays; the chapter counts no more among the chapters.\n")        \
+    X(command_backup, "backup", "", "FILE", "this node's store and keys in one file", 0,       \
+      "The file must not be there yet; the daemon writes it.  It holds the secret keys.\n"     \
+      "Back: chapterd restore FILE --dir DIR\n")                                               \
+    X(command_compact, "compact", "", "", "the store without the room of what was deleted", 0, \
+      "Deleted bytes are gone from the disk then.  Nothing is written or read meanwhile.\n")   \
     X(command_config_show, "config", "show", "", "the daemon's settings", COMMAND_READS, "")   \
     X(command_help, "help", "", "[COMMAND]", "this list, or one command", 0, "")               \
     X(command_version, "version", "", "", "of chapterctl and of the daemon", COMMAND_READS, "")

@@ -39,6 +39,7 @@ enum argument_form {
     X(country, FORM_TEXT)                                                                      \
     X(cursor, FORM_TEXT)                                                                       \
     X(deep, FORM_BOOL)                                                                         \
+    X(file, FORM_TEXT)                                                                         \
     X(id, FORM_ID)                                                                             \
     X(invitation, FORM_TEXT)                                                                   \
     X(kind, FORM_TEXT)                                                                         \
@@ -223,6 +224,8 @@ control_handler control_verify;           /* control_verify.c */
 control_handler control_wait_in_step;     /* control_verify.c */
 control_handler control_chapters_list;    /* control_about.c */
 control_handler control_chapters_show;    /* control_about.c */
+control_handler control_backup;           /* control_backup.c */
+control_handler control_compact;          /* control_backup.c */
 control_handler control_config;           /* control_about.c */
 control_handler control_version;          /* control_about.c */
 control_handler control_chapters_edit;    /* control_roster.c */

@@ -45,6 +45,8 @@ static const struct control_command commands[] = {
     { "chapters.resume", control_chapters_resume, BIT(chapter), BIT(chapter), true },
     { "chapters.revoke", control_chapters_revoke, BIT(chapter), BIT(chapter), true },
     { "chapters.suspend", control_chapters_suspend, BIT(chapter), BIT(chapter), true },
+    { "backup", control_backup, BIT(file), BIT(file), false },
+    { "compact", control_compact, 0, 0, false },
     { "config", control_config, 0, 0, false },
     { "version", control_version, 0, 0, false },
 };

@@ -277,6 +277,7 @@ void node_close(struct node **node_pointer)
     store_abort(&node->txn);
     node_out_drop(node);
     free(node->out);
+    control_backup_end(node);
     control_drop_all(node);
     jobs_drop_all(node);
     surplus_forget(node);
@@ -442,6 +443,7 @@ enum status node_turn(struct node *node, int64_t timeout_ms)
 {
     const enum status waited =
         transport_wait(node->transport, wait_ms(node, timeout_ms, node->more));
+    enum status status;
 
     if (waited != OK && waited != TIMEOUT && waited != AGAIN)
         return waited;
@@ -461,5 +463,6 @@ enum status node_turn(struct node *node, int64_t timeout_ms)
         }
         node->more |= serve_turn(node);
     }
-    return commit(node);
+    status = commit(node);
+    return status == OK ? control_compact_if_due(node) : status;
 }

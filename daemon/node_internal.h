@@ -256,8 +256,12 @@ struct node {
     bool sweep_more;
     bool persons_due; /* some feed's are */
     int64_t daily_at_ms;
-    uint64_t lapse_asked;  /* members that the daily job did not lapse by itself, 0: none */
-    int64_t full_since_ms; /* the store is full since, 0: not */
+    uint64_t lapse_asked;      /* members that the daily job did not lapse by itself, 0: none */
+    int64_t full_since_ms;     /* the store is full since, 0: not */
+    struct backup_job *backup; /* control_backup.c: NULL: none is being written */
+    bool compact_due;          /* after this turn */
+    enum status compact_status;
+    uint64_t compact_before; /* bytes */
     struct counters counters;
 
     /* enrolment (HQ) */
@@ -529,6 +533,9 @@ void control_timers(
     struct node *node); /* answers waiting requests that are due or can be answered */
 int64_t control_next_ms(const struct node *node);
 void control_drop_all(struct node *node);
+void control_backup_end(struct node *node); /* waits for a backup that is being written */
+/* Between two turns; a status other than OK is fatal. */
+enum status control_compact_if_due(struct node *node) MUST_CHECK;
 /* A turn was dropped: the requests that it held have no answer; their clients are told. */
 void control_fail_all(struct node *node, enum status status);
 

@@ -190,6 +190,32 @@ enum status identity_create(const char *dir, struct identity *out_identity)
     return status;
 }
 
+void identity_of_seeds(const uint8_t seed[KEY_SIZE], const uint8_t curve_secret[KEY_SIZE],
+                       struct identity *out_identity)
+{
+    set_sign_key(&out_identity->sign, seed);
+    set_curve_key(out_identity, curve_secret);
+}
+
+enum status identity_prepare(const char *dir)
+{
+    return prepare_directory(dir);
+}
+
+enum status identity_store(const char *dir, const struct identity *identity)
+{
+    uint8_t seed[SEED_SIZE];
+    enum status status = prepare_directory(dir);
+
+    if (status != OK)
+        return status;
+    crypto_sign_ed25519_sk_to_seed(seed, identity->sign.secret);
+    if ((status = write_key(dir, CURVE_FILE, CURVE_WORD, identity->curve_secret)) == OK)
+        status = write_key(dir, SIGN_FILE, SIGN_WORD, seed);
+    sodium_memzero(seed, sizeof seed);
+    return status;
+}
+
 enum status identity_load(const char *dir, struct identity *out_identity)
 {
     CLEANUP(identity_wipe) struct identity identity = { 0 };

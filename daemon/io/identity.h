@@ -19,6 +19,12 @@ struct identity {
 enum status identity_create(const char *dir, struct identity *out_identity) MUST_CHECK;
 /* NOT_FOUND; DENIED if a file is readable by others or not by us; INVALID if it is garbled. */
 enum status identity_load(const char *dir, struct identity *out_identity) MUST_CHECK;
+/* The keys of a backup: of seeds, and into a DIR that has none (EXISTS).  identity_prepare
+ * makes DIR and DIR/keys, as identity_create does. */
+void identity_of_seeds(const uint8_t seed[KEY_SIZE], const uint8_t curve_secret[KEY_SIZE],
+                       struct identity *out_identity);
+enum status identity_prepare(const char *dir) MUST_CHECK;
+enum status identity_store(const char *dir, const struct identity *identity) MUST_CHECK;
 void identity_wipe(struct identity *identity);
 /* Fresh Ed25519 key pair. */
 void identity_make_sign_key(struct sign_key *out_key);

@@ -190,12 +190,18 @@ static enum status open_parts(struct store *store, const char *path, uint64_t ma
 
 enum status store_open(const char *dir, uint64_t map_size, struct store **out_store)
 {
-    struct store *store;
     char path[PATH_MAX];
-    enum status status;
 
     if (snprintf(path, sizeof path, "%s/db", dir) >= (int)sizeof path)
         return TOO_LARGE;
+    return store_open_path(path, map_size, out_store);
+}
+
+enum status store_open_path(const char *path, uint64_t map_size, struct store **out_store)
+{
+    struct store *store;
+    enum status status;
+
     if ((store = calloc(1, sizeof *store)) == NULL)
         return NO_MEMORY;
     store->watch_fd = -1;
@@ -276,6 +282,13 @@ uint64_t store_used_bytes(struct store *store)
     if (count_free_pages(store, SIZE_MAX, &unused) != OK || unused > info.me_last_pgno)
         unused = 0;
     return (info.me_last_pgno + 1 - unused) * store->page_size;
+}
+
+uint64_t store_file_bytes(struct store *store)
+{
+    struct stat found;
+
+    return fstat(store->watch_fd, &found) == 0 ? (uint64_t)found.st_size : 0;
 }
 
 /* Pages that a transaction may use.  What the last one freed is not free before the next but

@@ -28,6 +28,13 @@ enum status store_create(const char *dir) MUST_CHECK;
  * Clears stale readers. */
 enum status store_open(const char *dir, uint64_t map_size, struct store **out_store) MUST_CHECK;
 void store_close(struct store **store);
+/* The data file anew, without what was deleted; no transaction may be open.  The store is
+ * closed and opened again: on failure *store is the old one, or NULL (fatal).  Needs room for
+ * both. */
+enum status store_compact(struct store **store, const char *dir) MUST_CHECK;
+/* Makes DIR/db of size bytes that fd holds from where it stands.  EXISTS if there is one. */
+enum status store_install(const char *dir, int fd, uint64_t size) MUST_CHECK;
+uint64_t store_file_bytes(struct store *store); /* size of the data file */
 uint64_t store_used_bytes(struct store *store); /* pages in use of the file, in bytes */
 
 /* The run marker, in the store and in DIR/STORE_MARKER_NAME: was DIR copied, or its store put

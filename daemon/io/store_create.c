@@ -16,7 +16,6 @@
 #define TABLES_MAX 20
 #define MAP_SIZE_TRIED_MIN (1024ull * 1024 * 1024)
 #define MAP_SIZE_NEW (1024 * 1024)
-#define TEMPORARY "db.tmp-"
 
 /* --- LMDB's environment ------------------------------------------------------------------ */
 
@@ -85,13 +84,13 @@ static void remove_environment(int parent, const char *name)
 }
 
 /* What cannot be removed is in nobody's way: the next directory has another name. */
-static void remove_leftovers(const char *dir)
+void store_remove_leftovers(const char *dir)
 {
     CLEANUP(close_directory) DIR *directory = opendir(dir);
     const struct dirent *entry;
 
     while (directory != NULL && (entry = readdir(directory)) != NULL)
-        if (strncmp(entry->d_name, TEMPORARY, strlen(TEMPORARY)) == 0)
+        if (strncmp(entry->d_name, STORE_TEMPORARY, strlen(STORE_TEMPORARY)) == 0)
             remove_environment(dirfd(directory), entry->d_name);
 }
 
@@ -144,7 +143,7 @@ static enum status make_environment(const char *dir, char temporary[PATH_MAX], c
         status = store_status_of(errno);
     if (status == OK)
         return sync_directory(dir);
-    remove_leftovers(dir);
+    store_remove_leftovers(dir);
     return status;
 }
 
@@ -155,13 +154,13 @@ enum status store_create(const char *dir)
     struct stat there;
 
     if (snprintf(path, sizeof path, "%s/db", dir) >= (int)sizeof path ||
-        snprintf(temporary, sizeof temporary, "%s/" TEMPORARY "XXXXXX", dir) >=
+        snprintf(temporary, sizeof temporary, "%s/" STORE_TEMPORARY "XXXXXX", dir) >=
             (int)sizeof temporary)
         return TOO_LARGE;
     if (lstat(path, &there) == 0)
         return EXISTS;
     if (errno != ENOENT)
         return store_status_of(errno);
-    remove_leftovers(dir);
+    store_remove_leftovers(dir);
     return make_environment(dir, temporary, path);
 }

@@ -65,6 +65,14 @@ enum status store_write_status_of(struct store *store, int code) MUST_CHECK;
 /* Opens the LMDB environment in directory path. */
 enum status store_env_open(const char *path, uint64_t map_size, MDB_env **out_env) MUST_CHECK;
 void store_env_close(MDB_env **env);
+/* A store being made has this name and six characters; leftovers of that are removed. */
+#define STORE_TEMPORARY "db.tmp-"
+void store_remove_leftovers(const char *dir);
+/* store_open of the directory that holds the environment itself. */
+enum status store_open_path(const char *path, uint64_t map_size,
+                            struct store **out_store) MUST_CHECK;
+/* The part of store_marker_renew that is in the store; out_id may be NULL. */
+enum status store_marker_put(struct store *store, uint8_t *out_id) MUST_CHECK;
 /* Of the write transaction: only what makes room may be written. */
 bool store_is_tight(const struct store *store);
 /* flags: 0 or MDB_CREATE.  STORE_DAMAGED if a table is missing. */

@@ -146,16 +146,14 @@ enum status store_marker_check(struct store *store, const char *dir, bool *out_c
     return OK;
 }
 
-enum status store_marker_renew(struct store *store, const char *dir)
+enum status store_marker_put(struct store *store, uint8_t *out_id)
 {
     CLEANUP(store_abort) struct store_txn txn = { 0 };
-    char path[PATH_MAX];
     struct marker stored = { .filesystem = 0 };
     struct marker marker = { .filesystem = 0 };
     enum status status;
 
-    if ((status = marker_path(dir, path)) != OK ||
-        (status = look_at_data(store, &marker)) != OK ||
+    if ((status = look_at_data(store, &marker)) != OK ||
         (status = store_begin_write(store, &txn)) != OK)
         return status;
     status = stored_marker(&txn, &stored);
@@ -163,7 +161,20 @@ enum status store_marker_renew(struct store *store, const char *dir)
         return status;
     memcpy(marker.former, stored.id, sizeof marker.former);
     randombytes_buf(marker.id, sizeof marker.id);
-    if ((status = put_marker(&txn, &marker)) != OK || (status = store_commit_turn(&txn)) != OK)
+    if ((status = put_marker(&txn, &marker)) != OK)
         return status;
-    return file_write_safely(path, 0600, slice_of(marker.id, sizeof marker.id));
+    if (out_id != NULL)
+        memcpy(out_id, marker.id, sizeof marker.id);
+    return store_commit_turn(&txn);
+}
+
+enum status store_marker_renew(struct store *store, const char *dir)
+{
+    uint8_t id[MARKER_ID_SIZE];
+    char path[PATH_MAX];
+    enum status status;
+
+    if ((status = marker_path(dir, path)) != OK || (status = store_marker_put(store, id)) != OK)
+        return status;
+    return file_write_safely(path, 0600, slice_of(id, sizeof id));
 }

@@ -69,6 +69,8 @@
     X("chapters.resume", "{chapter} -> {chapter: {...}}: after a suspension (HQ)")             \
     X("chapters.revoke", "{chapter} -> {chapter: {...}}: for good (HQ)")                       \
     X("chapters.suspend", "{chapter} -> {chapter: {...}} (HQ)")                                \
+    X("backup", "{file} -> {bytes, file}: an absolute path that is not there yet")             \
+    X("compact", "{} -> {after, before}: bytes of the data file")                              \
     X("config", "{} -> {settings: {name: value}}")                                             \
     X("version", "{} -> {version, protocol, store_format, libraries: {name: version}}")
 

@@ -228,5 +228,57 @@ def test_a_copy_elsewhere_disturbs_nobody():
             twin.kill()
 
 
-main(test_an_old_copy_is_healed, test_an_old_copy_with_hq_away, test_a_clone_is_found_and_healed,
+def test_backup_and_restore():
+    with Federation() as f:
+        fr = f.join("fr")
+        f.join("lu")
+        acknowledged = put(fr, people(0, 300))
+        backup = os.path.join(f.dir, "fr.backup")
+        done = fr.json("backup", backup)
+        check(done["bytes"] == os.path.getsize(backup), "its size: %s" % done)
+        check(os.stat(backup).st_mode & 0o777 == 0o600, "others may read the backup")
+        check(fr.ctl("backup", backup, check=False)[0] == 1, "a backup was overwritten")
+        acknowledged.update(put(fr, people(300, 200)))
+        gone = list(acknowledged)[:250]
+        put(fr, [{"op": "remove", "id": i} for i in gone])
+        f.agree()
+        last = fr.feeds()["fr"][1]
+        code, _, error = f.daemon("restore", backup, "--dir", fr.dir, check=False)
+        check(code == 1 and "runs" in error, "restored below a running daemon: %s" % error)
+        fr.stop()
+        code, _, error = f.daemon("restore", backup, "--dir", fr.dir, check=False)
+        check(code == 1 and "mv " in error, "it overwrites: %s" % error)
+        shutil.move(fr.dir, fr.dir + ".before")
+        cut = os.path.join(f.dir, "cut.backup")
+        with open(backup, "rb") as whole, open(cut, "wb") as part:
+            part.write(whole.read()[:-1000])
+        code, _, error = f.daemon("restore", cut, "--dir", fr.dir, check=False)
+        check(code == 1 and "no backup" in error, "half a backup was restored: %s" % error)
+        f.daemon("restore", backup, "--dir", fr.dir)
+        fr.start()
+        wait_until(lambda: all(epoch_of(n, "fr") == 2 for n in f.running()), 30, "healed")
+        after = wait_until(lambda: fr.add(name="After", email="after@example.org"), 5, "writes")
+        check(after["seq"] > last, "a sequence number is used again")
+        f.agree()
+        f.verify_all()
+        acknowledged[after["id"]] = after["seq"]
+        check_all_there(f, "fr", acknowledged, set(gone))
+        before = os.path.getsize(os.path.join(fr.dir, "db", "data.mdb"))
+        done = fr.json("compact")
+        check(done["before"] == before and done["after"] < before, "compacted: %s" % done)
+        check(os.path.getsize(os.path.join(fr.dir, "db", "data.mdb")) == done["after"], "size")
+        fr.add(name="Goes on")
+        f.agree()
+        f.verify_all()
+        fr.stop()  # its data file is another one now, and it is no copy
+        fr.start()
+        check(epoch_of(fr, "fr") == 2 and fr.add(name="Still")["ok"], "recovers after compacting")
+        fr.json("compact")
+        fr.kill()
+        fr.start()
+        wait_until(lambda: fr.add(name="Killed")["ok"], 10, "writes after a kill")
+        f.agree()
+
+
+main(test_backup_and_restore, test_an_old_copy_is_healed, test_an_old_copy_with_hq_away, test_a_clone_is_found_and_healed,
      test_a_copy_elsewhere_disturbs_nobody)

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* store_copy.c - a store made of another one's data file: compacted in place of the old one,
+ * or from a backup.  What takes a store's place is whole and synced before it is renamed. */
+#include "daemon/io/identity.h"
+#include "daemon/io/store_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PIECE_SIZE (256 * 1024)
+
+static void close_file(const int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+}
+
+static enum status join(char out[PATH_MAX], const char *dir, const char *name)
+{
+    return snprintf(out, PATH_MAX, "%s/%s", dir, name) >= PATH_MAX ? TOO_LARGE : OK;
+}
+
+static enum status make_temporary(const char *dir, char out[PATH_MAX])
+{
+    enum status status = join(out, dir, STORE_TEMPORARY "XXXXXX");
+
+    store_remove_leftovers(dir);
+    if (status == OK && mkdtemp(out) == NULL)
+        status = store_status_of(errno);
+    return status;
+}
+
+/* --- compacting --------------------------------------------------------------------------- */
+
+/* The copy gets a marker that fits it, and that the file beside it knows as the one before: a
+ * crash at any point leaves a directory that is no copy. */
+static enum status finish_copy(const char *temporary, uint64_t map_size)
+{
+    struct store *copy = NULL;
+    enum status status = store_open_path(temporary, map_size, &copy);
+
+    if (status == OK)
+        status = store_marker_put(copy, NULL);
+    store_close(&copy);
+    return status;
+}
+
+static enum status put_in_place(const char *temporary, const char *path)
+{
+    char from[PATH_MAX];
+    char to[PATH_MAX];
+    enum status status;
+
+    if ((status = join(from, temporary, "data.mdb")) != OK ||
+        (status = join(to, path, "data.mdb")) != OK)
+        return status;
+    if (rename(from, to) != 0)
+        return store_status_of(errno);
+    return file_sync_parent(to);
+}
+
+enum status store_compact(struct store **store, const char *dir)
+{
+    const uint64_t map_size = (*store)->map_pages * (*store)->page_size;
+    char temporary[PATH_MAX];
+    char path[PATH_MAX];
+    enum status status;
+
+    ASSERT(!(*store)->writer.open);
+    if ((*store)->failed)
+        return IO;
+    if ((status = join(path, dir, "db")) != OK ||
+        (status = make_temporary(dir, temporary)) != OK)
+        return status;
+    status = store_status_of(mdb_env_copy2((*store)->env, temporary, MDB_CP_COMPACT));
+    if (status == OK)
+        status = finish_copy(temporary, map_size);
+    if (status == OK) {
+        store_close(store);
+        status = put_in_place(temporary, path);
+        store_remove_leftovers(dir);
+        if (status == OK && (status = store_open(dir, map_size, store)) == OK)
+            return store_marker_renew(*store, dir);
+        return *store == NULL && store_open(dir, map_size, store) != OK ? IO : status;
+    }
+    store_remove_leftovers(dir);
+    return status;
+}
+
+/* --- from a backup ------------------------------------------------------------------------ */
+
+static enum status copy_bytes(int from, int to, uint64_t size)
+{
+    static uint8_t piece[PIECE_SIZE];
+
+    while (size > 0) {
+        const ssize_t got = read(from, piece, size < PIECE_SIZE ? (size_t)size : PIECE_SIZE);
+        ssize_t put = 0;
+
+        if (got < 0)
+            return store_status_of(errno);
+        if (got == 0)
+            return INVALID;
+        while (put < got) {
+            const ssize_t written = write(to, piece + put, (size_t)(got - put));
+
+            if (written < 0)
+                return store_status_of(errno);
+            put += written;
+        }
+        size -= (uint64_t)got;
+    }
+    return fsync(to) == 0 ? OK : store_status_of(errno);
+}
+
+static enum status fill_directory(const char *temporary, int fd, uint64_t size)
+{
+    CLEANUP(close_file) int data = -1;
+    struct store *store = NULL;
+    char path[PATH_MAX];
+    enum status status = join(path, temporary, "data.mdb");
+
+    if (status != OK)
+        return status;
+    data = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (data < 0)
+        return store_status_of(errno);
+    if ((status = copy_bytes(fd, data, size)) != OK ||
+        (status = store_open_path(temporary, STORE_SIZE_DEFAULT, &store)) != OK)
+        return status;
+    store_close(&store);
+    return file_sync_parent(path);
+}
+
+enum status store_install(const char *dir, int fd, uint64_t size)
+{
+    char temporary[PATH_MAX];
+    char path[PATH_MAX];
+    struct stat there;
+    enum status status = join(path, dir, "db");
+
+    if (status != OK)
+        return status;
+    if (lstat(path, &there) == 0)
+        return EXISTS;
+    if ((status = make_temporary(dir, temporary)) != OK)
+        return status;
+    if ((status = fill_directory(temporary, fd, size)) == OK && rename(temporary, path) != 0)
+        status = store_status_of(errno);
+    if (status == OK)
+        return file_sync_parent(path);
+    store_remove_leftovers(dir);
+    return status;
+}
