@@ -17,27 +17,17 @@ static const struct table_column chapter_columns[] = {
     { "CURVE KEY", "curve_key", NULL, false, true }
 };
 
-enum exit_code command_invite(struct session *session, int argc, char **argv)
+/* The token alone goes to stdout. */
+static enum exit_code ask_token(struct session *session, const char *command,
+                                struct arguments *arguments)
 {
-    static const struct argument_rule rules[] = { { "--name", "name", ARGUMENT_TEXT },
-                                                  { "--country", "country", ARGUMENT_TEXT },
-                                                  { "--ttl", "ttl_s", ARGUMENT_SECONDS },
-                                                  { "--records-max", "records_max",
-                                                    ARGUMENT_COUNT },
-                                                  { "--bytes-max", "bytes_max", ARGUMENT_SIZE },
-                                                  { "--approve", "approve", ARGUMENT_FLAG } };
     static const char *const order[] = { "chapter", "expires", "token", NULL };
     const struct options *options = session_options(session);
-    CLEANUP(arguments_done) struct arguments arguments = { NULL, 0, NULL };
     json_t *result = NULL;
     enum exit_code code;
 
-    if (!arguments_parse(options, argc, argv, rules, sizeof rules / sizeof rules[0], 1, 1,
-                         &arguments) ||
-        !arguments_code(options, arguments.words[0]))
-        return EXIT_USAGE;
-    (void)json_object_set_new(arguments.args, "chapter", json_string(arguments.words[0]));
-    if ((code = session_request(session, "invite", arguments.args, &result)) != EXIT_OK)
+    (void)json_object_set_new(arguments->args, "chapter", json_string(arguments->words[0]));
+    if ((code = session_request(session, command, arguments->args, &result)) != EXIT_OK)
         return code;
     if (options->form == OUTPUT_JSON)
         print_json(stdout, result);
@@ -50,6 +40,39 @@ enum exit_code command_invite(struct session *session, int argc, char **argv)
     }
     json_decref(result);
     return code;
+}
+
+enum exit_code command_invite(struct session *session, int argc, char **argv)
+{
+    static const struct argument_rule rules[] = { { "--name", "name", ARGUMENT_TEXT },
+                                                  { "--country", "country", ARGUMENT_TEXT },
+                                                  { "--ttl", "ttl_s", ARGUMENT_SECONDS },
+                                                  { "--records-max", "records_max",
+                                                    ARGUMENT_COUNT },
+                                                  { "--bytes-max", "bytes_max", ARGUMENT_SIZE },
+                                                  { "--approve", "approve", ARGUMENT_FLAG } };
+    const struct options *options = session_options(session);
+    CLEANUP(arguments_done) struct arguments arguments = { NULL, 0, NULL };
+
+    if (!arguments_parse(options, argc, argv, rules, sizeof rules / sizeof rules[0], 1, 1,
+                         &arguments) ||
+        !arguments_code(options, arguments.words[0]))
+        return EXIT_USAGE;
+    return ask_token(session, "invite", &arguments);
+}
+
+enum exit_code command_chapters_rekey(struct session *session, int argc, char **argv)
+{
+    static const struct argument_rule rules[] = { { "--ttl", "ttl_s", ARGUMENT_SECONDS },
+                                                  { "--approve", "approve", ARGUMENT_FLAG } };
+    const struct options *options = session_options(session);
+    CLEANUP(arguments_done) struct arguments arguments = { NULL, 0, NULL };
+
+    if (!arguments_parse(options, argc, argv, rules, sizeof rules / sizeof rules[0], 1, 1,
+                         &arguments) ||
+        !arguments_code(options, arguments.words[0]))
+        return EXIT_USAGE;
+    return ask_token(session, "chapters.rekey", &arguments);
 }
 
 static const struct table_column invitation_columns[] = {

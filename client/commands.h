@@ -103,6 +103,12 @@
     X(command_chapters_suspend, "chapters", "suspend", "CHAPTER",                              \
       "takes nothing more of a chapter, for now (HQ)", 0,                                      \
       "Its links are cut; what all hold of its members stays, and is counted.\n")              \
+    X(command_chapters_rekey, "chapters", "rekey", "CHAPTER [--ttl 72h] [--approve]",          \
+      "a token for new keys of a chapter that lost its own (HQ)", 0,                           \
+      "  --ttl T      how long the token is good for; 72h unless told\n"                       \
+      "  --approve    whoever comes with it waits until you have compared the keys\n"          \
+      "There, in a new directory: chapterd join TOKEN --dir DIR.  The old keys end with "      \
+      "that.\n")                                                                               \
     X(command_chapters_resume, "chapters", "resume", "CHAPTER", "ends a suspension (HQ)", 0,   \
       "")                                                                                      \
     X(command_chapters_revoke, "chapters", "revoke", "CHAPTER",                                \

@@ -59,8 +59,11 @@ void sync_own_beat(struct node *node)
     send_beat_bytes(node, node->code, slice_of(own->beat.bytes, own->beat.size));
 }
 
+/* A restored directory has counted fewer starts: the epoch goes first. */
 static bool beat_is_newer(const struct beat *beat, const struct beat *than)
 {
+    if (beat->epoch != than->epoch)
+        return beat->epoch > than->epoch;
     return beat->boot != than->boot ? beat->boot > than->boot : beat->counter > than->counter;
 }
 

@@ -224,6 +224,7 @@ control_handler control_verify;           /* control_verify.c */
 control_handler control_wait_in_step;     /* control_verify.c */
 control_handler control_chapters_list;    /* control_about.c */
 control_handler control_chapters_show;    /* control_about.c */
+control_handler control_chapters_rekey;   /* control_invite.c */
 control_handler control_backup;           /* control_backup.c */
 control_handler control_compact;          /* control_backup.c */
 control_handler control_config;           /* control_about.c */

@@ -17,13 +17,25 @@ static bool text_argument(const struct argument *argument, const char *otherwise
                            size);
 }
 
+static void write_token(struct mp_writer *writer, const char *code, uint64_t expires,
+                        const char *token)
+{
+    mp_write_map(writer, 3);
+    mp_write_key_text(writer, "chapter", code);
+    mp_write_text(writer, "expires");
+    control_write_time(writer, expires);
+    mp_write_key_text(writer, "token", token);
+}
+
 enum status control_invite(struct control_wait *request, struct mp_writer *writer)
 {
     const struct argument *ttl = ARGUMENT(request, ttl_s);
     const struct argument *records_max = ARGUMENT(request, records_max);
     const struct argument *bytes_max = ARGUMENT(request, bytes_max);
-    const struct invite_terms terms = { ttl->number, records_max->number, bytes_max->number,
-                                        ARGUMENT(request, approve)->flag };
+    const struct invite_terms terms = { .ttl_s = ttl->number,
+                                        .records_max = records_max->number,
+                                        .bytes_max = bytes_max->number,
+                                        .approve = ARGUMENT(request, approve)->flag };
     const char *code = ARGUMENT(request, chapter)->code;
     struct node *node = request->node;
     const char *error = NULL;
@@ -54,11 +66,39 @@ enum status control_invite(struct control_wait *request, struct mp_writer *write
         return control_error(request, status, "chapterctl chapters list", "%s",
                              error != NULL ? error : status_text(status));
     log_event(LOG_NOTICE, "event=invited chapter=%s uid=%lld", code, (long long)request->uid);
-    mp_write_map(writer, 3);
-    mp_write_key_text(writer, "chapter", code);
-    mp_write_text(writer, "expires");
-    control_write_time(writer, expires);
-    mp_write_key_text(writer, "token", token);
+    write_token(writer, code, expires, token);
+    return OK;
+}
+
+/* The same for a chapter that lost its keys: whoever comes with the token takes its place. */
+enum status control_chapters_rekey(struct control_wait *request, struct mp_writer *writer)
+{
+    const struct argument *ttl = ARGUMENT(request, ttl_s);
+    const struct invite_terms terms = { .ttl_s = ttl->number,
+                                        .approve = ARGUMENT(request, approve)->flag,
+                                        .rekey = true };
+    const char *code = ARGUMENT(request, chapter)->code;
+    struct node *node = request->node;
+    const char *error = NULL;
+    char token[TOKEN_SIZE_MAX];
+    uint64_t expires = 0;
+    enum status status;
+
+    if (!node->is_hq)
+        return control_error(request, REFUSED, "ask HQ to run: chapterctl chapters rekey",
+                             "only HQ gives new keys a place, and this is the node of %s",
+                             node->code);
+    if (ttl->given && (ttl->number == 0 || ttl->number > TTL_S_MAX))
+        return control_error(request, USAGE, "leave --ttl out for 72 hours",
+                             "a token is good for at least a second and at most a year");
+    status = enrol_invite(node, code, control_chapter_name(node, code), "", &terms, token,
+                          &expires, &error);
+    if (status != OK)
+        return control_error(request, status, "chapterctl chapters list", "%s",
+                             error != NULL ? error : status_text(status));
+    log_event(LOG_NOTICE, "event=rekey_invited chapter=%s uid=%lld", code,
+              (long long)request->uid);
+    write_token(writer, code, expires, token);
     return OK;
 }
 

@@ -42,6 +42,8 @@ static const struct control_command commands[] = {
     { "chapters.edit", control_chapters_edit,
       BIT(chapter) | BIT(name) | BIT(country) | BIT(records_max) | BIT(bytes_max), BIT(chapter),
       true },
+    { "chapters.rekey", control_chapters_rekey, BIT(chapter) | BIT(ttl_s) | BIT(approve),
+      BIT(chapter), false },
     { "chapters.resume", control_chapters_resume, BIT(chapter), BIT(chapter), true },
     { "chapters.revoke", control_chapters_revoke, BIT(chapter), BIT(chapter), true },
     { "chapters.suspend", control_chapters_suspend, BIT(chapter), BIT(chapter), true },

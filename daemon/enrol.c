@@ -51,7 +51,8 @@ static enum status objection(enum status status, const char *error, const char *
 }
 
 static enum status check_invitation(const struct node *node, const char *code, const char *name,
-                                    const char *country, uint64_t ttl_s, const char **out_error)
+                                    const char *country, uint64_t ttl_s, bool rekey,
+                                    const char **out_error)
 {
     const struct roster_node *present = roster_find(node, code);
 
@@ -72,12 +73,16 @@ static enum status check_invitation(const struct node *node, const char *code, c
                          out_error);
     if (ttl_s > TTL_S_MAX)
         return objection(INVALID, "an invitation is open for 366 days at most", out_error);
-    if (present != NULL && present->entry.state == CHAPTER_ENROLLED)
-        return objection(EXISTS, "that chapter is enrolled already", out_error);
-    if (present != NULL)
+    if (rekey && present == NULL)
+        return objection(NOT_FOUND, "no chapter of that code is in the roster", out_error);
+    if (present != NULL && present->entry.state == CHAPTER_ENROLLED && !rekey)
+        return objection(EXISTS,
+                         "that chapter is enrolled already (a new key for it: chapters rekey)",
+                         out_error);
+    if (present != NULL && present->entry.state != CHAPTER_ENROLLED)
         return objection(EXISTS, "that chapter is in the roster, suspended or revoked",
                          out_error);
-    if (node->roster_count >= ORIGINS_MAX)
+    if (node->roster_count >= ORIGINS_MAX && !rekey)
         return objection(TOO_LARGE, "this federation has as many chapters as it can have",
                          out_error);
     if (node->advertise[0] == '\0')
@@ -155,7 +160,8 @@ enum status enrol_invite(struct node *node, const char *code, const char *name,
         name = code;
     if (country == NULL)
         country = "";
-    if ((status = check_invitation(node, code, name, country, ttl_s, out_error)) != OK)
+    if ((status =
+             check_invitation(node, code, name, country, ttl_s, terms->rekey, out_error)) != OK)
         return status;
     memset(&invitation, 0, sizeof invitation);
     memcpy(invitation.code, code, strlen(code));
@@ -163,6 +169,7 @@ enum status enrol_invite(struct node *node, const char *code, const char *name,
     memcpy(invitation.country, country, strlen(country));
     invitation.expires = wall_s() + ttl_s;
     invitation.approve = terms->approve;
+    invitation.rekey = terms->rekey;
     invitation.records_max =
         terms->records_max != 0 ? terms->records_max : FEED_RECORDS_MAX_DEFAULT;
     invitation.bytes_max = terms->bytes_max != 0 ? terms->bytes_max : FEED_BYTES_MAX_DEFAULT;
@@ -354,6 +361,38 @@ static enum wire_enrol_result let_wait(struct node *node, const struct wire_enro
     return ENROL_WAITING;
 }
 
+static bool replaces_keys(const struct node *node, const struct wire_enrol *enrol,
+                          const struct invitation *invitation)
+{
+    const struct roster_node *present = roster_find(node, enrol->code);
+
+    return invitation->rekey && present != NULL && present->entry.state == CHAPTER_ENROLLED &&
+           !same_key(present->entry.sign_key, enrol->sign_key) &&
+           !same_key(present->entry.curve_key, enrol->curve_key);
+}
+
+/* The chapter begins anew with these keys, in its next epoch. */
+static enum wire_enrol_result replace_keys(struct node *node, const struct wire_enrol *enrol)
+{
+    struct roster_entry entry = roster_find(node, enrol->code)->entry;
+    const struct roster_entry former = entry;
+    uint64_t instance = 0;
+
+    while (instance == 0 || instance == entry.instance)
+        randombytes_buf(&instance, sizeof instance);
+    epoch_close(node, &entry, instance);
+    memcpy(entry.former_key, former.sign_key, KEY_SIZE);
+    memcpy(entry.sign_key, enrol->sign_key, KEY_SIZE);
+    memcpy(entry.curve_key, enrol->curve_key, KEY_SIZE);
+    memset(entry.address, 0, sizeof entry.address);
+    memcpy(entry.address, enrol->address, strlen(enrol->address));
+    if (write_roster(node, &entry) != OK || node_turn_fails(node, write_seal(node)) != OK)
+        return ENROL_NOT_NOW;
+    log_event(LOG_NOTICE, "event=rekeyed chapter=%s epoch=%llu closed_seq=%llu", entry.code,
+              (unsigned long long)entry.epoch, (unsigned long long)entry.closed_seq);
+    return ENROL_OK;
+}
+
 /* Marks the invitation used and puts the entry: one turn, so both or neither. */
 static enum wire_enrol_result take_in(struct node *node, const struct wire_enrol *enrol,
                                       const uint8_t hash[HASH_SIZE],
@@ -365,6 +404,8 @@ static enum wire_enrol_result take_in(struct node *node, const struct wire_enrol
     used.waiting = false;
     if (keep(node, enrol, hash, &used) != OK)
         return ENROL_NOT_NOW;
+    if (replaces_keys(node, enrol, invitation))
+        return replace_keys(node, enrol);
     if (roster_find(node, enrol->code) != NULL)
         return enrol_again(node, enrol);
     if (put_entry(node, enrol, invitation) != OK)
@@ -423,8 +464,9 @@ static enum wire_enrol_result judge(struct node *node, const struct wire_enrol *
     }
     if (invitation.expires <= wall_s())
         return ENROL_EXPIRED;
-    if (present != NULL && (!same_key(present->entry.sign_key, enrol->sign_key) ||
-                            !same_key(present->entry.curve_key, enrol->curve_key))) {
+    if (present != NULL && !replaces_keys(node, enrol, &invitation) &&
+        (!same_key(present->entry.sign_key, enrol->sign_key) ||
+         !same_key(present->entry.curve_key, enrol->curve_key))) {
         alarm_used(enrol->code, present->entry.curve_key, enrol->curve_key);
         return ENROL_USED;
     }
@@ -434,8 +476,8 @@ static enum wire_enrol_result judge(struct node *node, const struct wire_enrol *
         return ENROL_MALFORMED;
     if (invitation.approve)
         return let_wait(node, enrol, hash, &invitation);
-    if (write_ready(node, &error, &remedy) != OK || node->roster_count >= ORIGINS_MAX ||
-        turn_is_taken(node))
+    if (write_ready(node, &error, &remedy) != OK ||
+        (node->roster_count >= ORIGINS_MAX && present == NULL) || turn_is_taken(node))
         return ENROL_NOT_NOW;
     return take_in(node, enrol, hash, &invitation);
 }
@@ -450,7 +492,7 @@ enum status enrol_approve(struct node *node, const uint8_t hash[HASH_SIZE],
     memcpy(enrol.sign_key, invitation->sign_key, KEY_SIZE);
     memcpy(enrol.curve_key, invitation->curve_key, KEY_SIZE);
     memcpy(enrol.address, invitation->address, ADDRESS_SIZE);
-    if (roster_find(node, enrol.code) != NULL)
+    if (roster_find(node, enrol.code) != NULL && !replaces_keys(node, &enrol, invitation))
         return objection(EXISTS, "that chapter is in the roster already", out_error);
     if (key_is_taken(node, &enrol))
         return objection(EXISTS, "another chapter has one of these keys", out_error);

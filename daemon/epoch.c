@@ -303,6 +303,7 @@ void epoch_close(const struct node *node, struct roster_entry *entry, uint64_t i
     const uint32_t index = node_feed_index(node, entry->code);
     const struct feed_mark *held = &node->feeds[index]->replica.feed.tier[TIER_FEDERATION];
 
+    memset(entry->former_key, 0, KEY_SIZE);
     entry->epoch++;
     entry->instance = instance;
     entry->closed_seq = held->seq;
@@ -334,14 +335,11 @@ static enum epoch_answer close_epoch(struct node *node, const struct roster_entr
 static bool head_is_good(struct node *node, const char *code, struct slice envelope,
                          struct head *out_head)
 {
-    const uint8_t *key = roster_sign_key(node, code);
-
-    if (key == NULL || head_read(envelope, out_head) != OK ||
+    if (head_read(envelope, out_head) != OK ||
         memcmp(out_head->federation, node->federation, HASH_SIZE) != 0 ||
         strcmp(out_head->origin, code) != 0)
         return false;
-    node->counters.signatures_checked++;
-    return head_verify(envelope, key) == OK;
+    return roster_head_proven(node, envelope, out_head);
 }
 
 static enum epoch_answer judge(struct node *node, const struct link *link,

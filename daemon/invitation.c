@@ -4,12 +4,12 @@
 
 #include <string.h>
 
-#define INVITATION_VERSION 3
+#define INVITATION_VERSION 4
 #define INVITATION_SIZE_MAX 1024
 #define KEPT_S (30ull * 24 * 3600) /* after it expired: for a late reply, and to tell why */
 
-/* [3, code, name, country, expires, used, sign key, curve key, records_max, bytes_max, approve,
- * waiting, address]; keys and address are of who used it or waits */
+/* [4, code, name, country, expires, used, sign key, curve key, records_max, bytes_max, approve,
+ * waiting, address, rekey]; keys and address are of who used it or waits */
 enum status invitation_put(struct store_txn *txn, const uint8_t hash[HASH_SIZE],
                            const struct invitation *invitation)
 {
@@ -17,7 +17,7 @@ enum status invitation_put(struct store_txn *txn, const uint8_t hash[HASH_SIZE],
     struct mp_writer writer;
 
     mp_writer_init(&writer, bytes, sizeof bytes);
-    mp_write_array(&writer, 13);
+    mp_write_array(&writer, 14);
     mp_write_uint(&writer, INVITATION_VERSION);
     mp_write_text(&writer, invitation->code);
     mp_write_text(&writer, invitation->name);
@@ -31,6 +31,7 @@ enum status invitation_put(struct store_txn *txn, const uint8_t hash[HASH_SIZE],
     mp_write_bool(&writer, invitation->approve);
     mp_write_bool(&writer, invitation->waiting);
     mp_write_text(&writer, invitation->address);
+    mp_write_bool(&writer, invitation->rekey);
     if (writer.status != OK)
         return writer.status;
     return store_put_invite(txn, hash, mp_writer_bytes(&writer));
@@ -38,7 +39,7 @@ enum status invitation_put(struct store_txn *txn, const uint8_t hash[HASH_SIZE],
 
 enum status invitation_read(struct slice value, struct invitation *out_invitation)
 {
-    static const size_t counts[] = { 0, 8, 10, 13 };
+    static const size_t counts[] = { 0, 8, 10, 13, 14 };
     struct invitation invitation;
     struct mp_reader reader;
     uint64_t version;
@@ -46,7 +47,7 @@ enum status invitation_read(struct slice value, struct invitation *out_invitatio
 
     memset(&invitation, 0, sizeof invitation);
     mp_reader_init(&reader, value);
-    count = mp_read_array(&reader, 13);
+    count = mp_read_array(&reader, 14);
     version = mp_read_uint(&reader, INVITATION_VERSION);
     if (version == 0 || count != counts[version])
         mp_fail(&reader, INVALID);
@@ -66,6 +67,8 @@ enum status invitation_read(struct slice value, struct invitation *out_invitatio
         invitation.waiting = mp_read_bool(&reader);
         mp_read_text(&reader, invitation.address, sizeof invitation.address);
     }
+    if (version >= 4)
+        invitation.rekey = mp_read_bool(&reader);
     if (mp_reader_finish(&reader) != OK)
         return STORE_DAMAGED;
     *out_invitation = invitation;

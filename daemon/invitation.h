@@ -22,6 +22,7 @@ struct invitation {
     bool used;
     bool approve;               /* HQ's operator decides, once somebody asked */
     bool waiting;               /* for that */
+    bool rekey;                 /* the chapter is enrolled: its keys are replaced */
     uint8_t sign_key[KEY_SIZE]; /* of who used it, or waits */
     uint8_t curve_key[KEY_SIZE];
     char address[ADDRESS_SIZE];

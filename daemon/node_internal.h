@@ -317,6 +317,9 @@ const struct roster_node *roster_find(const struct node *node, const char *code)
 const struct roster_node *roster_find_key(const struct node *node,
                                           const uint8_t curve_key[KEY_SIZE]);
 void roster_term_of(const struct node *node, const char *code, struct feed_term *out_term);
+/* Is a well-formed head its origin's?  Signed by the key of its epoch, or named in the roster
+ * as the one at which an epoch was closed. */
+bool roster_head_proven(struct node *node, struct slice envelope, const struct head *head);
 /* The signing key in force for an origin; HQ's is the genesis's.  NULL if unknown. */
 const uint8_t *roster_sign_key(const struct node *node, const char *code);
 /* An entry that this turn puts is in force at once: what else comes in the turn is judged by
@@ -519,6 +522,7 @@ struct invite_terms {
     uint64_t records_max;
     uint64_t bytes_max;
     bool approve;
+    bool rekey; /* of an enrolled chapter: its keys are replaced */
 };
 /* Makes and stores an invitation (in the turn's transaction) and its token. */
 enum status enrol_invite(struct node *node, const char *code, const char *name,

@@ -131,7 +131,6 @@ static bool is_worth_a_look(struct node *node, uint32_t index, unsigned tiers,
 void surplus_on_offer(struct node *node, struct link *link, struct slice message)
 {
     struct wire_offer offer;
-    const uint8_t *key;
     struct head head;
     struct feed_term term;
     uint32_t index;
@@ -141,17 +140,15 @@ void surplus_on_offer(struct node *node, struct link *link, struct slice message
         return;
     }
     index = node_feed_index(node, head.origin);
-    key = roster_sign_key(node, head.origin);
     roster_term_of(node, head.origin, &term);
-    if (index == NO_PEER || key == NULL || node->surplus->fetch.active ||
+    if (index == NO_PEER || node->surplus->fetch.active ||
         memcmp(head.federation, node->federation, HASH_SIZE) != 0 || head.epoch >= term.epoch)
         return;
     if (node->feeds[index]->replica.own
             ? node->phase != EPOCH_SIGNING
             : !node->is_hq || strcmp(node->peers[link->peer]->code, head.origin) != 0)
         return;
-    node->counters.signatures_checked++;
-    if (head_verify(offer.head, key) != OK)
+    if (!roster_head_proven(node, offer.head, &head))
         return;
     if (was_settled(node->surplus, offer.tiers, head.hash) ||
         !is_worth_a_look(node, index, offer.tiers, &head)) {

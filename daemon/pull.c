@@ -159,15 +159,13 @@ bool pull_head_good(struct node *node, uint32_t index, const struct wire_changes
                     struct head *out_head, unsigned *out_tiers)
 {
     const struct node_feed *feed = node->feeds[index];
-    const uint8_t *key = roster_sign_key(node, feed->replica.feed.origin);
     struct feed_term term;
 
-    if (key == NULL || head_read(answer->head, out_head) != OK ||
+    if (head_read(answer->head, out_head) != OK ||
         memcmp(out_head->federation, node->federation, HASH_SIZE) != 0 ||
         strcmp(out_head->origin, feed->replica.feed.origin) != 0)
         return false;
-    node->counters.signatures_checked++;
-    if (head_verify(answer->head, key) != OK || sync_below_floor(node, out_head) ||
+    if (!roster_head_proven(node, answer->head, out_head) || sync_below_floor(node, out_head) ||
         out_head->seq < answer->base ||
         (answer->since == 0 && out_head->horizon > answer->base))
         return false;

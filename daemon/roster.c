@@ -231,6 +231,23 @@ const uint8_t *roster_sign_key(const struct node *node, const char *code)
     return found != NULL ? found->entry.sign_key : NULL;
 }
 
+bool roster_head_proven(struct node *node, struct slice envelope, const struct head *head)
+{
+    static const uint8_t none[KEY_SIZE] = { 0 };
+    const struct roster_node *found = roster_find(node, head->origin);
+    const uint8_t *key = roster_sign_key(node, head->origin);
+    struct feed_term term;
+
+    roster_term_of(node, head->origin, &term);
+    if (feed_is_closed_head(&term, head->epoch, head->seq, head->hash))
+        return true;
+    if (found != NULL && head->epoch < term.epoch && strcmp(head->origin, "hq") != 0 &&
+        memcmp(found->entry.former_key, none, KEY_SIZE) != 0)
+        key = found->entry.former_key;
+    node->counters.signatures_checked++;
+    return key != NULL && head_verify(envelope, key) == OK;
+}
+
 bool roster_admit(void *context, enum transport_port port, const uint8_t key[KEY_SIZE])
 {
     const struct node *node = context;

@@ -87,16 +87,12 @@ void sync_on_fork(struct node *node, uint32_t index, struct slice envelope,
 static bool head_proven(struct node *node, struct slice envelope, struct head *out_head,
                         uint32_t *out_feed)
 {
-    const uint8_t *key;
-
     if (head_read(envelope, out_head) != OK ||
         memcmp(out_head->federation, node->federation, HASH_SIZE) != 0)
         return false;
-    if ((key = roster_sign_key(node, out_head->origin)) == NULL ||
-        (*out_feed = node_feed_index(node, out_head->origin)) == NO_PEER)
+    if ((*out_feed = node_feed_index(node, out_head->origin)) == NO_PEER)
         return false;
-    node->counters.signatures_checked++;
-    return (head_verify(envelope, key) == OK || BUG(HEAD_NOT_VERIFIED)) &&
+    return (roster_head_proven(node, envelope, out_head) || BUG(HEAD_NOT_VERIFIED)) &&
            !sync_below_floor(node, out_head);
 }
 

@@ -189,8 +189,10 @@ void roster_entry_write(struct mp_writer *writer, const struct roster_entry *ent
     const bool has_country = entry->country[0] != '\0';
     const bool closed = entry->closed_seq != 0;
     const bool ended = entry->until_seq != 0;
+    const bool rekeyed = !sodium_is_zero(entry->former_key, KEY_SIZE);
 
-    mp_write_map(writer, 9u + listens + has_country + (closed ? 2u : 0u) + (ended ? 2u : 0u));
+    mp_write_map(writer,
+                 9u + listens + has_country + rekeyed + (closed ? 2u : 0u) + (ended ? 2u : 0u));
     if (listens)
         mp_write_key_text(writer, "address", entry->address);
     mp_write_key_uint(writer, "bytes_max", entry->bytes_max);
@@ -205,6 +207,10 @@ void roster_entry_write(struct mp_writer *writer, const struct roster_entry *ent
     mp_write_text(writer, "curve_key");
     mp_write_bin(writer, entry->curve_key, KEY_SIZE);
     mp_write_key_uint(writer, "epoch", entry->epoch);
+    if (rekeyed) {
+        mp_write_text(writer, "former_key");
+        mp_write_bin(writer, entry->former_key, KEY_SIZE);
+    }
     mp_write_key_uint(writer, "instance", entry->instance);
     mp_write_key_text(writer, "name", entry->name);
     mp_write_key_uint(writer, "records_max", entry->records_max);
@@ -253,6 +259,8 @@ static unsigned read_roster_field(struct mp_reader *reader, struct slice key,
         entry->closed_seq = mp_read_uint(reader, UINT64_MAX);
     else if (slice_is_text(key, "country"))
         mp_read_text(reader, entry->country, sizeof entry->country);
+    else if (slice_is_text(key, "former_key"))
+        mp_read_bin_exact(reader, entry->former_key, KEY_SIZE);
     else if (slice_is_text(key, "name"))
         mp_read_text(reader, entry->name, sizeof entry->name);
     else if (slice_is_text(key, "records_max"))

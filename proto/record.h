@@ -110,6 +110,7 @@ struct roster_entry {
     uint64_t instance;   /* the one that may sign in it */
     uint64_t closed_seq; /* of the epoch before; 0 in the first */
     uint8_t closed_hash[HASH_SIZE];
+    uint8_t former_key[KEY_SIZE]; /* of the epochs before, where it was another; else zeros */
     uint64_t records_max;
     uint64_t bytes_max;
     /* Of a chapter that is suspended or revoked: the last head that HQ takes of it; seq 0: none

@@ -69,6 +69,7 @@
     X("chapters.resume", "{chapter} -> {chapter: {...}}: after a suspension (HQ)")             \
     X("chapters.revoke", "{chapter} -> {chapter: {...}}: for good (HQ)")                       \
     X("chapters.suspend", "{chapter} -> {chapter: {...}} (HQ)")                                \
+    X("chapters.rekey", "{chapter, ttl_s?, approve?} -> {token, chapter, expires}")            \
     X("backup", "{file} -> {bytes, file}: an absolute path that is not there yet")             \
     X("compact", "{} -> {after, before}: bytes of the data file")                              \
     X("config", "{} -> {settings: {name: value}}")                                             \

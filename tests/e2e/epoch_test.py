@@ -280,5 +280,41 @@ def test_backup_and_restore():
         f.agree()
 
 
-main(test_backup_and_restore, test_an_old_copy_is_healed, test_an_old_copy_with_hq_away, test_a_clone_is_found_and_healed,
+def test_a_lost_disk():
+    with Federation() as f:
+        fr = f.join("fr")
+        lu = f.join("lu")
+        acknowledged = put(fr, people(0, 300))
+        f.agree()
+        f.hq.stop()
+        only_lu = put(fr, people(500, 20))
+        wait_until(lambda: lu.feeds().get("fr") == fr.feeds()["fr"], 10, "lu has them")
+        last = fr.feeds()["fr"][1]
+        lu.stop()
+        fr.kill()
+        shutil.rmtree(fr.dir)
+        f.hq.start()
+        check(f.hq.ctl("invite", "fr", check=False)[0] == 1, "an enrolled chapter was invited")
+        token = f.hq.json("chapters", "rekey", "fr")["token"]
+        f.daemon("join", token, "--dir", fr.dir, "--listen", "127.0.0.1:%d" % fr.port)
+        fr.start()
+        wait_until(lambda: epoch_of(fr, "fr") == 2, 30, "a new epoch")
+        check(len(members(fr, "fr")) == 300, "%d came back" % len(members(fr, "fr")))
+        check(all(m.get("name") for m in members(fr, "fr").values()), "names are lost")
+        wait_until(lambda: fr.add(name="New", email="new@example.org")["ok"], 10, "it writes")
+        lu.start()
+        wait_until(lambda: set(acknowledged) | set(only_lu) < set(members(f.hq, "fr")), 40,
+                   "what only lu had is written again")
+        check(min(m["seq"] for i, m in members(f.hq, "fr").items() if i in only_lu)
+              > last - len(only_lu), "an old number")
+        f.agree()
+        f.verify_all()
+        wait_until(lambda: f.hq.json("counts")["chapters_current"] == 2, 15, "beats are heard")
+        # The token is used up, and nobody takes a place twice.
+        other = os.path.join(f.dir, "thief")
+        code, _, error = f.daemon("join", token, "--dir", other, "--dial-only", check=False)
+        check(code != 0, "the token was good for two")
+
+
+main(test_a_lost_disk, test_backup_and_restore, test_an_old_copy_is_healed, test_an_old_copy_with_hq_away, test_a_clone_is_found_and_healed,
      test_a_copy_elsewhere_disturbs_nobody)

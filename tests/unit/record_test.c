@@ -360,6 +360,9 @@ static void test_roster_entry(void **state)
     entry.until_epoch = entry.until_seq = 0;
     memset(entry.address, 0, sizeof entry.address); /* dials only */
     memset(entry.country, 0, sizeof entry.country);
+    memset(entry.former_key, 4, KEY_SIZE);
+    check_entry(&entry, OK);
+    memset(entry.former_key, 0, KEY_SIZE);
     memset(entry.closed_hash, 0, HASH_SIZE); /* the first epoch */
     entry.closed_seq = 0;
     entry.epoch = 1;
