@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* command_explain.c - explain CHAPTER: why its feed is as it is here, and what to do next. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "client/arguments.h"
@@ -11,25 +12,23 @@
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 static const struct table_column path_columns[] = {
-    { "HEARD FROM", "chapter", "a node over which word of the chapter comes here", false,
-      false },
-    { "LINK", "link", "direct is the chapter's own node; dialled from here, or dialling here",
-      false, false },
-    { "STATE", "state", "up; silent (it should have spoken); connecting; denied; down", false,
-      false },
-    { "FOR", "since_seconds", "how long the link has been so", true, false },
-    { "SEEN", "last_seen_seconds", "how long ago it said anything", true, false },
-    { "HAS", "seq", "the newest change of the chapter that it says it has", true, false },
-    { "NEWS", "news", "the newest word of the chapter came from it", false, false },
-    { "ADDRESS", "address", "where it is dialled, or whence it dials", false, false }
+    { "HEARD FROM", "chapter", "a node over which word of the chapter comes here", 0, 0 },
+    { "LINK", "link", "direct: the chapter's own node; dialled from here, or dialling here", 0,
+      0 },
+    { "STATE", "state", "up; silent (it should have spoken); connecting; denied; down", 0, 0 },
+    { "FOR", "since_seconds", "how long the link has been so", COLUMN_RIGHT, 5 },
+    { "SEEN", "last_seen_seconds", "how long ago it said anything", COLUMN_RIGHT, 6 },
+    { "HAS", "seq", "the newest change of the chapter that it says it has", COLUMN_RIGHT, 8 },
+    { "NEWS", "news", "the newest word of the chapter came from it", 0, 9 },
+    { "ADDRESS", "address", "where it is dialled, or whence it dials", 0, 7 }
 };
 
 static const struct table_column csv_columns[] = {
-    { "", "chapter", NULL, false, false },       { "", "state", NULL, false, false },
-    { "", "cause", NULL, false, false },         { "", "epoch", NULL, false, false },
-    { "", "seq", NULL, false, false },           { "", "time", NULL, false, false },
-    { "", "heard_seconds", NULL, false, false }, { "", "text", NULL, false, false },
-    { "", "remedy", NULL, false, false }
+    { "", "chapter", NULL, 0, 0 },       { "", "state", NULL, 0, 0 },
+    { "", "cause", NULL, 0, 0 },         { "", "epoch", NULL, 0, 0 },
+    { "", "seq", NULL, 0, 0 },           { "", "time", NULL, 0, 0 },
+    { "", "heard_seconds", NULL, 0, 0 }, { "", "text", NULL, 0, 0 },
+    { "", "remedy", NULL, 0, 0 }
 };
 
 static const struct {
@@ -123,22 +122,30 @@ static void print_head(const json_t *result)
 static void print_causes(void)
 {
     puts("\ncauses:");
-    for (size_t i = 0; i < COUNT_OF(causes); i++)
-        printf("  %-12s %s\n", causes[i].word, causes[i].meaning);
+    for (size_t i = 0; i < COUNT_OF(causes); i++) {
+        char first[32];
+
+        (void)snprintf(first, sizeof first, "  %-12s ", causes[i].word);
+        print_wrapped(first, causes[i].meaning);
+    }
 }
 
 static enum exit_code print_explanation(const struct options *options, const json_t *result)
 {
     const char *state = json_text(result, "state");
-    const char *remedy = json_text(result, "remedy");
+    char *remedy = remedy_here(options, json_text(result, "remedy"));
+    const char *cause = json_text(result, "cause");
+    const bool well = strcmp(cause, "none") == 0;
     enum exit_code code;
 
-    print_line("%s, %s: %s", json_text(result, "chapter"), json_text(result, "name"), state);
+    print_line("%s, %s: %s%s%s%s", json_text(result, "chapter"), json_text(result, "name"),
+               state, well ? "" : " (", well ? "" : cause, well ? "" : ")");
     print_head(result);
     fputc('\n', stdout);
     print_wrapped("why:  ", json_text(result, "text"));
-    if (remedy[0] != '\0')
+    if (remedy != NULL && remedy[0] != '\0')
         print_wrapped("next: ", remedy);
+    free(remedy);
     fputc('\n', stdout);
     code = print_paths(options, json_object_get(result, "path"));
     if (code == EXIT_OK && options->verbose)

@@ -8,41 +8,40 @@
 #include "client/commands.h"
 #include "client/output.h"
 #include "client/table.h"
+#include "client/terminal.h"
 
 #define FOLLOW_WAIT_MS 10000
 #define FOLLOW_NEWEST 10
 
-static void print_field(const char *name, const json_t *value)
+static void put_field(FILE *stream, const char *name, const json_t *value)
 {
     char *text = format_value(value);
+    const char *quote = text != NULL && strchr(text, ' ') != NULL ? "\"" : "";
 
-    fputc(' ', stdout);
-    print_escaped(stdout, name);
-    fputc('=', stdout);
-    if (text != NULL && strchr(text, ' ') != NULL)
-        putchar('"');
-    print_escaped(stdout, text == NULL ? "" : text);
-    if (text != NULL && strchr(text, ' ') != NULL)
-        putchar('"');
+    fprintf(stream, " %s=%s%s%s", name, quote, text == NULL ? "" : text, quote);
     free(text);
 }
 
 static void print_change(const json_t *change)
 {
+    char first[TIME_TEXT_SIZE + 2];
+    char *line = NULL;
+    size_t size = 0;
+    FILE *stream = open_memstream(&line, &size);
     const char *name;
     json_t *value;
 
-    print_escaped(stdout, json_text(change, "time"));
-    printf("  %-8s %8" JSON_INTEGER_FORMAT "  ", json_text(change, "chapter"),
-           json_count(change, "seq"));
-    print_escaped(stdout, json_text(change, "op"));
-    fputc(' ', stdout);
-    print_escaped(stdout, json_text(change, "type"));
-    fputc(' ', stdout);
-    print_escaped(stdout, json_text(change, "id"));
+    if (stream == NULL)
+        return;
+    fprintf(stream, "%-8s %8" JSON_INTEGER_FORMAT "  %s %s %s", json_text(change, "chapter"),
+            json_count(change, "seq"), json_text(change, "op"), json_text(change, "type"),
+            json_text(change, "id"));
     json_object_foreach(json_object_get(change, "fields"), name, value)
-        print_field(name, value);
-    fputc('\n', stdout);
+        put_field(stream, name, value);
+    (void)snprintf(first, sizeof first, "%s  ", json_text(change, "time"));
+    if (fclose(stream) == 0)
+        print_wrapped(first, line);
+    free(line);
 }
 
 static void print_change_csv(const json_t *change)

@@ -7,17 +7,21 @@
 #include "client/arguments.h"
 #include "client/commands.h"
 #include "client/output.h"
+#include "client/suggest.h"
 #include "client/table.h"
+#include "proto/record.h"
 
 #define LIST_ROWS_DEFAULT 100
 #define LAPSE_SECONDS_EXTRA 60
 
+/* A name may be written from right to left: what follows it begins with a letter, so that a
+ * terminal that turns text around leaves the columns where they are. */
 static const struct table_column member_columns[] = {
-    { "ID", "id", NULL, false, false },           { "CHAPTER", "chapter", NULL, false, false },
-    { "KIND", "kind", NULL, false, false },       { "STATUS", "status", NULL, false, false },
-    { "COUNTRY", "country", NULL, false, false }, { "JOINED", "joined", NULL, false, false },
-    { "EXPIRES", "expires", NULL, false, false }, { "NAME", "name", NULL, false, false },
-    { "EMAIL", "email", NULL, false, false }
+    { "ID", "id", NULL, 0, 0 },           { "NAME", "name", NULL, COLUMN_SHRINKS, 0 },
+    { "CHAPTER", "chapter", NULL, 0, 5 }, { "STATUS", "status", NULL, 0, 4 },
+    { "CC", "country", NULL, 0, 6 },      { "KIND", "kind", NULL, 0, 8 },
+    { "JOINED", "joined", NULL, 0, 10 },  { "EXPIRES", "expires", NULL, 0, 9 },
+    { "EMAIL", "email", NULL, 0, 7 }
 };
 
 static const char *const member_order[] = { "id",      "chapter",  "kind",    "status",
@@ -205,6 +209,36 @@ static void drop_nulls(json_t *fields)
         json_object_del(fields, key);
 }
 
+/* What is mistyped would become a private field of this chapter, and be missed elsewhere. */
+static void warn_of_unknown(const struct options *options, const json_t *fields)
+{
+    size_t count;
+    const struct field_rule *rules = field_rules(&count);
+    const char *name;
+    json_t *value;
+
+    json_object_foreach((json_t *)fields, name, value)
+    {
+        struct suggestion suggestion;
+
+        if (strcmp(name, "id") == 0 || field_rule_of(slice_of_text(name)) != NULL)
+            continue;
+        suggestion_begin(&suggestion, name);
+        for (size_t i = 0; i < count; i++)
+            suggestion_offer(&suggestion, rules[i].name);
+        if (suggestion.best != NULL)
+            report_warning(options,
+                           "\"%s\" is not a field that other nodes know: it is kept at"
+                           " this chapter alone; did you mean %s?",
+                           name, suggestion.best);
+        else
+            report_warning(options,
+                           "\"%s\" is not a field that other nodes know: it is kept at"
+                           " this chapter alone",
+                           name);
+    }
+}
+
 enum exit_code command_members_add(struct session *session, int argc, char **argv)
 {
     const struct options *options = session_options(session);
@@ -230,6 +264,7 @@ enum exit_code command_members_add(struct session *session, int argc, char **arg
         (void)json_object_set(operation, "id", json_object_get(fields, "id"));
         (void)json_object_del(fields, "id");
     }
+    warn_of_unknown(options, fields);
     return apply_one(session, operation, "added");
 }
 
@@ -258,6 +293,7 @@ enum exit_code command_members_edit(struct session *session, int argc, char **ar
         return code;
     }
     json_decref(member);
+    warn_of_unknown(options, json_object_get(operation, "fields"));
     return apply_one(session, operation, "changed");
 }
 
@@ -297,7 +333,7 @@ enum exit_code command_members_lapse(struct session *session, int argc, char **a
                    " were set to lapsed",
                    due, json_count(result, "lapsed"));
         if (due > json_count(result, "lapsed"))
-            notice(options, "to set all of them: chapterctl members lapse --confirm");
+            notice(options, "to set all of them: %s members lapse --confirm", options->program);
     }
     json_decref(result);
     return EXIT_OK;

@@ -7,14 +7,14 @@
 #include "client/table.h"
 
 static const struct table_column chapter_columns[] = {
-    { "CHAPTER", "chapter", NULL, false, false },
-    { "NAME", "name", NULL, false, false },
-    { "COUNTRY", "country", NULL, false, false },
-    { "STATE", "state", NULL, false, false },
-    { "ADDRESS", "address", NULL, false, false },
-    { "EPOCH", "epoch", NULL, true, false },
-    { "SIGN KEY", "sign_key", NULL, false, true },
-    { "CURVE KEY", "curve_key", NULL, false, true }
+    { "CHAPTER", "chapter", NULL, 0, 0 },
+    { "NAME", "name", NULL, COLUMN_SHRINKS, 0 },
+    { "STATE", "state", NULL, 0, 0 },
+    { "CC", "country", NULL, 0, 5 },
+    { "ADDRESS", "address", NULL, 0, 6 },
+    { "EPOCH", "epoch", NULL, COLUMN_RIGHT, 7 },
+    { "SIGN KEY", "sign_key", NULL, COLUMN_VERBOSE, 9 },
+    { "CURVE KEY", "curve_key", NULL, COLUMN_VERBOSE, 8 }
 };
 
 /* The token alone goes to stdout. */

@@ -83,3 +83,26 @@ char *escape_text(const char *text)
     }
     return escaped;
 }
+
+char *shell_word(const char *text)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "/._-+,:@%=";
+    char *word;
+    char *at;
+
+    if (text[0] != '\0' && text[strspn(text, plain)] == '\0')
+        return strdup(text);
+    if ((word = malloc(4 * strlen(text) + 3)) == NULL)
+        return NULL;
+    at = word;
+    *at++ = '\'';
+    for (; *text != '\0'; text++)
+        if (*text == '\'')
+            at = stpcpy(at, "'\\''");
+        else
+            *at++ = *text;
+    *at++ = '\'';
+    *at = '\0';
+    return word;
+}

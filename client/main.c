@@ -14,6 +14,7 @@
 #include "client/arguments.h"
 #include "client/commands.h"
 #include "client/suggest.h"
+#include "client/watch.h"
 
 #define TIMEOUT_SECONDS_DEFAULT 10
 #define TIMEOUT_SECONDS_MAX 1e6
@@ -190,29 +191,6 @@ static enum exit_code run_once(const struct options *options, const struct comma
     }
 }
 
-/* Repeats for as long as it is let; a daemon that is away is asked again. */
-static enum exit_code watch(const struct options *options, const struct command *command,
-                            int argc, char **argv)
-{
-    const bool clears = options->form == OUTPUT_TEXT && isatty(STDOUT_FILENO) == 1;
-    char **words = calloc((size_t)argc + 1, sizeof *words);
-    enum exit_code code = EXIT_OK;
-
-    if (words == NULL)
-        return EXIT_FAILED;
-    while (code != EXIT_USAGE && ferror(stdout) == 0) {
-        if (clears)
-            fputs("\033[H\033[2J\033[3J", stdout);
-        /* commands reorder their words */
-        memcpy(words, argv, (size_t)argc * sizeof *words);
-        code = run_once(options, command, argc, words);
-        (void)fflush(stdout);
-        (void)sleep((unsigned)options->watch_seconds);
-    }
-    free(words);
-    return code;
-}
-
 static bool asks_for_help(int argc, char **argv)
 {
     for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
@@ -245,7 +223,18 @@ static enum exit_code run(const struct options *options, int argc, char **argv)
                      command->noun);
         return EXIT_USAGE;
     }
-    return watch(options, command, argc, argv);
+    return watch(options, command, argc, argv, run_once);
+}
+
+/* With -s as it is typed in a shell; it lives as long as the program. */
+static void name_program(struct options *options)
+{
+    static char *program;
+    char *word = options->socket_path == NULL ? NULL : shell_word(options->socket_path);
+
+    if (word != NULL && asprintf(&program, "chapterctl -s %s", word) >= 0)
+        options->program = program;
+    free(word);
 }
 
 /* Output that could not be written is no success. */
@@ -264,7 +253,8 @@ int main(int argc, char **argv)
 {
     static char help_word[] = "help";
     char *help[] = { help_word, NULL };
-    struct options options = { .timeout_seconds = TIMEOUT_SECONDS_DEFAULT };
+    struct options options = { .program = "chapterctl",
+                               .timeout_seconds = TIMEOUT_SECONDS_DEFAULT };
     enum exit_code code = EXIT_USAGE;
 
     /* All text is UTF-8, whatever the terminal says of itself. */
@@ -284,6 +274,7 @@ int main(int argc, char **argv)
     case PARSED_COMMAND:
         argc -= optind;
         argv += optind;
+        name_program(&options);
         take_late_options(&options, &argc, argv);
         if (argc == 0)
             report_error(&options, "chapterctl help", "no command was given");

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "client/arguments.h"
+#include "client/terminal.h"
 
 const char *json_text(const json_t *object, const char *key)
 {
@@ -75,37 +76,34 @@ void format_age(const char *rfc3339, char out_text[SPAN_TEXT_SIZE])
         format_span((json_int_t)(now - moment), out_text);
 }
 
-static void print_formatted(FILE *stream, const char *format, va_list arguments)
-    __attribute__((format(printf, 2, 0)));
-
-static void print_formatted(FILE *stream, const char *format, va_list arguments)
-{
-    char *text = NULL;
-
-    if (vasprintf(&text, format, arguments) < 0)
-        return;
-    print_escaped(stream, text);
-    fputc('\n', stream);
-    free(text);
-}
-
 void notice(const struct options *options, const char *format, ...)
 {
     va_list arguments;
+    char *text = NULL;
 
     if (options->quiet || options->form == OUTPUT_JSON)
         return;
-    (void)fflush(stdout);
     va_start(arguments, format);
-    print_formatted(stderr, format, arguments);
+    if (vasprintf(&text, format, arguments) < 0)
+        text = NULL;
     va_end(arguments);
+    if (text == NULL)
+        return;
+    (void)fflush(stdout);
+    print_message("", text);
+    free(text);
 }
 
 void print_line(const char *format, ...)
 {
     va_list arguments;
+    char *text = NULL;
 
     va_start(arguments, format);
-    print_formatted(stdout, format, arguments);
+    if (vasprintf(&text, format, arguments) < 0)
+        text = NULL;
     va_end(arguments);
+    if (text != NULL)
+        print_wrapped("", text);
+    free(text);
 }

@@ -26,7 +26,7 @@ void format_age(const char *rfc3339, char out_text[SPAN_TEXT_SIZE]);
 /* A message for people on stderr, unless -q or --json. */
 void notice(const struct options *options, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-/* Data and a line's end on stdout, escaped. */
+/* Data and a line's end on stdout, escaped; on a terminal wrapped at its width. */
 void print_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

@@ -5,10 +5,13 @@
 
 #include <inttypes.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
 #define BAR_WIDTH 30
+#define BAR_WIDTH_MIN 5
+#define FIGURES_WIDTH 40 /* brackets, per cent, rate and time left */
 #define QUIET_SECONDS 0.5
 #define DRAW_SECONDS 0.1
 
@@ -40,10 +43,26 @@ static void format_left(char *out, size_t out_size, double seconds)
         (void)snprintf(out, out_size, "%lu:%02lu h left", whole / 3600, whole / 60 % 60);
 }
 
+/* A line that is wider than the terminal could not be drawn over. */
+static size_t bar_width(const char *label)
+{
+    struct winsize size;
+    size_t room;
+
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0)
+        return BAR_WIDTH;
+    room = strlen(label) + FIGURES_WIDTH + BAR_WIDTH_MIN;
+    if (size.ws_col <= room)
+        return BAR_WIDTH_MIN;
+    room = size.ws_col - room + BAR_WIDTH_MIN;
+    return room < BAR_WIDTH ? room : BAR_WIDTH;
+}
+
 static void draw(const struct progress *progress, uint64_t done, double elapsed)
 {
     const double speed = (double)done / elapsed;
     const double rate = progress->rows == 0 ? speed : (double)progress->rows / elapsed;
+    const size_t width = bar_width(progress->label);
     char bar[BAR_WIDTH + 1];
     char left[40] = "";
 
@@ -54,10 +73,9 @@ static void draw(const struct progress *progress, uint64_t done, double elapsed)
     if (done > progress->total)
         done = progress->total;
     const double part = (double)done / (double)progress->total;
-    const size_t filled = (size_t)(part * BAR_WIDTH);
-    memset(bar, '.', BAR_WIDTH);
-    memset(bar, '#', filled);
-    bar[BAR_WIDTH] = '\0';
+    memset(bar, '.', width);
+    memset(bar, '#', (size_t)(part * (double)width));
+    bar[width] = '\0';
     if (speed > 0)
         format_left(left, sizeof left, (double)(progress->total - done) / speed);
     fprintf(stderr, "\r%s [%s] %3.0f %%  %.0f/s  %s\033[K", progress->label, bar, part * 100,

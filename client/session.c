@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define RETRY_MS 250 /* after "not yet" */
+#define TICK_MS 250
 #define SOCKET_PATH_SIZE sizeof(((struct sockaddr_un *)NULL)->sun_path)
 
 struct pending {
@@ -34,6 +35,8 @@ struct session {
     struct mp_writer request;
     zframe_t *taken; /* the reply that was received last */
     double extra_seconds;
+    void (*tick)(void *context);
+    void *tick_context;
     char *last_error;
 };
 
@@ -99,6 +102,12 @@ const struct options *session_options(const struct session *session)
     return &session->options;
 }
 
+void session_while_waiting(struct session *session, void (*tick)(void *context), void *context)
+{
+    session->tick = tick;
+    session->tick_context = context;
+}
+
 void session_extend_timeout(struct session *session, double seconds)
 {
     session->extra_seconds = seconds;
@@ -117,23 +126,36 @@ static void keep_error(struct session *session, const char *error)
     session->last_error = strdup(error);
 }
 
+/* The directory of the socket, as a word of a shell; NULL where it is not the daemon's own. */
+static char *directory_word(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *directory;
+    char *word;
+
+    if (slash == NULL || slash == path || strcmp(slash + 1, CONTROL_SOCKET_NAME) != 0 ||
+        strncmp(path, "/run/", 5) == 0 ||
+        (directory = strndup(path, (size_t)(slash - path))) == NULL)
+        return NULL;
+    word = shell_word(directory);
+    free(directory);
+    return word;
+}
+
 /* Nobody answers: the next step is to start the daemon of that directory. */
 static enum exit_code report_unreachable(struct session *session, const char *why)
 {
-    const char *slash = strrchr(session->path, '/');
-    const bool of_directory = slash != NULL && slash > session->path &&
-                              strcmp(slash + 1, CONTROL_SOCKET_NAME) == 0 &&
-                              strncmp(session->path, "/run/", 5) != 0;
-    const int size = of_directory ? (int)(slash - session->path) : 3;
-    char remedy[SOCKET_PATH_SIZE + 128];
+    char *directory = directory_word(session->path);
+    char remedy[4 * SOCKET_PATH_SIZE + 128];
 
     hang_up(session);
     keep_error(session, why);
     (void)snprintf(remedy, sizeof remedy,
-                   "chapterd run --dir %.*s   (or name another socket: chapterctl -s SOCKET)",
-                   size, of_directory ? session->path : "DIR");
+                   "chapterd run --dir %s   (or name another socket: chapterctl -s SOCKET)",
+                   directory != NULL ? directory : "DIR");
     report_error(&session->options, remedy, "no answer from a daemon at %s: %s", session->path,
                  why);
+    free(directory);
     return EXIT_UNREACHABLE;
 }
 
@@ -345,8 +367,9 @@ static enum exit_code await_first(struct session *session)
         return report_no_memory(session);
     while (code == EXIT_OK && !session->window[session->first].done) {
         const int64_t left = deadline - zclock_mono();
+        const int64_t most = session->tick != NULL ? TICK_MS : 60000;
         const void *ready =
-            left > 0 ? zpoller_wait(poller, left > 60000 ? 60000 : (int)left) : NULL;
+            left > 0 ? zpoller_wait(poller, (int)(left > most ? most : left)) : NULL;
         char why[64];
 
         if (ready == session->dealer) {
@@ -360,7 +383,8 @@ static enum exit_code await_first(struct session *session)
         else if (left <= 0) {
             (void)snprintf(why, sizeof why, "no answer within %g seconds (-t)", seconds);
             code = report_unreachable(session, why);
-        }
+        } else if (session->tick != NULL)
+            session->tick(session->tick_context);
     }
     zpoller_destroy(&poller);
     return code;

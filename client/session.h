@@ -23,9 +23,11 @@ enum output_form { OUTPUT_TEXT, OUTPUT_JSON, OUTPUT_CSV };
 /* Global options, before the noun. */
 struct options {
     const char *socket_path; /* NULL: found by the rules */
+    const char *program;     /* "chapterctl", with -s and the socket if that was given */
     enum output_form form;
     int watch_seconds; /* 0: once */
     bool quiet;
+    bool silent; /* errors are not even reported: what is asked by the way */
     bool verbose;
     bool color; /* decided: terminal, NO_COLOR and --color */
     double timeout_seconds;
@@ -57,19 +59,31 @@ enum exit_code session_send_raw(struct session *session, const char *command,
 enum exit_code session_receive_raw(struct session *session,
                                    struct slice *out_result) MUST_CHECK;
 
+/* tick is called about four times a second for as long as a reply is awaited; NULL ends it. */
+void session_while_waiting(struct session *session, void (*tick)(void *context), void *context);
 /* Seconds that the next replies may take beyond -t, for commands that work long; 0 ends it. */
 void session_extend_timeout(struct session *session, double seconds);
 /* The text of the error that was reported last; "" if there was none. */
 const char *session_last_error(const struct session *session);
 
+/* A remedy as it is to be typed here: chapterctl with this one's -s.  Heap of the caller; NULL
+ * only without memory. */
+char *remedy_here(const struct options *options, const char *remedy);
 /* Prints "chapterctl: what happened" and "  try: remedy" to stderr, or {"error","remedy"}. */
 void report_error(const struct options *options, const char *remedy, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* Prints "chapterctl: warning: ..." to stderr, or {"warning"}; not with -q. */
+void report_warning(const struct options *options, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 /* Writes text with control, C1 and bidi characters made visible, as \uXXXX like JSON; what all
  * output goes through. */
 void print_escaped(FILE *stream, const char *text);
 /* The same into a heap string of the caller. NULL only without memory. */
 char *escape_text(const char *text);
+
+/* As one word of a shell's command line, quoted where it must be.  Heap of the caller; NULL
+ * only without memory. */
+char *shell_word(const char *text);
 
 /* One JSON value on a line of its own, with \u escapes for what is never shown raw. */
 void print_json(FILE *stream, const json_t *value);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* table.h - rows for people (aligned columns) and, under --csv, for programs.
+/* table.h - rows for people (aligned columns) and, under --csv, for programs.  On a terminal a
+ * table is as wide as that at most; elsewhere it is whole.
  * Every cell goes through the escaper, except into a CSV file, which holds what there is. */
 #ifndef CHAPTERCTL_TABLE_H
 #define CHAPTERCTL_TABLE_H
@@ -12,9 +13,12 @@ struct table_column {
     const char *title;   /* for people */
     const char *key;     /* of the JSON member, and the heading of CSV */
     const char *meaning; /* for -v; NULL if the title says it */
-    bool right;          /* numbers */
-    bool verbose;        /* only with -v */
+    unsigned flags;
+    unsigned rank; /* on a narrow terminal the highest is left out first; 0 never */
 };
+#define COLUMN_RIGHT 1u   /* numbers */
+#define COLUMN_VERBOSE 2u /* only with -v */
+#define COLUMN_SHRINKS 4u /* may be cut short on a narrow terminal: names */
 
 struct table;
 
@@ -29,7 +33,7 @@ void table_cell(struct table *table, const char *key, const char *text);
 void table_color(struct table *table, const char *key, enum cell_color color);
 /* A row of the members of object that are named like the columns. */
 void table_row_of(struct table *table, const json_t *object);
-/* Headings and rows to stdout. */
+/* Headings and rows to stdout; on stderr, what the terminal is too narrow for. */
 enum exit_code table_print(struct table *table);
 /* What the shown columns mean, a line each, to stdout. */
 void table_explain(const struct table *table);

@@ -110,14 +110,18 @@ enum status control_version(struct control_wait *request, struct mp_writer *writ
 {
     char unistring[32];
 
+    char libzmq[TRANSPORT_VERSION_SIZE];
+
     (void)request;
+    transport_version(libzmq);
     (void)snprintf(unistring, sizeof unistring, "%d.%d", _libunistring_version >> 16,
                    _libunistring_version >> 8 & 0xff);
     mp_write_map(writer, 4);
     mp_write_text(writer, "libraries");
-    mp_write_map(writer, 4);
+    mp_write_map(writer, 5);
     mp_write_key_text(writer, "libsodium", sodium_version_string());
     mp_write_key_text(writer, "libunistring", unistring);
+    mp_write_key_text(writer, "libzmq", libzmq);
     mp_write_key_text(writer, "lmdb", mdb_version(NULL, NULL, NULL));
     mp_write_key_text(writer, "msgpack-c", msgpack_version());
     mp_write_key_uint(writer, "protocol", PROTOCOL_VERSION);

@@ -155,6 +155,7 @@ static void about_links(const struct node *node, struct alarms *alarms)
 
     for (size_t i = 0; i < node->link_count; i++) {
         const struct link *link = &node->links[i];
+        char remedy[EXPLAIN_COMMAND_SIZE];
         const char *code;
 
         if (!link->dialled || !link->denied || link->peer == NO_PEER)
@@ -166,12 +167,12 @@ static void about_links(const struct node *node, struct alarms *alarms)
                       " elsewhere",
                       "HQ does not know this node's key and refuses it");
         else
-            alarm_add(alarms, "wait until it has HQ's newest roster, then ask its operator",
+            alarm_add(alarms, control_explain_command(code, remedy),
                       "the node of %s does not know this node's key and refuses it", code);
     }
     if (!node->is_hq && now - node->started_ms >= BEAT_FRESH_MS &&
         !hq_beats_heard(&node->hq_beats, now))
-        alarm_add(alarms, "check that HQ runs and can be reached; chapters go on without it",
+        alarm_add(alarms, "chapterctl explain hq",
                   "HQ was not heard for %d seconds: current means by arrival only",
                   BEAT_FRESH_MS / 1000);
 }
@@ -212,6 +213,7 @@ static void about_feed(const struct node *node, uint32_t index, struct alarms *a
 {
     const struct node_feed *feed = node->feeds[index];
     const char *code = feed->replica.feed.origin;
+    char remedy[EXPLAIN_COMMAND_SIZE];
 
     if (feed->replica.own)
         return;
@@ -228,7 +230,7 @@ static void about_feed(const struct node *node, uint32_t index, struct alarms *a
     if (replica_feed_state(&feed->replica, &node->hq_beats, node->is_hq, node_now(node)) ==
             STATE_BEHIND &&
         !somebody_has_more(node, index))
-        alarm_add(alarms, "it is fetched as soon as a node that has it can be reached",
+        alarm_add(alarms, control_explain_command(code, remedy),
                   "%s has changes that no connected node holds", code);
 }
 

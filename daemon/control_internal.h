@@ -172,6 +172,9 @@ void control_write_behind(struct mp_writer *writer, const struct node *node,
  * */
 void control_write_head_time(struct mp_writer *writer, const struct node *node,
                              const struct node_feed *feed);
+#define EXPLAIN_COMMAND_SIZE (sizeof "chapterctl explain " + CODE_SIZE)
+/* The remedy where a chapter's feed is to be looked at. */
+const char *control_explain_command(const char *code, char out[EXPLAIN_COMMAND_SIZE]);
 /* A hello came since the start: somebody said what he knows. */
 bool control_met_anybody(const struct node *node);
 /* Does this feed matter to "in step", and is it (within lag changes)? */

@@ -79,16 +79,13 @@ static void write_counters(struct mp_writer *writer, const struct node *node)
 
     transport_counters(node->transport, &traffic);
 #define COUNTER_ROW(name, text) { #name, node->counters.name },
+#define TRAFFIC_ROW(name, text) { #name, traffic.name },
     struct counter rows[] = {
-        COUNTER_TABLE(COUNTER_ROW){ "dropped_messages", traffic.dropped_messages },
-        { "received_bytes", traffic.received_bytes },
-        { "received_messages", traffic.received_messages },
-        { "refused_handshakes", traffic.refused_handshakes },
-        { "sent_bytes", traffic.sent_bytes },
-        { "sent_messages", traffic.sent_messages },
-        { "store_used_bytes", store_used_bytes(node->store) },
+        COUNTER_TABLE(COUNTER_ROW)
+            TRAFFIC_TABLE(TRAFFIC_ROW){ "store_used_bytes", store_used_bytes(node->store) },
     };
 #undef COUNTER_ROW
+#undef TRAFFIC_ROW
     const size_t count = sizeof rows / sizeof rows[0];
 
     qsort(rows, count, sizeof rows[0], compare_counters);
@@ -223,6 +220,8 @@ static void view_peer(const struct node *node, uint32_t index, struct peer_view 
             out->last_seen_ms = link->last_seen_ms;
         }
     }
+    if (!out->has_link)
+        out->last_seen_ms = node->contacts[index].seen_ms;
     out->state = up && out->peer->up ? "up"
                  : denied            ? "denied"
                  : out->dialled      ? "connecting"

@@ -202,6 +202,12 @@ void control_write_head_time(struct mp_writer *writer, const struct node *node,
         control_write_time(writer, (uint64_t)((clock_wall_ms() - age_ms) / 1000));
 }
 
+const char *control_explain_command(const char *code, char out[EXPLAIN_COMMAND_SIZE])
+{
+    (void)snprintf(out, EXPLAIN_COMMAND_SIZE, "chapterctl explain %s", code);
+    return out;
+}
+
 /* --- values ------------------------------------------------------------------------------- */
 
 void control_write_time(struct mp_writer *writer, uint64_t seconds)

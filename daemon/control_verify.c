@@ -49,9 +49,10 @@ static struct link *link_to(struct control_wait *request)
     const char *code = ARGUMENT(request, against)->code;
     const uint32_t peer = peer_of(request);
     struct link *link = peer == NO_PEER ? NULL : node_link_of_peer(request->node, peer);
+    char remedy[EXPLAIN_COMMAND_SIZE];
 
     if (link == NULL || !request->node->peers[peer]->up) {
-        (void)control_error(request, UNREACHABLE, "chapterctl status",
+        (void)control_error(request, UNREACHABLE, control_explain_command(code, remedy),
                             "there is no connection to %s", code);
         return NULL;
     }
@@ -88,6 +89,7 @@ static enum status hear_other(struct control_wait *request)
     struct node *node = request->node;
     const int64_t now = node_now(node);
     struct link *link = link_to(request);
+    char remedy[EXPLAIN_COMMAND_SIZE];
 
     if (link == NULL)
         return UNREACHABLE;
@@ -102,8 +104,9 @@ static enum status hear_other(struct control_wait *request)
         if (node->counters.hellos != request->hellos &&
             link->last_seen_ms >= request->greeted_ms)
             return OK;
-        return control_error(request, TIMEOUT, "chapterctl status", "%s does not answer",
-                             ARGUMENT(request, against)->code);
+        return control_error(request, TIMEOUT,
+                             control_explain_command(ARGUMENT(request, against)->code, remedy),
+                             "%s does not answer", ARGUMENT(request, against)->code);
     }
     request->due_ms = request->greeted_ms + ANSWER_MS;
     return node->counters.hellos != request->hellos &&

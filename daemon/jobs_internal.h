@@ -58,6 +58,8 @@ void recount_close(struct recount **recount);
 const char *recount_origin(const struct recount *recount);
 /* Goes on by up to max rows; *out_done when there are none left. */
 enum status recount_slice(struct recount *recount, size_t max, bool *out_done) MUST_CHECK;
+/* Rows that it went through so far. */
+uint64_t recount_rows(const struct recount *recount);
 enum status recount_judge(struct recount *recount, struct recount_verdict *out) MUST_CHECK;
 
 /* --- jobs_lapse.c ------------------------------------------------------------------------- */

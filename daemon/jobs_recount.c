@@ -26,6 +26,7 @@ struct recount {
     struct group *groups;
     size_t group_capacity;
     size_t group_count;
+    uint64_t rows; /* gone through */
 };
 
 /* --- groups ------------------------------------------------------------------------------- */
@@ -162,6 +163,11 @@ const char *recount_origin(const struct recount *recount)
     return recount->record.origin;
 }
 
+uint64_t recount_rows(const struct recount *recount)
+{
+    return recount->rows;
+}
+
 /* --- the rows ----------------------------------------------------------------------------- */
 
 /* The tiers of the next pass: those left that share rows with the first of them. */
@@ -231,6 +237,7 @@ enum status recount_slice(struct recount *recount, size_t max, bool *out_done)
                (status = store_cursor_next(&cursor, &change)) == OK) {
             recount->reached = change.seq;
             rows++;
+            recount->rows++;
             status = count_row(recount, number, &change);
         }
         if (status == OK) {

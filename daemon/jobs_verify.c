@@ -179,6 +179,7 @@ static void feed_done(struct verify_job *job, enum status status)
 static bool verify_step(struct node *node, struct verify_job *job)
 {
     bool done = false;
+    uint64_t rows;
     enum status status = OK;
 
     if (job->recount == NULL) {
@@ -191,7 +192,9 @@ static bool verify_step(struct node *node, struct verify_job *job)
         }
         memcpy(job->origin, recount_origin(job->recount), CODE_SIZE);
     }
+    rows = recount_rows(job->recount);
     status = recount_slice(job->recount, ROWS_PER_SLICE, &done);
+    node->counters.rows_recounted += recount_rows(job->recount) - rows;
     if (status != OK || done)
         feed_done(job, status);
     else

@@ -58,30 +58,7 @@
     "floor_epoch" /* roster of the token: an older one is not HQ's newest */
 #define META_FLOOR_SEQ "floor_seq"
 
-/* X(name, what it counts): `status` shows them. */
-#define COUNTER_TABLE(X)                                                                       \
-    X(turns, "turns that committed")                                                           \
-    X(commits_failed, "turns that could not be committed")                                     \
-    X(events_applied, "events applied")                                                        \
-    X(events_known, "events that were known already")                                          \
-    X(events_parked, "events that arrived ahead of a gap")                                     \
-    X(events_refused, "events refused: form, signature, digest or epoch")                      \
-    X(heads_signed, "heads signed")                                                            \
-    X(changes_written, "changes written here")                                                 \
-    X(changes_applied, "changes applied from others")                                          \
-    X(wants_sent, "requests for missing changes")                                              \
-    X(wants_served, "requests answered")                                                       \
-    X(chunks_received, "chunks of answers received")                                           \
-    X(snapshots_applied, "whole feeds taken over")                                             \
-    X(mismatches, "lists that did not lead to their head")                                     \
-    X(forks, "proofs of fork")                                                                 \
-    X(cuts, "times that all connections were ended, to end some")                              \
-    X(peers_refused, "messages of peers without a place in the roster")                        \
-    X(messages_malformed, "messages whose form was wrong")                                     \
-    X(hellos, "hellos received")                                                               \
-    X(reissued, "records written again after a recovery")                                      \
-    X(signatures_checked, "signatures checked")
-
+/* See control.h. */
 #define COUNTER_FIELD(name, text) uint64_t name;
 struct counters {
     COUNTER_TABLE(COUNTER_FIELD)

@@ -276,6 +276,7 @@ void pull_on_changes(struct node *node, uint32_t peer, struct link *link, struct
         strcmp(answer.origin, node->feeds[index]->replica.feed.origin) != 0)
         return;
     node->counters.chunks_received++;
+    node->counters.changes_received += answer.changes.count;
     node->feeds[index]->fetched_bytes += message.size;
     node->feeds[index]->build_bytes =
         answer.index == 0 ? message.size : node->feeds[index]->build_bytes + message.size;

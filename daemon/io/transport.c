@@ -50,6 +50,16 @@ static enum status set_up(struct transport *transport, const struct transport_co
     return config->control_path != NULL ? control_open(transport, config->control_path) : OK;
 }
 
+void transport_version(char out_version[TRANSPORT_VERSION_SIZE])
+{
+    int major;
+    int minor;
+    int patch;
+
+    zmq_version(&major, &minor, &patch);
+    (void)snprintf(out_version, TRANSPORT_VERSION_SIZE, "%d.%d.%d", major, minor, patch);
+}
+
 enum status transport_open(const struct transport_config *config, struct transport **out)
 {
     struct transport *transport = calloc(1, sizeof *transport);

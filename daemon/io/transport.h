@@ -78,6 +78,10 @@ void transport_hang_up(struct transport *transport, transport_link link);
 /* Ends connections of keys that are not admitted any more: unbinds and binds again. */
 enum status transport_cut_all(struct transport *transport) MUST_CHECK;
 
+/* Of libzmq, as it runs. */
+#define TRANSPORT_VERSION_SIZE 32
+void transport_version(char out_version[TRANSPORT_VERSION_SIZE]);
+
 struct transport_counters {
     uint64_t sent_bytes, received_bytes, sent_messages, received_messages;
     uint64_t dropped_messages;   /* queue full or link gone */

@@ -75,6 +75,41 @@
     X("config", "{} -> {settings: {name: value}}")                                             \
     X("version", "{} -> {version, protocol, store_format, libraries: {name: version}}")
 
+/* X(name, what it counts): `status` shows them, since the daemon's start. */
+#define COUNTER_TABLE(X)                                                                       \
+    X(turns, "turns that committed")                                                           \
+    X(commits_failed, "turns that could not be committed")                                     \
+    X(events_applied, "events applied")                                                        \
+    X(events_known, "events that were known already")                                          \
+    X(events_parked, "events that arrived ahead of a gap")                                     \
+    X(events_refused, "events refused: form, signature, digest or epoch")                      \
+    X(heads_signed, "heads signed")                                                            \
+    X(changes_written, "changes written here")                                                 \
+    X(changes_applied, "changes applied from others")                                          \
+    X(wants_sent, "requests for missing changes")                                              \
+    X(wants_served, "requests answered")                                                       \
+    X(chunks_received, "chunks of answers received")                                           \
+    X(changes_received, "changes in them")                                                     \
+    X(snapshots_applied, "whole feeds taken over")                                             \
+    X(mismatches, "lists that did not lead to their head")                                     \
+    X(forks, "proofs of fork")                                                                 \
+    X(cuts, "times that all connections were ended, to end some")                              \
+    X(peers_refused, "messages of peers without a place in the roster")                        \
+    X(messages_malformed, "messages whose form was wrong")                                     \
+    X(rows_recounted, "rows recounted by verify")                                              \
+    X(hellos, "hellos received")                                                               \
+    X(reissued, "records written again after a recovery")                                      \
+    X(signatures_checked, "signatures checked")
+
+/* The same, of its sockets and its disk. */
+#define TRAFFIC_TABLE(X)                                                                       \
+    X(dropped_messages, "messages dropped: a queue was full, or the link had gone")            \
+    X(received_bytes, "bytes received, of links and local programs")                           \
+    X(received_messages, "messages received")                                                  \
+    X(refused_handshakes, "connections refused: their key has no place in the roster")         \
+    X(sent_bytes, "bytes sent")                                                                \
+    X(sent_messages, "messages sent")
+
 /* What `explain` may find.  X(name, word, meaning): the words are stable, later versions may
  * add some.  The first that applies is told. */
 #define CAUSE_TABLE(X)                                                                         \

@@ -240,6 +240,11 @@ void transport_hang_up(struct transport *transport, transport_link link)
             world.connections[i].used = false;
 }
 
+void transport_version(char out_version[TRANSPORT_VERSION_SIZE])
+{
+    (void)snprintf(out_version, TRANSPORT_VERSION_SIZE, "none");
+}
+
 void transport_counters(const struct transport *transport, struct transport_counters *out)
 {
     (void)transport;

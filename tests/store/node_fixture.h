@@ -144,6 +144,11 @@ enum status transport_cut_all(struct transport *transport)
     return OK;
 }
 
+void transport_version(char out_version[TRANSPORT_VERSION_SIZE])
+{
+    (void)snprintf(out_version, TRANSPORT_VERSION_SIZE, "none");
+}
+
 void transport_counters(const struct transport *transport, struct transport_counters *out)
 {
     (void)transport;

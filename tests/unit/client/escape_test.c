@@ -52,6 +52,30 @@ static void escapes_what_is_hidden(void **state)
     }
 }
 
+static void quotes_for_a_shell(void **state)
+{
+    static const struct {
+        const char *text;
+        const char *word;
+    } rows[] = {
+        { "/run/a-b_c.sock", "/run/a-b_c.sock" },
+        { "", "''" },
+        { "a b", "'a b'" },
+        { "it's", "'it'\\''s'" },
+        { "$(x)", "'$(x)'" },
+        { "~", "'~'" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char *word = shell_word(rows[i].text);
+
+        assert_non_null(word);
+        assert_string_equal(word, rows[i].word);
+        free(word);
+    }
+}
+
 /* Of every character: either it is no control, or it does not come through. */
 static void lets_no_control_through(void **state)
 {
@@ -96,6 +120,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(escapes_what_is_hidden),
         cmocka_unit_test(lets_no_control_through),
+        cmocka_unit_test(quotes_for_a_shell),
         cmocka_unit_test(prints_equal_json),
     };
 
