@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* watch.c - -w.  What the command prints, its errors too, is gathered in memory; then a
- * screenful of it is written at once, each line over the one before: nothing flickers and nothing
- * scrolls.  A daemon that is away is asked again. */
+ * screenful of it is written at once, each line over the one before: nothing flickers and
+ * nothing scrolls.  A daemon that is away is asked again. */
 #include "client/watch.h"
 
 #include <errno.h>
@@ -95,8 +95,7 @@ static size_t count_lines(const char *text)
     return count;
 }
 
-/* The header, then as many lines as there is room for; the last says how many there is none for.
- */
+/* As many lines as there is room for; the last says how many there is none for. */
 static void put_lines(FILE *stream, const char *text, size_t room)
 {
     const size_t count = count_lines(text);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* watch.h - the same command again and again (-w): on a terminal one screenful that is drawn over
- * the last one, elsewhere one output after the other. */
+/* watch.h - the same command again and again (-w): on a terminal one screenful that is drawn
+ * over the last one, elsewhere one output after the other. */
 #ifndef CHAPTERCTL_WATCH_H
 #define CHAPTERCTL_WATCH_H
 
