@@ -90,7 +90,7 @@ void notice(const struct options *options, const char *format, ...)
     if (text == NULL)
         return;
     (void)fflush(stdout);
-    print_message("", text);
+    print_wrapped_error("", text);
     free(text);
 }
 

@@ -22,9 +22,9 @@ char *remedy_here(const struct options *options, const char *remedy)
 
 static void report_text(const char *remedy, const char *error)
 {
-    print_message("chapterctl: ", error);
+    print_wrapped_error("chapterctl: ", error);
     if (remedy != NULL && remedy[0] != '\0')
-        print_message("  try: ", remedy);
+        print_wrapped_error("  try: ", remedy);
 }
 
 void report_error(const struct options *options, const char *remedy, const char *format, ...)
@@ -73,7 +73,7 @@ void report_warning(const struct options *options, const char *format, ...)
         print_json(stderr, object);
         json_decref(object);
     } else {
-        print_message("chapterctl: warning: ", warning);
+        print_wrapped_error("chapterctl: warning: ", warning);
     }
     free(warning);
 }

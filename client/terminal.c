@@ -128,7 +128,7 @@ void print_wrapped(const char *first, const char *text)
     put_wrapped(stdout, terminal_width(), first, text);
 }
 
-void print_message(const char *first, const char *text)
+void print_wrapped_error(const char *first, const char *text)
 {
     put_wrapped(stderr, width_of(STDERR_FILENO), first, text);
 }

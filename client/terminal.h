@@ -23,6 +23,6 @@ char *text_cut(const char *text, size_t width);
  * wrapped at the terminal's width; on no terminal one line. */
 void print_wrapped(const char *first, const char *text);
 /* The same for people on standard error, at its terminal's width. */
-void print_message(const char *first, const char *text);
+void print_wrapped_error(const char *first, const char *text);
 
 #endif

@@ -78,11 +78,20 @@ static void remedy_there(const struct subject *subject, struct finding *out)
 
 /* --- whatever is connected ---------------------------------------------------------------- */
 
+/* Where a command is to be typed that is HQ's alone. */
+static const char *at_hq(const struct subject *subject)
+{
+    return subject->node->is_hq ? "" : "at hq: ";
+}
+
 static bool by_roster(const struct subject *subject, struct finding *out)
 {
     if (subject->place == NULL || subject->place->entry.state == CHAPTER_ENROLLED)
         return false;
-    cause_remedy(out, "at hq: chapterctl chapters show %s", subject->code);
+    if (subject->place->entry.state == CHAPTER_REVOKED)
+        cause_remedy(out, "%schapterctl chapters show %s", at_hq(subject), subject->code);
+    else
+        cause_remedy(out, "%schapterctl chapters resume %s", at_hq(subject), subject->code);
     if (subject->place->entry.state == CHAPTER_REVOKED)
         return cause_is(out, CAUSE_REVOKED,
                         "HQ has revoked %s: nothing is taken from it any more", subject->code);
@@ -116,9 +125,9 @@ static bool by_quota(const struct subject *subject, struct finding *out)
     if (!subject->feed->over_quota || subject->place == NULL)
         return false;
     cause_remedy(out,
-                 "at hq: chapterctl chapters show %s   (HQ raises its limit, or %s removes"
-                 " records)",
-                 subject->code, subject->code);
+                 "%schapterctl chapters edit %s --records-max N --bytes-max SIZE   (or %s"
+                 " removes records)",
+                 at_hq(subject), subject->code, subject->code);
     return cause_is(
         out, CAUSE_OVER_LIMIT,
         "%s is larger than the roster allows (%llu records, %llu bytes): it is paused"

@@ -273,8 +273,31 @@ def test_over_its_limit():
         for node in (lu, f.hq):
             result = becomes(node, "fr", "over-limit", 10, "50",
                              "paused at change %d" % stands)
-            check("chapters show fr" in result["remedy"], result)
+            check("chapterctl chapters edit fr --records-max" in result["remedy"], result)
+            check(result["remedy"].startswith("at hq: ") == (node is lu), "where it is typed")
             check(explain(node, "lu")["cause"] == "none", "lu is well")
+        f.hq.ctl("chapters", "edit", "fr", "--records-max", "100")
+        for node in (lu, f.hq):
+            becomes(node, "fr", "none", 20)
+
+
+def test_suspended_and_revoked():
+    with Federation() as f:
+        fr, lu = f.join("fr"), f.join("lu", listen=False)
+        settled(f)
+        f.hq.ctl("chapters", "suspend", "fr")
+        for node in (f.hq, lu, fr):
+            result = becomes(node, "fr", "quarantined", 10, "HQ has suspended")
+            check("chapters" in result["remedy"], result)
+        check(explain(f.hq, "fr")["remedy"] == "chapterctl chapters resume fr", "at HQ itself")
+        f.hq.ctl("chapters", "resume", "fr")
+        for node in (f.hq, lu, fr):
+            becomes(node, "fr", "none", 60)
+        f.hq.ctl("chapters", "revoke", "fr")
+        for node in (f.hq, lu):
+            result = becomes(node, "fr", "revoked", 10, "HQ has revoked")
+            check(result["state"] == "revoked", result)
+        becomes(f.hq, "lu", "none", 30)
 
 
 def test_full_store():
@@ -313,4 +336,5 @@ def test_wrong_clock():
 if __name__ == "__main__":
     main(test_all_well_everywhere, test_unknown_and_not_yet_here, test_killed_chapter,
          test_hq_away, test_partition, test_forked_clone, test_old_directory, test_refused,
-         test_behind, test_over_its_limit, test_full_store, test_wrong_clock)
+         test_behind, test_over_its_limit, test_suspended_and_revoked,
+         test_full_store, test_wrong_clock)
