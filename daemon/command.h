@@ -16,6 +16,8 @@ enum command_exit { COMMAND_OK = 0, COMMAND_FAILED = 1, COMMAND_USAGE = 2 };
       "[TOKEN|-] --dir DIR [--listen HOST:PORT [--advertise HOST] | --dial-only]",             \
       "enrol this chapter with the token that HQ sent")                                        \
     X("restore", restore, "FILE --dir DIR", "a node's directory from a backup")                \
+    X("recover", recover, "--dir DIR",                                                         \
+      "opens HQ's next epoch after a restore, with the recovery key on standard input")        \
     X("run", run, "--dir DIR [--config FILE] [--log-format=text|json]",                        \
       "the daemon, in the foreground")                                                         \
     X("check-config", check_config, "[FILE] [--dir DIR]",                                      \

@@ -92,10 +92,13 @@ static enum status recover(struct node *node, enum epoch_reason reason)
     node->locked_out = false;
     log_event(LOG_ERROR,
               "event=recovering reason=%s own_epoch=%llu own_seq=%llu proven_seq=%llu"
-              " remedy=\"nothing is signed until HQ has opened a new epoch: see that HQ can be"
-              " reached; the rest happens by itself\"",
+              " remedy=\"%s\"",
               epoch_reason_name(reason), (unsigned long long)mine->epoch,
-              (unsigned long long)mine->seq, (unsigned long long)node->recovering_seq);
+              (unsigned long long)mine->seq, (unsigned long long)node->recovering_seq,
+              node->is_hq ? "nothing is signed until the recovery key has opened a new epoch:"
+                            " see chapterctl status"
+                          : "nothing is signed until HQ has opened a new epoch: see that HQ can"
+                            " be reached; the rest happens by itself");
     return OK;
 }
 

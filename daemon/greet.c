@@ -206,6 +206,7 @@ static void send_hello(struct node *node, struct link *link, bool reply)
         wire_write_entry(writer, &entry);
     }
     node_send(node, link->handle, mp_writer_bytes(writer));
+    closure_send(node, link);
     link->hello_due_ms = 0;
     link->hello_sent_ms = node_now(node);
 }
@@ -413,6 +414,9 @@ static void on_message(struct node *node, struct link *link, struct slice messag
     case WIRE_EPOCH_REPLY:
         epoch_on_reply(node, link, message);
         break;
+    case WIRE_CLOSURE:
+        closure_on_message(node, message);
+        break;
     case WIRE_OFFER:
         surplus_on_offer(node, link, message);
         break;
@@ -463,6 +467,7 @@ void sync_on_published(struct node *node, const struct transport_message *messag
     case WIRE_BEAT:
     case WIRE_VECTOR:
     case WIRE_EVIDENCE:
+    case WIRE_CLOSURE:
         note_seen(node, link);
         on_message(node, link, message->data);
         break;

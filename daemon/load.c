@@ -108,7 +108,8 @@ enum status node_load(struct node *node)
         return NO_MEMORY;
     if (node->is_hq && (status = persons_load(node, &txn)) != OK)
         return status;
-    if ((status = epoch_load(node, &txn)) != OK || (status = surplus_load(node, &txn)) != OK)
+    if ((status = closure_load(node, &txn)) != OK || (status = epoch_load(node, &txn)) != OK ||
+        (status = surplus_load(node, &txn)) != OK)
         return status;
     store_abort(&txn);
     if (node->is_hq && (status = enrol_load(node)) != OK)

@@ -15,6 +15,7 @@
  * write.c     the origin's own changes and heads; merge.c: the fields of one record
  * epoch.c     recovering: the way to a new epoch; rejoin.c: its beginning
  * surplus.c   what a replica keeps of a closed epoch; offers.c: fetching it
+ * closure.c   HQ's own epochs, closed with the recovery key
  * persons.c   distinct persons (HQ)
  * enrol.c     enrolment (HQ); invitation.c: invitations in the store
  * control*.c  what local programs ask
@@ -36,6 +37,7 @@
 #include "daemon/io/transport.h"
 #include "daemon/node.h"
 #include "proto/bug.h"
+#include "proto/closure.h"
 #include "proto/token.h"
 #include "proto/wire.h"
 
@@ -53,6 +55,7 @@
 #define META_REASON "recovery_reason"      /* enum epoch_reason */
 #define META_RECOVERY_FROM "recovery_from" /* where the feed stood then */
 #define META_EPOCH_FIRST "epoch_first"     /* first seq of the epoch in force */
+#define META_CLOSURE "closure"             /* of HQ's own epoch: closure.h */
 #define META_RECOVERED "recovered"         /* what the operator must know: epoch.c */
 #define META_FLOOR_EPOCH                                                                       \
     "floor_epoch" /* roster of the token: an older one is not HQ's newest */
@@ -223,6 +226,8 @@ struct node {
     int64_t probed_at_ms;    /* 0: not */
     uint64_t closing_turn;   /* the last turn that closed an epoch */
     struct surplus *surplus; /* surplus.c */
+    struct closure closure;  /* of HQ's own epoch; epoch 0: none */
+    struct signed_closure closure_bytes;
     struct own_batch *batch;
 
     struct walk *walks[WALKS_MAX];
@@ -459,6 +464,11 @@ void epoch_on_request(struct node *node, struct link *link, struct slice message
 void epoch_on_reply(struct node *node, const struct link *link, struct slice message);
 /* HQ: closes the epoch of entry at the head that HQ holds, and opens the next. */
 void epoch_close(const struct node *node, struct roster_entry *entry, uint64_t instance);
+
+/* --- closure.c: HQ's own epochs --- */
+enum status closure_load(struct node *node, struct store_txn *txn) MUST_CHECK;
+void closure_send(struct node *node, const struct link *link);
+void closure_on_message(struct node *node, struct slice message);
 
 /* --- rejoin.c --- */
 /* The own feed stands at the closed head: both tiers under one number again, what tier hq lost

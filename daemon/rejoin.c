@@ -242,6 +242,18 @@ static enum status rejoin_rows(struct rejoin *rejoin)
     return status;
 }
 
+/* HQ's place in its own roster says what the recovery key has said. */
+static enum status put_own_entry(struct node *node)
+{
+    struct roster_entry entry = roster_find(node, "hq")->entry;
+
+    entry.epoch = node->closure.epoch;
+    entry.instance = node->closure.instance;
+    entry.closed_seq = node->closure.closed_seq;
+    memcpy(entry.closed_hash, node->closure.closed_hash, HASH_SIZE);
+    return write_roster(node, &entry);
+}
+
 enum status rejoin_begin(struct node *node)
 {
     struct rejoin rejoin = { .node = node, .feed = node->feeds[node->own_feed] };
@@ -257,6 +269,8 @@ enum status rejoin_begin(struct node *node)
         status = rejoin_rows(&rejoin);
     if (status == OK)
         status = tell(&rejoin);
+    if (status == OK && node->is_hq)
+        status = put_own_entry(node);
     if (status == OK)
         status = write_epoch_head(node);
     free(rejoin.ids);

@@ -219,6 +219,13 @@ void roster_term_of(const struct node *node, const char *code, struct feed_term 
     out_term->revoked = found->entry.state == CHAPTER_REVOKED;
     out_term->until_epoch = found->entry.until_epoch;
     out_term->until_seq = found->entry.until_seq;
+    /* Nobody stands above HQ but its recovery key. */
+    if (strcmp(code, "hq") != 0 || node->closure.epoch < out_term->epoch)
+        return;
+    out_term->epoch = node->closure.epoch;
+    out_term->instance = node->closure.instance;
+    out_term->closed_seq = node->closure.closed_seq;
+    memcpy(out_term->closed_hash, node->closure.closed_hash, HASH_SIZE);
 }
 
 const uint8_t *roster_sign_key(const struct node *node, const char *code)

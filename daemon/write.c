@@ -236,11 +236,12 @@ void write_begin_feed(struct node *node)
 
 enum status write_epoch_head(struct node *node)
 {
+    struct feed_term term;
     enum status status;
 
     /* What was issued again may have signed it already. */
-    if (own_feed(node)->replica.feed.tier[TIER_FEDERATION].epoch ==
-        roster_find(node, node->code)->entry.epoch)
+    roster_term_of(node, node->code, &term);
+    if (own_feed(node)->replica.feed.tier[TIER_FEDERATION].epoch == term.epoch)
         return write_seal(node);
     if ((status = batch_open(node)) != OK)
         return status;

@@ -26,7 +26,8 @@ enum wire_type {
     WIRE_EPOCH_REPLY = 13,
     WIRE_OFFER = 14,
     WIRE_SETTLED = 15,
-    WIRE_TYPE_LAST = WIRE_SETTLED
+    WIRE_CLOSURE = 16,
+    WIRE_TYPE_LAST = WIRE_CLOSURE
 };
 
 /* A list that is still encoded: count elements, to be read one by one from reader. */
@@ -179,6 +180,11 @@ struct wire_settled {
     uint8_t hash[HASH_SIZE];
 };
 
+/* [16, closure envelope]: HQ's own epoch, see closure.h */
+struct wire_closure {
+    struct slice closure;
+};
+
 /* Type of a message, 0 if it has none.  Reads nothing else. */
 unsigned wire_type_of(struct slice message);
 
@@ -201,6 +207,7 @@ enum status wire_read_epoch_request(struct slice message,
 enum status wire_read_epoch_reply(struct slice message,
                                   struct wire_epoch_reply *out) MUST_CHECK;
 enum status wire_read_offer(struct slice message, struct wire_offer *out) MUST_CHECK;
+enum status wire_read_closure(struct slice message, struct wire_closure *out) MUST_CHECK;
 enum status wire_read_settled(struct slice message, struct wire_settled *out) MUST_CHECK;
 
 /* The next element; false at the end.  The whole list was validated when the message was read:
@@ -232,6 +239,7 @@ void wire_write_epoch_request(struct mp_writer *writer,
                               const struct wire_epoch_request *request);
 void wire_write_epoch_reply(struct mp_writer *writer, const struct wire_epoch_reply *reply);
 void wire_write_offer(struct mp_writer *writer, unsigned tiers, struct slice head);
+void wire_write_closure(struct mp_writer *writer, struct slice closure);
 void wire_write_settled(struct mp_writer *writer, const uint8_t hash[HASH_SIZE]);
 
 /* Hash of a vector: BLAKE2b-256 over "chapterd vec 1\0\0", then for each origin with epoch > 0,

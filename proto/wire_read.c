@@ -403,3 +403,15 @@ enum status wire_read_settled(struct slice message, struct wire_settled *out)
         *out = settled;
     return mp_reader_finish(&reader);
 }
+
+enum status wire_read_closure(struct slice message, struct wire_closure *out)
+{
+    struct mp_reader reader;
+    struct slice closure;
+
+    begin(&reader, message, WIRE_CLOSURE, 2);
+    closure = read_envelope(&reader, SIGNED_CLOSURE_SIZE_MAX);
+    if (mp_reader_finish(&reader) == OK)
+        out->closure = closure;
+    return mp_reader_finish(&reader);
+}

@@ -179,6 +179,12 @@ void wire_write_settled(struct mp_writer *writer, const uint8_t hash[HASH_SIZE])
     mp_write_bin(writer, hash, HASH_SIZE);
 }
 
+void wire_write_closure(struct mp_writer *writer, struct slice closure)
+{
+    begin(writer, WIRE_CLOSURE, 2);
+    mp_write_bin(writer, closure.data, closure.size);
+}
+
 static void put_u64(uint8_t out[8], uint64_t number)
 {
     for (int i = 0; i < 8; i++)

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -252,34 +253,91 @@ void identity_make_sign_key(struct sign_key *out_key)
 #define RECOVERY_SIZE (SEED_SIZE + RECOVERY_CHECK_SIZE) /* 35 bytes are 56 characters exactly */
 #define RECOVERY_GROUP 4
 
-void identity_format_recovery(const struct sign_key *key, char out_text[128])
+/* Crockford's: none of I, L, O and U, which are misread */
+static const char recovery_alphabet[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+static void recovery_check(const uint8_t seed[SEED_SIZE], uint8_t out[RECOVERY_CHECK_SIZE])
 {
-    /* Crockford's: none of I, L, O and U, which are misread */
-    static const char alphabet[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-    uint8_t bytes[RECOVERY_SIZE];
     uint8_t hash[HASH_SIZE];
     crypto_generichash_state state;
+
+    crypto_generichash_init(&state, NULL, 0, sizeof hash);
+    crypto_generichash_update(&state, (const uint8_t *)RECOVERY_TAG, sizeof RECOVERY_TAG);
+    crypto_generichash_update(&state, seed, SEED_SIZE);
+    crypto_generichash_final(&state, hash, sizeof hash);
+    memcpy(out, hash, RECOVERY_CHECK_SIZE);
+    sodium_memzero(&state, sizeof state);
+}
+
+void identity_format_recovery(const struct sign_key *key, char out_text[128])
+{
+    uint8_t bytes[RECOVERY_SIZE];
     size_t at = strlen(RECOVERY_PREFIX);
     unsigned bits = 0;
     unsigned count = 0;
 
     crypto_sign_ed25519_sk_to_seed(bytes, key->secret);
-    crypto_generichash_init(&state, NULL, 0, sizeof hash);
-    crypto_generichash_update(&state, (const uint8_t *)RECOVERY_TAG, sizeof RECOVERY_TAG);
-    crypto_generichash_update(&state, bytes, SEED_SIZE);
-    crypto_generichash_final(&state, hash, sizeof hash);
-    memcpy(bytes + SEED_SIZE, hash, RECOVERY_CHECK_SIZE);
+    recovery_check(bytes, bytes + SEED_SIZE);
     memcpy(out_text, RECOVERY_PREFIX, at);
     for (size_t i = 0, printed = 0; i < RECOVERY_SIZE; i++) {
         bits = bits << 8 | bytes[i];
         for (count += 8; count >= 5; count -= 5, printed++) {
             if (printed != 0 && printed % RECOVERY_GROUP == 0)
                 out_text[at++] = '-';
-            out_text[at++] = alphabet[bits >> (count - 5) & 31];
+            out_text[at++] = recovery_alphabet[bits >> (count - 5) & 31];
         }
     }
     out_text[at] = '\0';
     sodium_memzero(bytes, sizeof bytes);
     sodium_memzero(&bits, sizeof bits);
-    sodium_memzero(&state, sizeof state);
+}
+
+/* 0 to 31; as people write them: O is 0, I and L are 1.  -1 for anything else. */
+static int recovery_digit(char character)
+{
+    const char *found;
+
+    if (character >= 'a' && character <= 'z')
+        character = (char)(character - 'a' + 'A');
+    if (character == 'O')
+        return 0;
+    if (character == 'I' || character == 'L')
+        return 1;
+    found = character == '\0' ? NULL : strchr(recovery_alphabet, character);
+    return found != NULL ? (int)(found - recovery_alphabet) : -1;
+}
+
+enum status identity_parse_recovery(const char *text, struct sign_key *out_key)
+{
+    uint8_t bytes[RECOVERY_SIZE];
+    uint8_t check[RECOVERY_CHECK_SIZE];
+    size_t size = 0;
+    unsigned bits = 0;
+    unsigned count = 0;
+    enum status status = INVALID;
+
+    text += strspn(text, " \t");
+    if (strncasecmp(text, RECOVERY_PREFIX, strlen(RECOVERY_PREFIX)) != 0)
+        return INVALID;
+    for (text += strlen(RECOVERY_PREFIX); *text != '\0'; text++) {
+        const int digit = recovery_digit(*text);
+
+        if (*text == '-' || *text == ' ')
+            continue;
+        if (digit < 0 || size == sizeof bytes)
+            break;
+        bits = bits << 5 | (unsigned)digit;
+        for (count += 5; count >= 8 && size < sizeof bytes; count -= 8)
+            bytes[size++] = (uint8_t)(bits >> (count - 8));
+    }
+    if (*text == '\0' && size == sizeof bytes && count == 0) {
+        recovery_check(bytes, check);
+        if (memcmp(check, bytes + SEED_SIZE, sizeof check) == 0) {
+            set_sign_key(out_key, bytes);
+            status = OK;
+        }
+    }
+    sodium_memzero(bytes, sizeof bytes);
+    sodium_memzero(&bits, sizeof bits);
+    return status;
 }

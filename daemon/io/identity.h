@@ -33,6 +33,8 @@ void identity_make_sign_key(struct sign_key *out_key);
  * They are base32 in Crockford's alphabet (no I, L, O, U; to be read in either case, dashes
  * ignored) of the 32-byte seed and the first 3 bytes of
  * BLAKE2b-256("chapterd rec 1\0\0" || seed), which tell a slip of the pen. */
+/* Reads it; INVALID if it is not one. */
+enum status identity_parse_recovery(const char *text, struct sign_key *out_key) MUST_CHECK;
 void identity_format_recovery(const struct sign_key *key, char out_text[128]);
 
 /* Takes DIR/lock (flock) and writes the pid; LOCKED if another process has it: *out_pid is its

@@ -24,6 +24,7 @@
 #define MESSAGE_SIZE_MAX (1024 * 1024) /* anything larger is dropped by the transport */
 #define SIGNED_HEAD_SIZE_MAX 384
 #define SIGNED_BEAT_SIZE_MAX 256
+#define SIGNED_CLOSURE_SIZE_MAX 192
 #define GENESIS_SIZE_MAX 512
 #define TOKEN_SIZE_MAX 2048 /* the printed line */
 #define ENROL_SIZE_MAX 1024

@@ -316,5 +316,59 @@ def test_a_lost_disk():
         check(code != 0, "the token was good for two")
 
 
-main(test_a_lost_disk, test_backup_and_restore, test_an_old_copy_is_healed, test_an_old_copy_with_hq_away, test_a_clone_is_found_and_healed,
+def test_hq_is_restored():
+    with Federation() as f:
+        hq = f.hq
+        fr = f.join("fr")
+        lu = f.join("lu")
+        put(fr, people(0, 20))
+        f.agree()
+        copy = copy_of(f, hq)
+        hq.start()
+        qc = f.join("qc", listen=False)  # after the copy was made
+        f.agree()
+        acknowledged = put(hq, [{"op": "put", "fields": {"name": "Org %d" % i,
+                                                         "kind": "organization"}}
+                                for i in range(30)])
+        f.agree()
+        last = hq.feeds()["hq"][1]
+        put_back(f, hq, copy)
+        hq.start()
+        check(hq.status()["node"]["state"] == "recovering", "HQ does not recover")
+        code, _, error = hq.ctl("members", "add", "name=Nobody", check=False)
+        check(code == 1 and "chapterd recover" in error, "not told: %s" % error)
+        wait_until(lambda: hq.feeds()["hq"][1] == last, 30, "HQ's feed is fetched back")
+        put(fr, people(50, 5))  # the others go on meanwhile
+        wait_until(lambda: hq.feeds()["fr"] == fr.feeds()["fr"], 10, "chapters go on")
+        told = [a["remedy"] for a in hq.status()["alarms"]]
+        check(any("chapterd recover" in text for text in told), "the way out: %s" % told)
+        code, _, error = f.daemon("recover", "--dir", hq.dir, stdin=f.recovery_key, check=False)
+        check(code == 1 and "another chapterd" in error, "below a running daemon: %s" % error)
+        hq.stop()
+        code, _, error = f.daemon("recover", "--dir", fr.dir, stdin=f.recovery_key, check=False)
+        check(code == 1, "a chapter was recovered with HQ's key")
+        wrong = f.recovery_key[:-1] + ("0" if f.recovery_key[-1] != "0" else "1")
+        code, _, error = f.daemon("recover", "--dir", hq.dir, stdin=wrong, check=False)
+        check(code == 1 and "no recovery key" in error, "a wrong key was taken: %s" % error)
+        f.daemon("recover", "--dir", hq.dir, stdin=f.recovery_key.lower() + "\n")
+        hq.start()
+        begun = time.monotonic()
+        wait_until(lambda: all(epoch_of(n, "hq") == 2 for n in f.running()), 30, "HQ's new epoch")
+        print("        at all nodes after %.1f s" % (time.monotonic() - begun))
+        check(hq.status()["node"]["state"] in ("ok", "catching-up"), "HQ's state")
+        after = wait_until(lambda: hq.add(name="After", kind="organization"), 10, "HQ writes")
+        check(after["seq"] > last, "a sequence number is used again")
+        be = f.join("be")
+        f.agree()
+        f.verify_all()
+        check(set(acknowledged) < set(members(be, "hq")), "HQ's members are lost")
+        wait_until(lambda: hq.json("counts")["chapters_current"] == 4, 20, "all are current")
+        # Who was away hears of it from whoever has it.
+        lu.stop()
+        lu.start()
+        f.agree()
+        check(qc.status()["node"]["state"] == "ok", "qc has no place any more")
+
+
+main(test_hq_is_restored, test_a_lost_disk, test_backup_and_restore, test_an_old_copy_is_healed, test_an_old_copy_with_hq_away, test_a_clone_is_found_and_healed,
      test_a_copy_elsewhere_disturbs_nobody)

@@ -245,7 +245,9 @@ class Federation:
         port = free_port_pair()
         node = Node(self, "hq", port)
         self.nodes["hq"] = self.hq = node
-        self.daemon("init", "--hq", "--dir", node.dir, "--name", self.name, *self.place(node))
+        out = self.daemon("init", "--hq", "--dir", node.dir, "--name", self.name,
+                          *self.place(node))[1]
+        self.recovery_key = next(w for w in out.split() if w.startswith("recovery1-"))
         node.start()
 
     def place(self, node):

@@ -201,6 +201,7 @@ static inline bool again_write_message(struct slice message, struct mp_writer *w
         struct wire_epoch_reply epoch_reply;
         struct wire_offer offer;
         struct wire_settled settled;
+        struct wire_closure closure;
     } as;
 
     switch (wire_type_of(message)) {
@@ -265,6 +266,11 @@ static inline bool again_write_message(struct slice message, struct mp_writer *w
         if (wire_read_offer(message, &as.offer) != OK)
             return false;
         wire_write_offer(writer, as.offer.tiers, as.offer.head);
+        return true;
+    case WIRE_CLOSURE:
+        if (wire_read_closure(message, &as.closure) != OK)
+            return false;
+        wire_write_closure(writer, as.closure.closure);
         return true;
     case WIRE_SETTLED:
         if (wire_read_settled(message, &as.settled) != OK)

@@ -299,6 +299,7 @@ static void test_recovery_key_can_be_read_back(void **state)
     (void)state;
     for (int i = 0; i < 100; i++) {
         uint8_t public_key[KEY_SIZE];
+        struct sign_key back;
         uint8_t secret[64];
 
         identity_make_sign_key(&key);
@@ -307,8 +308,11 @@ static void test_recovery_key_can_be_read_back(void **state)
         crypto_sign_seed_keypair(public_key, secret, seed);
         assert_memory_equal(secret, key.secret, sizeof secret);
         assert_memory_equal(public_key, key.public_key, KEY_SIZE);
+        assert_int_equal(identity_parse_recovery(text, &back), OK);
+        assert_memory_equal(&back, &key, sizeof back);
         text[12 + i % 2] = text[12 + i % 2] == '7' ? '8' : '7';
         assert_false(read_recovery(text, seed));
+        assert_int_equal(identity_parse_recovery(text, &back), INVALID);
     }
 }
 
@@ -323,6 +327,33 @@ static void test_recovery_key_known_answer(void **state)
     crypto_sign_seed_keypair(key.public_key, key.secret, seed);
     identity_format_recovery(&key, text);
     assert_string_equal(text, RECOVERY_TEXT);
+}
+
+/* As people write it: small letters, spaces for dashes; what is no key is refused. */
+static void test_recovery_key_as_written(void **state)
+{
+    static const char *const bad[] = { "",
+                                       "recovery1-",
+                                       "recovery2-" RECOVERY_TEXT,
+                                       RECOVERY_TEXT "0",
+                                       RECOVERY_TEXT "-0000",
+                                       "recovery1-U" };
+    struct sign_key key;
+    char text[128];
+
+    (void)state;
+    (void)snprintf(text, sizeof text, "  %s", RECOVERY_TEXT);
+    for (char *at = text + strlen("  recovery1-"); *at != '\0'; at++) {
+        if (*at >= 'A' && *at <= 'Z')
+            *at = (char)(*at - 'A' + 'a');
+        if (*at == '-')
+            *at = ' ';
+    }
+    assert_int_equal(identity_parse_recovery(text, &key), OK);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_int_equal(identity_parse_recovery(bad[i], &key), INVALID);
+    text[strlen(text) - 1] = '\0';
+    assert_int_equal(identity_parse_recovery(text, &key), INVALID);
 }
 
 /* --- lock and files --------------------------------------------------------------------- */
@@ -428,6 +459,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_garbled_files_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_only_regular_files_are_read, set_up, tear_down),
         cmocka_unit_test(test_recovery_key_can_be_read_back),
+        cmocka_unit_test(test_recovery_key_as_written),
         cmocka_unit_test(test_recovery_key_known_answer),
         cmocka_unit_test_setup_teardown(test_lock_excludes_and_names_its_holder, set_up,
                                         tear_down),

@@ -4,6 +4,7 @@
 #ifndef CHAPTERD_VECTOR_FORMS_H
 #define CHAPTERD_VECTOR_FORMS_H
 
+#include "proto/closure.h"
 #include "tests/unit/vector_samples.h"
 #include "tests/unit/vector_text.h"
 
@@ -367,6 +368,23 @@ static inline void make_offer(struct vector *vector)
     begin_bytes(vector, &writer);
     wire_write_offer(&writer, TIERS_FEDERATION, signed_head_bytes(&sample_get()->envelopes[2]));
     end_bytes(vector, &writer);
+}
+
+static inline void make_closure_message(struct vector *vector)
+{
+    const struct sample *sample = sample_get();
+    struct closure closure = { .epoch = 2, .instance = 11529215046068469760u, .closed_seq = 2 };
+    const struct sign_key *recovery = &sample->recovery;
+    struct signed_closure envelope;
+    struct mp_writer writer;
+
+    memcpy(closure.federation, sample->federation, HASH_SIZE);
+    memcpy(closure.closed_hash, sample->hq_head.hash, HASH_SIZE);
+    closure_sign(&closure, recovery, &envelope);
+    begin_bytes(vector, &writer);
+    wire_write_closure(&writer, slice_of(envelope.bytes, envelope.size));
+    end_bytes(vector, &writer);
+    state_key(vector, recovery);
 }
 
 static inline void make_settled(struct vector *vector)

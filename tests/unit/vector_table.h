@@ -168,6 +168,15 @@ FORM("offer", "wire",
 FORM("settled", "wire", "# 15, settled: fr has looked at what was offered at head.hex.",
      make_settled, check_message, LABELS("message", "type: settled", "hash of the head"))
 
+FORM("closure", "wire",
+     "# 16, closure: HQ's first epoch is closed at its head 2, and the next one begins.\n"
+     "# The signature is Ed25519, by the recovery key, over \"chapterd clos 1\" and a NUL ||\n"
+     "# version (1 byte) || body.",
+     make_closure_message, check_message,
+     LABELS("message", "type: closure", ">closure", "envelope", "version", ">body", "body",
+            "federation", "epoch that begins", "instance", "closed seq", "closed hash",
+            "signature"))
+
 FORM("control-request", "mp",
      "# A program asks its local daemon to put a member: [1, id, command, arguments].",
      make_control_request, check_control,
