@@ -427,6 +427,7 @@ static void on_recounted(struct replica *replica, const struct replica_input *in
         state->damaged = !input->clean && !BUG(DAMAGE_IGNORED);
         if (state->damaged) {
             state->snapshot = true;
+            state->mismatches = 0; /* it was me: who sent the list is not to blame */
             state->retry_at_ms = 0;
             if (state->target.seq == 0)
                 state->target = (struct replica_claim){ feed->feed.tier[tier].epoch,
