@@ -214,7 +214,7 @@ static void prove_divergence(struct node *node, uint32_t index, unsigned tiers,
     for (int tier = 0; tier < TIERS_PUBLISHED; tier++)
         if ((tiers & (1u << tier)) && replica_may_prove(&feed->replica, (enum tier)tier, head))
             proven = true;
-    if (!proven || node_writing(node) == NULL)
+    if (!proven || !jobs_rows_clean(node, index, tiers) || node_writing(node) == NULL)
         return;
     feed->replica.feed.freeze = FREEZE_DIVERGED;
     feed->replica.feed.freeze_epoch = head->epoch;

@@ -96,6 +96,24 @@ static void recount_job_release(struct job *base)
 static const struct job_kind job_recount = { .slice = recount_job_slice,
                                              .release = recount_job_release };
 
+bool jobs_rows_clean(struct node *node, uint32_t feed, unsigned tiers)
+{
+    CLEANUP(recount_close) struct recount *recount = NULL;
+    struct recount_verdict verdict;
+    bool done = false;
+    enum status status = recount_open(node->store, node->feeds[feed]->record.origin, false,
+                                      tiers, RECOUNT_ROWS, &recount);
+
+    while (status == OK && !done)
+        status = recount_slice(recount, ROWS_PER_SLICE, &done);
+    if (status != OK || recount_judge(recount, &verdict) != OK)
+        return false;
+    if (verdict.wrong != 0)
+        node_step(node, &(struct replica_input){
+                            .kind = INPUT_RECOUNTED, .feed = feed, .tiers = verdict.wrong });
+    return verdict.wrong == 0;
+}
+
 enum status jobs_recount(struct node *node, uint32_t feed, unsigned tiers)
 {
     struct recount_job *job;
