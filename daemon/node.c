@@ -461,7 +461,9 @@ enum status node_turn(struct node *node, int64_t timeout_ms)
             node->more |= persons_slice(node);
             node->more |= jobs_turn(node);
         }
-        node->more |= serve_turn(node);
+        /* What is served ends with a head: it covers what this turn has written. */
+        if (node_turn_fails(node, write_seal(node)) == OK)
+            node->more |= serve_turn(node);
     }
     status = commit(node);
     return status == OK ? control_compact_if_due(node) : status;
