@@ -6,26 +6,6 @@
 
 #include "chapterd/limits.h"
 
-struct slice slice_of(const void *data, size_t size)
-{
-    return (struct slice){ data, size };
-}
-
-struct slice slice_of_text(const char *text)
-{
-    return slice_of(text, strlen(text));
-}
-
-bool slice_equal(struct slice a, struct slice b)
-{
-    return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
-}
-
-bool slice_is_text(struct slice slice, const char *text)
-{
-    return slice_equal(slice, slice_of_text(text));
-}
-
 bool slice_copy_text(struct slice slice, char *out, size_t out_size)
 {
     if (slice.size >= out_size) {
@@ -90,26 +70,14 @@ static struct lead negative_lead(const struct mp_reader *reader, size_t wide, in
     return lead;
 }
 
-static struct lead read_lead(const struct mp_reader *reader)
+static struct lead read_long_lead(const struct mp_reader *reader)
 {
-    const uint8_t byte = *reader->at;
-
-    if (byte <= 0x7f)
-        return (struct lead){ MP_UINT, 1, byte };
-    if (byte <= 0x8f)
-        return (struct lead){ MP_MAP, 1, byte & 0x0fu };
-    if (byte <= 0x9f)
-        return (struct lead){ MP_ARRAY, 1, byte & 0x0fu };
-    if (byte <= 0xbf)
-        return (struct lead){ MP_STR, 1, byte & 0x1fu };
-    if (byte >= 0xe0)
-        return (struct lead){ MP_INT, 1, (uint64_t)(int64_t)(int8_t)byte };
-    switch (byte) {
+    switch (*reader->at) {
     case 0xc0:
         return (struct lead){ MP_NIL, 1, 0 };
     case 0xc2:
     case 0xc3:
-        return (struct lead){ MP_BOOL, 1, byte & 1u };
+        return (struct lead){ MP_BOOL, 1, *reader->at & 1u };
     case 0xc4:
         return long_lead(reader, MP_BIN, 1, 0);
     case 0xc5:
@@ -151,6 +119,23 @@ static struct lead read_lead(const struct mp_reader *reader)
     }
 }
 
+static inline struct lead read_lead(const struct mp_reader *reader)
+{
+    const uint8_t byte = *reader->at;
+
+    if (byte <= 0x7f)
+        return (struct lead){ MP_UINT, 1, byte };
+    if (byte <= 0x8f)
+        return (struct lead){ MP_MAP, 1, byte & 0x0fu };
+    if (byte <= 0x9f)
+        return (struct lead){ MP_ARRAY, 1, byte & 0x0fu };
+    if (byte <= 0xbf)
+        return (struct lead){ MP_STR, 1, byte & 0x1fu };
+    if (byte >= 0xe0)
+        return (struct lead){ MP_INT, 1, (uint64_t)(int64_t)(int8_t)byte };
+    return read_long_lead(reader);
+}
+
 /* --- the cursor --------------------------------------------------------------------------- */
 
 void mp_reader_init(struct mp_reader *reader, struct slice bytes)
@@ -158,6 +143,13 @@ void mp_reader_init(struct mp_reader *reader, struct slice bytes)
     reader->at = bytes.data;
     reader->end = bytes.data == NULL ? NULL : bytes.data + bytes.size;
     reader->status = OK;
+    reader->validated = false;
+}
+
+void mp_reader_init_validated(struct mp_reader *reader, struct slice bytes)
+{
+    mp_reader_init(reader, bytes);
+    reader->validated = true;
 }
 
 void mp_fail(struct mp_reader *reader, enum status status)
@@ -286,6 +278,16 @@ static size_t character_size(const uint8_t *at, size_t left)
     return size;
 }
 
+/* Eight bytes of ASCII without NUL?  High bits tell both: of the bytes, and of what is left of
+ * them when one is taken from each. */
+static bool eight_plain(const uint8_t *at)
+{
+    uint64_t word;
+
+    memcpy(&word, at, sizeof word);
+    return ((word | (word - 0x0101010101010101u)) & 0x8080808080808080u) == 0;
+}
+
 /* UTF-8 without NUL.  Most bytes are ASCII, and every text of every row passes here. */
 static bool text_valid(struct slice text)
 {
@@ -295,6 +297,10 @@ static bool text_valid(struct slice text)
         const uint8_t byte = text.data[at];
         size_t size = 1;
 
+        if (text.size - at >= 8 && eight_plain(text.data + at)) {
+            at += 8;
+            continue;
+        }
         if (byte == 0)
             return false;
         if (byte >= 0x80 && (size = character_size(text.data + at, text.size - at)) == 0)
@@ -308,7 +314,7 @@ struct slice mp_read_str(struct mp_reader *reader, size_t size_max)
 {
     const struct slice text = take_bytes(reader, MP_STR, size_max);
 
-    if (reader->status == OK && !text_valid(text)) {
+    if (reader->status == OK && !reader->validated && !text_valid(text)) {
         mp_fail(reader, INVALID);
         return SLICE_NONE;
     }
@@ -390,7 +396,7 @@ struct slice mp_read_key(struct mp_reader *reader, struct slice *last)
 
     if (reader->status != OK)
         return SLICE_NONE;
-    if (last->data != NULL && compare_keys(*last, key) >= 0) {
+    if (!reader->validated && last->data != NULL && compare_keys(*last, key) >= 0) {
         mp_fail(reader, INVALID);
         return SLICE_NONE;
     }
@@ -398,46 +404,75 @@ struct slice mp_read_key(struct mp_reader *reader, struct slice *last)
     return key;
 }
 
-static void skip(struct mp_reader *reader, unsigned depth)
-{
-    struct slice last = SLICE_NONE;
-    size_t count;
+static void skip(struct mp_reader *reader, unsigned depth);
 
-    switch (mp_peek(reader)) {
-    case MP_NIL:
-    case MP_BOOL:
-    case MP_UINT:
-    case MP_INT:
-        reader->at += read_lead(reader).size;
-        return;
-    case MP_STR:
-        (void)mp_read_str(reader, SIZE_MAX);
-        return;
-    case MP_BIN:
-        (void)mp_read_bin(reader, SIZE_MAX);
-        return;
-    case MP_ARRAY:
-    case MP_MAP:
-        break;
-    default:
+static void skip_bytes(struct mp_reader *reader, const struct lead *lead)
+{
+    const struct slice bytes = slice_of(reader->at, (size_t)lead->number);
+
+    if (lead->number > (uint64_t)(reader->end - reader->at) ||
+        (lead->type == MP_STR && !reader->validated && !text_valid(bytes)))
         mp_fail(reader, INVALID);
-        return;
-    }
+    else
+        reader->at += bytes.size;
+}
+
+/* What an array or a map holds; its lead was taken. */
+static void skip_elements(struct mp_reader *reader, const struct lead *lead, unsigned depth)
+{
+    const bool map = lead->type == MP_MAP;
+    struct slice last = SLICE_NONE;
+
     if (depth == DEPTH_MAX) {
         mp_fail(reader, TOO_LARGE);
         return;
     }
-    if (mp_peek(reader) == MP_ARRAY) {
-        count = mp_read_array(reader, SIZE_MAX);
-        for (size_t i = 0; i < count && reader->status == OK; i++)
-            skip(reader, depth + 1);
+    if (lead->number > (uint64_t)(reader->end - reader->at) / (map ? 2 : 1)) {
+        mp_fail(reader, INVALID);
         return;
     }
-    count = mp_read_map(reader, SIZE_MAX);
-    for (size_t i = 0; i < count && reader->status == OK; i++) {
-        (void)mp_read_key(reader, &last);
+    for (uint64_t i = 0; i < lead->number && reader->status == OK; i++) {
+        if (map)
+            (void)mp_read_key(reader, &last);
         skip(reader, depth + 1);
     }
+}
+
+static void skip(struct mp_reader *reader, unsigned depth)
+{
+    struct lead lead;
+
+    if (reader->status != OK || reader->at == reader->end) {
+        mp_fail(reader, INVALID);
+        return;
+    }
+    lead = read_lead(reader);
+    reader->at += lead.size;
+    switch (lead.type) {
+    case MP_NIL:
+    case MP_BOOL:
+    case MP_UINT:
+    case MP_INT:
+        return;
+    case MP_STR:
+    case MP_BIN:
+        skip_bytes(reader, &lead);
+        return;
+    case MP_ARRAY:
+    case MP_MAP:
+        skip_elements(reader, &lead, depth);
+        return;
+    default:
+        mp_fail(reader, INVALID);
+        return;
+    }
+}
+
+static struct slice raw_since(struct mp_reader *reader, const uint8_t *start, size_t size_max)
+{
+    if (reader->status == OK && (size_t)(reader->at - start) > size_max)
+        mp_fail(reader, TOO_LARGE);
+    return reader->status == OK ? slice_of(start, (size_t)(reader->at - start)) : SLICE_NONE;
 }
 
 struct slice mp_read_raw(struct mp_reader *reader, size_t size_max)
@@ -445,13 +480,22 @@ struct slice mp_read_raw(struct mp_reader *reader, size_t size_max)
     const uint8_t *start = reader->at;
 
     skip(reader, 0);
-    if (reader->status != OK)
-        return SLICE_NONE;
-    if ((size_t)(reader->at - start) > size_max) {
-        mp_fail(reader, TOO_LARGE);
-        return SLICE_NONE;
+    return raw_since(reader, start, size_max);
+}
+
+struct slice mp_read_raw_map(struct mp_reader *reader, size_t size_max, size_t count_max,
+                             size_t key_size_max)
+{
+    const uint8_t *start = reader->at;
+    const size_t count = mp_read_map(reader, count_max);
+    struct slice last = SLICE_NONE;
+
+    for (size_t i = 0; i < count && reader->status == OK; i++) {
+        if (mp_read_key(reader, &last).size > key_size_max)
+            mp_fail(reader, TOO_LARGE);
+        skip(reader, 1);
     }
-    return slice_of(start, (size_t)(reader->at - start));
+    return raw_since(reader, start, size_max);
 }
 
 enum status mp_reader_finish(const struct mp_reader *reader)

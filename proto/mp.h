@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "chapterd/status.h"
 
@@ -24,10 +25,27 @@ struct slice {
 };
 
 #define SLICE_NONE ((struct slice){ NULL, 0 })
-struct slice slice_of(const void *data, size_t size);
-struct slice slice_of_text(const char *text);
-bool slice_equal(struct slice a, struct slice b);
-bool slice_is_text(struct slice slice, const char *text);
+
+static inline struct slice slice_of(const void *data, size_t size)
+{
+    return (struct slice){ (const uint8_t *)data, size };
+}
+
+static inline struct slice slice_of_text(const char *text)
+{
+    return slice_of(text, strlen(text));
+}
+
+static inline bool slice_equal(struct slice a, struct slice b)
+{
+    return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
+}
+
+static inline bool slice_is_text(struct slice slice, const char *text)
+{
+    return slice_equal(slice, slice_of_text(text));
+}
+
 /* Copies into a NUL-terminated buffer; false (and "") if it does not fit. */
 bool slice_copy_text(struct slice slice, char *out, size_t out_size);
 
@@ -48,9 +66,13 @@ struct mp_reader {
     const uint8_t *at;
     const uint8_t *end;
     enum status status; /* OK or INVALID or TOO_LARGE; the first one stays */
+    bool validated;
 };
 
 void mp_reader_init(struct mp_reader *reader, struct slice bytes);
+/* For bytes that were read strictly before: the order of keys and the characters of texts are
+ * not looked at again.  Bounds are. */
+void mp_reader_init_validated(struct mp_reader *reader, struct slice bytes);
 /* Type of the next value; MP_END at the end, MP_BAD for a forbidden lead byte or after an
  * error. */
 enum mp_type mp_peek(const struct mp_reader *reader);
@@ -71,6 +93,9 @@ size_t mp_read_map(struct mp_reader *reader, size_t count_max);
 struct slice mp_read_key(struct mp_reader *reader, struct slice *last);
 /* One whole value of any permitted form, validated throughout; its bytes. */
 struct slice mp_read_raw(struct mp_reader *reader, size_t size_max);
+/* The same of a map, which has at most count_max keys of at most key_size_max bytes each. */
+struct slice mp_read_raw_map(struct mp_reader *reader, size_t size_max, size_t count_max,
+                             size_t key_size_max);
 void mp_fail(struct mp_reader *reader, enum status status); /* the caller found it wrong */
 /* OK only if nothing failed and the end was met exactly. */
 enum status mp_reader_finish(const struct mp_reader *reader) MUST_CHECK;

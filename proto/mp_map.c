@@ -8,7 +8,7 @@ struct slice mp_map_get(struct slice map, const char *key)
     struct mp_reader reader;
     size_t count;
 
-    mp_reader_init(&reader, map);
+    mp_reader_init_validated(&reader, map);
     if (mp_peek(&reader) != MP_MAP)
         return SLICE_NONE;
     count = mp_read_map(&reader, SIZE_MAX);

@@ -75,28 +75,9 @@ void change_write(struct mp_writer *writer, const struct change *change, unsigne
 /* A value is a map of fields or nil. */
 static struct slice read_value(struct mp_reader *reader)
 {
-    const enum mp_type type = mp_peek(reader);
-    struct slice last = SLICE_NONE;
-    struct mp_reader fields;
-    struct slice value;
-    size_t count;
-
-    if (type != MP_MAP && type != MP_NIL)
-        mp_fail(reader, INVALID);
-    value = mp_read_raw(reader, RECORD_SIZE_MAX);
-    if (reader->status != OK || type == MP_NIL)
-        return value;
-    mp_reader_init(&fields, value);
-    count = mp_read_map(&fields, RECORD_FIELDS_MAX);
-    for (size_t i = 0; i < count; i++) {
-        if (mp_read_key(&fields, &last).size > FIELD_NAME_MAX)
-            mp_fail(&fields, TOO_LARGE);
-        (void)mp_read_raw(&fields, RECORD_SIZE_MAX);
-    }
-    if (fields.status == OK)
-        return value;
-    mp_fail(reader, fields.status);
-    return SLICE_NONE;
+    return mp_peek(reader) == MP_NIL
+               ? mp_read_raw(reader, RECORD_SIZE_MAX)
+               : mp_read_raw_map(reader, RECORD_SIZE_MAX, RECORD_FIELDS_MAX, FIELD_NAME_MAX);
 }
 
 void change_read(struct mp_reader *reader, unsigned tiers, struct change *out_change)
