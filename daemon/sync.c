@@ -344,13 +344,33 @@ unsigned sync_over_bytes(struct node *node, uint32_t index, unsigned tiers,
     return over;
 }
 
-/* Form, place in the roster, newness and signature; the cheap questions first. */
+/* An event comes from every peer, and again to the origin: one that was applied in every tier
+ * that it has for me is told by its head, and nothing more of it is read. */
+static bool event_known(const struct node *node, struct slice message)
+{
+    const struct node_feed *feed;
+    struct wire_event event;
+    struct head head;
+    uint32_t index;
+
+    if (wire_peek_event(message, &event) != OK || head_read(event.head, &head) != OK ||
+        (index = node_feed_index(node, head.origin)) == NO_PEER)
+        return false;
+    feed = node->feeds[index];
+    for (int tier = 0; tier < TIERS_PUBLISHED; tier++) {
+        const struct feed_mark *mark = &feed->replica.feed.tier[tier];
+
+        if ((event.tiers & (1u << tier)) && feed->replica.followed[tier] &&
+            feed_compare(head.epoch, head.seq, mark->epoch, mark->seq) > 0)
+            return false;
+    }
+    return feed_remembers(&feed->replica.feed, &head);
+}
+
+/* Form, place in the roster and signature; the cheap questions first. */
 static bool event_proven(struct node *node, const struct wire_event *event,
                          struct head *out_head, uint32_t *out_index)
 {
-    const struct node_feed *feed;
-    bool newer = false;
-
     if (head_read(event->head, out_head) != OK ||
         memcmp(out_head->federation, node->federation, HASH_SIZE) != 0) {
         node->counters.events_refused++;
@@ -358,18 +378,6 @@ static bool event_proven(struct node *node, const struct wire_event *event,
     }
     if ((*out_index = node_feed_index(node, out_head->origin)) == NO_PEER) {
         node->counters.events_refused++;
-        return false;
-    }
-    feed = node->feeds[*out_index];
-    for (int tier = 0; tier < TIERS_PUBLISHED; tier++) {
-        const struct feed_mark *mark = &feed->replica.feed.tier[tier];
-
-        if ((event->tiers & (1u << tier)) && feed->replica.followed[tier] &&
-            feed_compare(out_head->epoch, out_head->seq, mark->epoch, mark->seq) > 0)
-            newer = true;
-    }
-    if (!newer && feed_remembers(&feed->replica.feed, out_head)) {
-        node->counters.events_known++;
         return false;
     }
     if (!head_proven(node, event->head, out_head, out_index)) {
@@ -406,6 +414,10 @@ void sync_on_event(struct node *node, uint32_t peer, struct slice message)
     unsigned tiers;
     unsigned gaps = 0;
 
+    if (event_known(node, message)) {
+        node->counters.events_known++;
+        return;
+    }
     if (wire_read_event(message, &event) != OK) {
         node->counters.messages_malformed++;
         return;

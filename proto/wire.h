@@ -190,6 +190,8 @@ unsigned wire_type_of(struct slice message);
 
 enum status wire_read_hello(struct slice message, struct wire_hello *out) MUST_CHECK;
 enum status wire_read_event(struct slice message, struct wire_event *out) MUST_CHECK;
+/* Tiers, since and head alone: what follows was not looked at, changes are empty. */
+enum status wire_peek_event(struct slice message, struct wire_event *out) MUST_CHECK;
 enum status wire_read_beat(struct slice message, struct wire_beat *out) MUST_CHECK;
 enum status wire_read_vector(struct slice message, struct wire_vector *out) MUST_CHECK;
 enum status wire_read_want(struct slice message, struct wire_want *out) MUST_CHECK;

@@ -101,6 +101,7 @@ static struct wire_list read_changes_list(struct mp_reader *reader, unsigned tie
 
     list.count = mp_read_array(reader, EVENT_CHANGES_MAX);
     list.reader = *reader;
+    list.reader.validated = true; /* when it is read again */
     for (size_t i = 0; i < list.count && reader->status == OK; i++) {
         struct change change;
 
@@ -119,6 +120,7 @@ static struct wire_list read_entries_list(struct mp_reader *reader)
 
     list.count = mp_read_array(reader, ORIGINS_MAX);
     list.reader = *reader;
+    list.reader.validated = true;
     for (size_t i = 0; i < list.count && reader->status == OK; i++) {
         struct wire_hello_entry entry;
 
@@ -153,6 +155,31 @@ enum status wire_read_hello(struct slice message, struct wire_hello *out)
     return OK;
 }
 
+static void begin_event(struct mp_reader *reader, struct slice message,
+                        struct wire_event *event)
+{
+    memset(event, 0, sizeof *event);
+    begin(reader, message, WIRE_EVENT, 5);
+    event->tiers = read_tiers(reader);
+    if (event->tiers == TIERS_HQ)
+        mp_fail(reader, INVALID);
+    event->since = mp_read_uint(reader, UINT64_MAX);
+    event->head = read_envelope(reader, SIGNED_HEAD_SIZE_MAX);
+}
+
+enum status wire_peek_event(struct slice message, struct wire_event *out)
+{
+    struct mp_reader reader;
+    struct wire_event event;
+
+    if (message.size > EVENT_SIZE_MAX)
+        return TOO_LARGE;
+    begin_event(&reader, message, &event);
+    if (reader.status == OK)
+        *out = event;
+    return reader.status;
+}
+
 enum status wire_read_event(struct slice message, struct wire_event *out)
 {
     struct mp_reader reader;
@@ -160,13 +187,7 @@ enum status wire_read_event(struct slice message, struct wire_event *out)
 
     if (message.size > EVENT_SIZE_MAX)
         return TOO_LARGE;
-    memset(&event, 0, sizeof event);
-    begin(&reader, message, WIRE_EVENT, 5);
-    event.tiers = read_tiers(&reader);
-    if (event.tiers == TIERS_HQ)
-        mp_fail(&reader, INVALID);
-    event.since = mp_read_uint(&reader, UINT64_MAX);
-    event.head = read_envelope(&reader, SIGNED_HEAD_SIZE_MAX);
+    begin_event(&reader, message, &event);
     event.changes = read_changes_list(&reader, event.tiers);
     if (mp_reader_finish(&reader) != OK)
         return mp_reader_finish(&reader);

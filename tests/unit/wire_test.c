@@ -106,11 +106,33 @@ static void assert_event(const char *name, unsigned tiers)
     assert_false(wire_next_change(&event.changes, event.tiers, &change));
 }
 
+/* The start of an event tells its head, whatever follows. */
+static void assert_peek(const char *name)
+{
+    const struct slice message = message_of(name);
+    struct wire_event event;
+    struct wire_event start;
+    size_t least = 0;
+
+    assert_int_equal(wire_read_event(message, &event), OK);
+    while (least <= message.size &&
+           wire_peek_event(slice_of(message.data, least), &start) != OK)
+        least++;
+    assert_int_equal(least, (size_t)(event.head.data + event.head.size - message.data));
+    assert_int_equal(start.tiers, event.tiers);
+    assert_int_equal(start.since, event.since);
+    assert_true(slice_equal(start.head, event.head));
+    assert_int_equal(start.changes.count, 0);
+    assert_int_equal(wire_peek_event(message_of("evidence"), &start), INVALID);
+}
+
 static void test_event(void **state)
 {
     (void)state;
     assert_event("event-federation", TIERS_FEDERATION);
     assert_event("event-both", TIERS_BOTH);
+    assert_peek("event-federation");
+    assert_peek("event-both");
 }
 
 static void test_want(void **state)
