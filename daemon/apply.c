@@ -263,9 +263,11 @@ static enum status put_change(struct node *node, uint32_t index, unsigned news,
 {
     const struct node_feed *feed = node->feeds[index];
     struct census_delta deltas[CENSUS_DELTAS_MAX];
+    struct change put = *change;
     size_t count = 0;
     enum status status;
 
+    put.tiers = news;
     if (news & TIERS_FEDERATION)
         count = census_deltas(counted(old->type, old->tiers & TIERS_FEDERATION, old->value[0]),
                               counted(change->type, true, change->value[0]), deltas);
@@ -279,7 +281,7 @@ static enum status put_change(struct node *node, uint32_t index, unsigned news,
             return status;
     }
     node->counters.changes_applied++;
-    return node->is_hq && !BUG(PERSON_LOST) ? apply_person(node, index, change->id) : OK;
+    return node->is_hq && !BUG(PERSON_LOST) ? apply_person(node, index, &put) : OK;
 }
 
 static enum status drop_behind_horizon(struct node *node, const struct node_feed *feed,

@@ -112,11 +112,13 @@ static enum status swept(void *context, const char *origin, const uint8_t id[ID_
 {
     struct sweep_context *sweep = context;
     struct node *node = sweep->node;
+    struct change change = { 0 };
 
+    memcpy(change.id, id, ID_SIZE);
     if (sweep->feed == NO_PEER ||
         strcmp(node->feeds[sweep->feed]->replica.feed.origin, origin) != 0)
         sweep->feed = node_feed_index(node, origin);
-    return sweep->feed == NO_PEER ? OK : apply_person(node, sweep->feed, id);
+    return sweep->feed == NO_PEER ? OK : apply_person(node, sweep->feed, &change);
 }
 
 static bool sweep_slice(struct node *node, struct job *job)

@@ -382,9 +382,10 @@ enum status apply_flip(struct node *node, uint32_t index, unsigned tiers, uint32
 enum status apply_advance(struct node *node, uint32_t index, unsigned tiers,
                           const struct head *head, struct slice envelope) MUST_CHECK;
 void row_version_of(const struct store_row *row, struct row_version *out_version);
-/* At HQ: states anew what a membership counts as. */
+/* At HQ: states anew what a membership counts as.  change has the id, and of the tiers that it
+ * holds the newest values; what it does not hold is looked up. */
 enum status apply_person(struct node *node, uint32_t index,
-                         const uint8_t id[ID_SIZE]) MUST_CHECK;
+                         const struct change *change) MUST_CHECK;
 
 /* --- persons.c (HQ) --- */
 /* The feed's persons are to be stated anew from seq reached_plus_one on; 0: all are. */

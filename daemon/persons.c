@@ -10,6 +10,21 @@
 #include <unicase.h>
 #include <uninorm.h>
 
+/* What NFC and lower case make of a text that is ASCII, as nearly all addresses are. */
+static bool lower_ascii(struct slice text, uint8_t *out, size_t capacity)
+{
+    if (text.size > capacity)
+        return false;
+    for (size_t i = 0; i < text.size; i++) {
+        const uint8_t byte = text.data[i];
+
+        if (byte >= 0x80)
+            return false;
+        out[i] = byte >= 'A' && byte <= 'Z' ? byte | 0x20 : byte;
+    }
+    return true;
+}
+
 /* NFC, trimmed, lower-cased; hashed, so that the table holds no address. */
 static bool email_hash(struct slice email, uint8_t out_hash[PERSON_HASH_SIZE])
 {
@@ -26,8 +41,10 @@ static bool email_hash(struct slice email, uint8_t out_hash[PERSON_HASH_SIZE])
         email.size--;
     if (email.size == 0)
         return false;
-    lower = u8_tolower(email.data, email.size, NULL, UNINORM_NFC, normal, &size);
-    if (lower != normal) {
+    if (lower_ascii(email, normal, sizeof normal)) {
+        size = email.size;
+    } else if ((lower = u8_tolower(email.data, email.size, NULL, UNINORM_NFC, normal, &size)) !=
+               normal) {
         free(lower);
         return false; /* too long for an address, or no memory: it counts as one of its own */
     }
@@ -35,48 +52,58 @@ static bool email_hash(struct slice email, uint8_t out_hash[PERSON_HASH_SIZE])
     return true;
 }
 
-static enum status get_row_of_tier(struct node *node, const struct node_feed *feed, int tier,
-                                   const uint8_t id[ID_SIZE], struct store_row *out_row)
+/* The member's value of that tier: of the change, or as it is stored; SLICE_NONE if there is
+ * none. */
+static enum status value_of_tier(struct node *node, const struct node_feed *feed, int tier,
+                                 const struct change *change, struct slice *out_value)
 {
     const uint32_t number = feed->record.tier[tier].number;
+    struct slice value = change->value[tier];
+    enum record_type type = change->type;
+    struct store_row row;
     enum status status = NOT_FOUND;
 
-    memset(out_row, 0, sizeof *out_row);
-    if (number != 0)
-        status = store_get_row(&node->txn, number, id, out_row);
-    if (status == NOT_FOUND || (status == OK && !(out_row->tiers & (1u << tier)))) {
-        out_row->tiers = 0;
-        return OK;
+    *out_value = SLICE_NONE;
+    if (!(change->tiers & (1u << tier))) {
+        if (number != 0)
+            status = store_get_row(&node->txn, number, change->id, &row);
+        if (status == NOT_FOUND || (status == OK && !(row.tiers & (1u << tier))))
+            return OK;
+        if (status != OK)
+            return status;
+        value = row.value[tier];
+        type = row.type;
     }
-    return status;
+    if ((type == RECORD_MEMBER || tier != TIER_FEDERATION) && !value_is_removal(value))
+        *out_value = value;
+    return OK;
 }
 
-enum status apply_person(struct node *node, uint32_t index, const uint8_t id[ID_SIZE])
+enum status apply_person(struct node *node, uint32_t index, const struct change *change)
 {
     const struct node_feed *feed = node->feeds[index];
     enum person_form form = PERSON_NONE;
     uint8_t hash[PERSON_HASH_SIZE] = { 0 };
     struct member_facts facts;
-    struct store_row row;
+    struct slice value;
     struct slice email;
     enum status status;
 
     memset(&facts, 0, sizeof facts);
-    if ((status = get_row_of_tier(node, feed, TIER_FEDERATION, id, &row)) != OK)
+    if ((status = value_of_tier(node, feed, TIER_FEDERATION, change, &value)) != OK)
         return status;
-    if (row.tiers != 0 && row.type == RECORD_MEMBER &&
-        !value_is_removal(row.value[TIER_FEDERATION]))
-        member_facts_of(row.value[TIER_FEDERATION], &facts);
+    if (value.size != 0)
+        member_facts_of(value, &facts);
     if (facts.kind == KIND_INDIVIDUAL && facts.status == MEMBER_ACTIVE) {
-        if ((status = get_row_of_tier(node, feed, TIER_HQ, id, &row)) != OK)
+        if ((status = value_of_tier(node, feed, TIER_HQ, change, &value)) != OK)
             return status;
-        if (row.tiers != 0 && !value_is_removal(row.value[TIER_HQ])) {
+        if (value.size != 0) {
             form = PERSON_ANONYMOUS;
-            if (mp_map_get_text(row.value[TIER_HQ], "email", &email) && email_hash(email, hash))
+            if (mp_map_get_text(value, "email", &email) && email_hash(email, hash))
                 form = PERSON_HASHED;
         }
     }
-    return store_set_person(&node->txn, feed->replica.feed.origin, id, form, hash);
+    return store_set_person(&node->txn, feed->replica.feed.origin, change->id, form, hash);
 }
 
 static void meta_name(const struct node_feed *feed, char out_name[CODE_SIZE + 16])
@@ -155,9 +182,13 @@ static enum status refresh_slice(struct node *node, uint32_t index)
             continue; /* one row holds both */
         if ((status = gather(node, feed, tier, ids, SLICE_ROWS, &count, &reached)) != OK)
             return status;
-        for (size_t i = 0; i < count; i++)
-            if ((status = apply_person(node, index, ids[i])) != OK)
+        for (size_t i = 0; i < count; i++) {
+            struct change change = { 0 };
+
+            memcpy(change.id, ids[i], ID_SIZE);
+            if ((status = apply_person(node, index, &change)) != OK)
                 return status;
+        }
         if (count == SLICE_ROWS) {
             done = false;
             if (reached < furthest)

@@ -296,7 +296,7 @@ static enum status put_own(struct node *node, struct change *change)
         if ((status = node_census_add(node, number, &deltas[i])) != OK ||
             (status = node_census_add(node, 0, &deltas[i])) != OK)
             return status;
-    if (node->is_hq && (status = apply_person(node, node->own_feed, change->id)) != OK)
+    if (node->is_hq && (status = apply_person(node, node->own_feed, change)) != OK)
         return status;
     batch->changes++;
     batch->bytes += change->value[0].size + change->value[1].size + 64;
