@@ -413,6 +413,8 @@ enum status apply_list(struct node *node, uint32_t index, unsigned tiers,
     if ((status = judge_list(node, feed, tiers, head, source, &judge)) != OK)
         return node_turn_fails(node, status);
     good = BUG(DIGEST_NOT_COMPARED) ? tiers : judge_verdict(&judge, head);
+    if (BUG(LOWER_HEAD_TAKEN) && head->seq < from[TIER_FEDERATION])
+        good = tiers;
     *out_paused = sync_over_bytes(node, index, good, judge.sum);
     good &= ~*out_paused;
     if (good != 0) {

@@ -42,7 +42,6 @@
     X(BEAT_NOT_VERIFIED, "a beat needs no signature")                                          \
     X(BEAT_NOT_FLOODED, "beats are not passed on")                                             \
     X(NO_ECHO, "beats do not echo HQ's")                                                       \
-    X(REPEATED_BEAT_YOUNG, "a repeated beat of HQ counts as a new one")                        \
     X(STALE_SHOWN_CURRENT, "a stale feed is shown as current")                                 \
     X(VECTOR_IGNORED, "differing vectors lead to no hello")                                    \
     X(HELLO_ANSWERED_ALWAYS, "answers to hellos are answered")                                 \

@@ -10,6 +10,7 @@
 
 /* True: fail here as the world would.  Points:
  * "store.commit.before"  the transaction is dropped, and IO returned
+ * "store.commit.full"    the same, and NO_SPACE returned
  * "store.commit.after"   IO is returned, although the transaction is durable */
 bool fault_at(const char *point);
 

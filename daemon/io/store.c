@@ -378,6 +378,8 @@ enum status store_commit_turn(struct store_txn *txn)
     status = store->writer.status;
     if (status == OK && fault_at("store.commit.before"))
         status = IO;
+    if (status == OK && fault_at("store.commit.full"))
+        status = NO_SPACE;
     if (status != OK) {
         store_abort(txn);
     } else {

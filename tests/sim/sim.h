@@ -2,46 +2,49 @@
 /* sim.h - the simulator: real nodes and real LMDB under virtual time, a simulated network and
  * faults.
  *
- * One seed decides everything: which faults are switched on, every delay, loss, crash and
- * write.
- * Two runs of a seed give the same trace hash.  The seams are the linker's: this program
- * defines transport.h, clock.h, fault.h and libsodium's source of randomness itself. */
+ * A plan (sim_plan.h) decides everything.  Two runs of a plan give the same trace hash.  The
+ * seams are the linker's: this program defines transport.h, clock.h, fault.h and libsodium's
+ * source of randomness itself, and remembers which signatures it has verified before.
+ *
+ * sim_plan.c     what is to happen
+ * sim_world.c    clock, dice, trace; nodes start, crash, are copied; time goes on
+ * sim_found.c    a federation is founded
+ * sim_load.c     the writers, and what they were promised
+ * sim_network.c  transport.h: links, streams, faults of the network
+ * sim_liar.c     what a chapter that lies makes of what its node sends
+ * sim_check.c    what must hold after every step
+ * sim_final.c    what must hold once the faults have stopped
+ * sim_workers.c  many runs, in several processes
+ * sim_shrink.c   a failing plan made small
+ * sim.c          the command line */
 #ifndef CHAPTERD_SIM_H
 #define CHAPTERD_SIM_H
 
 #include "daemon/node_internal.h"
+#include "tests/sim/sim_plan.h"
 
-#define SIM_NODES_MAX 6
-#define SIM_CONNECTIONS_MAX 64
+#define SIM_CONNECTIONS_MAX 1024
 #define SIM_OPS_MAX 4096
-#define SIM_VALUES_MAX 6
-
-enum sim_fault {
-    FAULT_LOSS = 1,        /* publications get lost */
-    FAULT_DUPLICATE = 2,   /* publications come twice */
-    FAULT_DELAY = 4,       /* long and uneven delays */
-    FAULT_PARTITION = 8,   /* pairs that do not hear each other, one way or both */
-    FAULT_CRASH = 16,      /* before or after a commit; restart later */
-    FAULT_RECONNECT = 32,  /* links break and lose what was under way */
-    FAULT_CORRUPT = 64,    /* a hostile relay flips bits in what it hands on */
-    FAULT_LATE_JOIN = 128, /* one chapter starts in the middle */
-    FAULT_ALL = 255
-};
+#define SIM_VALUES_MAX 8
+#define SIM_REQUESTS_MAX 128
+#define SIM_STREAMS 3 /* dialler to listener, back, published */
+#define SIM_STORE_SIZE (64u << 20)
 
 /* What somebody may find for an id: the last acknowledged value, or a later unanswered one. */
 struct sim_op {
-    char origin[CODE_SIZE];
+    int origin;
     uint8_t id[ID_SIZE];
     uint32_t values[SIM_VALUES_MAX]; /* 0: removed; candidates */
     size_t value_count;
 };
 
 struct sim_packet {
-    struct sim_packet *next;
     int64_t at_ms;
     uint64_t order; /* ties are settled by age */
+    struct sim_packet *next;
     int to;
-    int connection; /* -1: control */
+    int connection; /* -1: none, a local client's */
+    int stream;
     uint64_t connection_life;
     struct transport_message message;
     uint8_t *bytes;
@@ -54,12 +57,28 @@ struct sim_connection {
     uint64_t life; /* counts its reconnections */
     int dialler;
     int listener;
-    char host_port[ADDRESS_SIZE];
+    char host_port[ADDRESS_SIZE + 8];
     transport_link dial_link;
     transport_link serve_link;
     int64_t retry_at_ms;
     int64_t silent_since_ms; /* cut off since, 0: not */
-    int64_t last_at_ms[4];   /* of each stream: dialler to listener, back, published */
+    int64_t last_at_ms[SIM_STREAMS];
+    uint32_t flying[SIM_STREAMS];
+};
+
+/* What a node was seen to hold of one origin; outlives its restarts. */
+struct sim_seen {
+    struct feed_mark mark[TIERS_PUBLISHED];
+    struct feed_mark checked[TIERS_PUBLISHED]; /* its stored state was compared with its head */
+    bool frozen;
+    uint64_t frozen_epoch;
+    struct feed_mark frozen_at;
+    struct sim_want {
+        int to;
+        uint64_t epoch, since;
+        int64_t at_ms;
+    } want[TIERS_BOTH + 1]; /* the last, by its tiers */
+    uint32_t damaged;       /* number whose sum was damaged on purpose, 0: none */
 };
 
 struct sim_node {
@@ -68,91 +87,160 @@ struct sim_node {
     char address[ADDRESS_SIZE]; /* "" dial-only */
     struct node *node;          /* NULL: down */
     struct transport *transport;
+    bool clone;
+    uint64_t entropy;
+    uint64_t store_size;
+    int64_t wall_offset_ms;
     int64_t wake_at_ms;
     int64_t restart_at_ms;
+    int64_t paused_until_ms;
+    int64_t full_until_ms;
+    int crash_in; /* commits until it dies, 0: it does not, -1: after this one */
+    bool crash_after;
+    bool crashed;
+    bool hello_came;     /* since its start */
+    bool was_recovering; /* after its last turn */
+    int64_t started_ms;
+    uint64_t held_of_me[SIM_NODES_MAX]; /* by whom, up to which seq, when it was restored */
     uint64_t turns;
     struct sim_packet *inbox;
     struct sim_packet **inbox_end;
-    struct sim_packet *current; /* its bytes are what transport_receive handed out */
-    struct feed_mark seen[ORIGINS_MAX / 8]
-                         [TIERS_PUBLISHED]; /* heads never go down, restarts included */
-    char seen_origin[ORIGINS_MAX / 8][CODE_SIZE];
-    size_t seen_count;
+    struct sim_packet *current;          /* its bytes are what transport_receive handed out */
+    struct sim_seen seen[SIM_NODES_MAX]; /* by origin */
+};
+
+/* Every head that an honest node signed and made durable. */
+struct sim_signed {
+    struct feed_mark mark;
+    int64_t at_ms;
+};
+struct sim_history {
+    struct sim_signed *list;
+    size_t count, capacity;
+};
+
+struct sim_request {
+    bool open;
+    bool answered;
+    bool write; /* of the load: op and value tell which */
+    transport_link link;
+    int node;
+    size_t op;
+    uint32_t value;
+    uint8_t reply[8192];
+    size_t reply_size;
 };
 
 struct world {
-    uint64_t seed;
-    uint64_t random;
-    uint64_t entropy; /* apart, so that a change of one stream leaves the other alone */
-    unsigned faults;
+    struct sim_plan plan;
     bool healing;
     bool trace;
     int64_t now_ms;
+    int64_t founded_ms;
     uint64_t order;
     uint64_t messages;
     uint64_t trace_hash;
     char root[200];
-    struct sim_node nodes[SIM_NODES_MAX];
+    struct sim_node nodes[SIM_NODES_MAX + 1];
     int node_count;
-    int active; /* the node whose turn it is: the faults' victim */
+    int active; /* the node whose code runs */
     struct sim_connection connections[SIM_CONNECTIONS_MAX];
-    struct sim_packet *queue; /* sorted by (at_ms, order) */
-    bool cut[SIM_NODES_MAX][SIM_NODES_MAX];
+    int connection_count;      /* those beyond were never used */
+    struct sim_packet **queue; /* a heap by (at_ms, order) */
+    size_t queue_size, queue_capacity;
+    bool cut[SIM_NODES_MAX + 1][SIM_NODES_MAX + 1];
+    uint64_t link_dice[SIM_NODES_MAX + 1][SIM_NODES_MAX + 1];
     transport_link next_link;
-    size_t chunk_changes; /* limits of this seed, 0: the real ones */
-    size_t one_turn;
-    size_t slice_rows;
-    int crash_in; /* commits until the crash; 0: none */
-    bool crash_after;
     struct sim_op ops[SIM_OPS_MAX];
     size_t op_count;
     uint32_t value_count;
-    /* requests under way, by client link */
-    struct sim_request {
-        bool open;
-        bool answered;
-        bool write; /* of the load: op and value tell which */
-        transport_link link;
-        int node;
-        size_t op;
-        uint32_t value;
-        uint64_t code;
-        bool ok;
-        uint8_t reply[8192];
-        size_t reply_size;
-    } requests[64];
-    uint64_t hits[8]; /* how often each kind of fault happened */
+    struct sim_request requests[SIM_REQUESTS_MAX];
+    struct sim_history history[SIM_NODES_MAX];
+    bool tainted[SIM_NODES_MAX]; /* origins of which there may be two histories */
+    bool restored[SIM_NODES_MAX];
+    bool has_backup[SIM_NODES_MAX];
+    uint64_t hits[FAULT_COUNT]; /* how often each kind of fault happened */
     char failure[512];
 };
 
 extern struct world world;
-extern struct counters sim_counters; /* of all nodes of all seeds: what was exercised */
+extern struct counters sim_counters; /* of all nodes of all runs: what was exercised */
 
 /* sim_world.c */
-uint64_t sim_random(uint64_t below);
-bool sim_chance(unsigned percent);
 void sim_trace(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void sim_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 bool sim_failed(void);
-void sim_begin(uint64_t seed, int nodes, bool trace);
-void sim_end(void);
-void sim_run(void);
-int sim_node_of(const char *code);
+bool sim_has(enum sim_fault fault); /* is it switched on, and not yet over? */
+/* Runs the plan; world.failure says what went wrong, "" nothing. */
+void sim_run_plan(const struct sim_plan *plan, bool trace);
+int sim_node_of(const char *code); /* the first of that code, -1: none */
 void sim_start(int index);
 void sim_stop(int index);
+void sim_must(enum status status, const char *what);
+/* Between two turns, keys and store. */
+void sim_copy_directory(const char *from, const char *to);
+bool sim_step(int64_t until_ms); /* one instant further; false after a failure */
+void sim_run_until(int64_t until_ms);
+/* sim_found.c */
+void sim_found(void);
+/* sim_load.c */
+struct sim_request *sim_open_request(int node);
+bool sim_answered(struct sim_request *request, int64_t within_ms);
+void sim_write(int index, uint32_t dice);
+void sim_take_replies(void);
+void sim_check_reply(transport_link link, struct slice data);
+void sim_check_promises(int origin);
 /* sim_network.c */
 void sim_network_step(void);
 int64_t sim_network_next_ms(void);
+void sim_network_break(int a, int b);
 void sim_network_node_down(int index);
 void sim_network_free(void);
 void sim_deliver_control(int to, transport_link link, struct slice bytes);
 void sim_deliver_enrol(int to, transport_link link, const uint8_t key[KEY_SIZE],
                        struct slice bytes);
+void sim_send_raw(int connection, int stream, int from, struct slice bytes);
+uint64_t sim_link_random(int from, int to, uint64_t below);
+bool sim_link_chance(int from, int to, unsigned percent);
+void sim_packet_set(struct sim_packet *packet, struct slice bytes); /* copies */
+/* sim_liar.c: false: it keeps the packet to itself. */
+bool sim_liar_sends(int from, int to, int connection, int stream, struct sim_packet *packet);
+void sim_liar_forget(void); /* a new run */
 /* sim_check.c */
-void sim_check_heads(int index);
-void sim_check_sums(int index, bool recount);
-void sim_check_agreement(void);
-void sim_check_acknowledged(void);
+void sim_check_node(int index);
+void sim_check_start(int index);
+void sim_check_sent(int from, int to, struct slice message); /* to -1: published */
+void sim_check_rows(int index);                              /* everything recounted */
+/* sim_final.c */
 bool sim_settled(void);
+void sim_check_final(bool at_rest); /* some time after the faults: nothing is left over */
+
+/* sim_workers.c */
+struct sim_totals {
+    uint64_t runs, failures, hits[FAULT_COUNT];
+    struct counters counters;
+};
+struct sim_outcome {
+    char failure[512];
+    uint64_t trace_hash;
+};
+/* In a process of its own, so that an assertion is a failure like any other. */
+void sim_run_apart(const struct sim_plan *plan, struct sim_outcome *out_outcome);
+struct sim_batch {
+    uint64_t first;
+    uint64_t seeds; /* 0: until the time is over */
+    double seconds; /* 0: until the seeds are through */
+    int nodes;      /* 0: as drawn */
+    int large;      /* every 500th run has so many nodes, 0: none does */
+    int jobs;
+    uint64_t allowed; /* faults */
+    bool stop;        /* at the first failure */
+    bool quiet;
+};
+/* Prints what fails and how to run it again; out_seed: the first that failed. */
+void sim_run_batch(const struct sim_batch *batch, struct sim_totals *out_totals,
+                   uint64_t *out_seed, char out_failure[512]);
+/* sim_shrink.c: a smaller plan that fails, too. */
+void sim_shrink(struct sim_plan *plan);
 
 #endif

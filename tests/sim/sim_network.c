@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* sim_network.c - transport.h over virtual time: links, streams that keep their order, faults.
- * */
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,17 +17,77 @@ struct transport {
     uint8_t key[KEY_SIZE];
 };
 
-/* --- packets ------------------------------------------------------------------------------ */
+/* --- dice --------------------------------------------------------------------------------- */
+
+uint64_t sim_link_random(int from, int to, uint64_t below)
+{
+    return below == 0 ? 0 : sim_dice(&world.link_dice[from][to]) % below;
+}
+
+bool sim_link_chance(int from, int to, unsigned percent)
+{
+    return sim_link_random(from, to, 100) < percent;
+}
+
+static bool meets(enum sim_fault fault, int from, int to)
+{
+    if (!sim_has(fault) || !sim_link_chance(from, to, world.plan.rate))
+        return false;
+    world.hits[fault]++;
+    return true;
+}
+
+/* --- packets: a heap by (at_ms, order) ---------------------------------------------------- */
+
+static bool earlier(const struct sim_packet *a, const struct sim_packet *b)
+{
+    return a->at_ms != b->at_ms ? a->at_ms < b->at_ms : a->order < b->order;
+}
 
 static void queue_packet(struct sim_packet *packet)
 {
-    struct sim_packet **at = &world.queue;
+    size_t at = world.queue_size++;
 
-    while (*at != NULL && ((*at)->at_ms < packet->at_ms ||
-                           ((*at)->at_ms == packet->at_ms && (*at)->order < packet->order)))
-        at = &(*at)->next;
-    packet->next = *at;
-    *at = packet;
+    if (world.queue_size > world.queue_capacity) {
+        world.queue_capacity = world.queue_capacity == 0 ? 256 : 2 * world.queue_capacity;
+        world.queue = realloc(world.queue, world.queue_capacity * sizeof *world.queue);
+        ASSERT(world.queue != NULL);
+    }
+    for (; at > 0 && earlier(packet, world.queue[(at - 1) / 2]); at = (at - 1) / 2)
+        world.queue[at] = world.queue[(at - 1) / 2];
+    world.queue[at] = packet;
+}
+
+static struct sim_packet *take_packet(void)
+{
+    struct sim_packet *first = world.queue[0];
+    const struct sim_packet *last = world.queue[--world.queue_size];
+    size_t at = 0;
+
+    for (;;) {
+        size_t child = 2 * at + 1;
+
+        if (child + 1 < world.queue_size && earlier(world.queue[child + 1], world.queue[child]))
+            child++;
+        if (child >= world.queue_size || !earlier(world.queue[child], last))
+            break;
+        world.queue[at] = world.queue[child];
+        at = child;
+    }
+    world.queue[at] = (struct sim_packet *)(uintptr_t)last;
+    return first;
+}
+
+void sim_packet_set(struct sim_packet *packet, struct slice bytes)
+{
+    uint8_t *copy = malloc(bytes.size + 1);
+
+    ASSERT(copy != NULL);
+    if (bytes.size > 0)
+        memcpy(copy, bytes.data, bytes.size);
+    free(packet->bytes);
+    packet->bytes = copy;
+    packet->message.data = slice_of(copy, bytes.size);
 }
 
 static struct sim_packet *make_packet(int to, enum transport_kind kind, transport_link link,
@@ -43,11 +103,7 @@ static struct sim_packet *make_packet(int to, enum transport_kind kind, transpor
     packet->message.kind = kind;
     packet->message.link = link;
     packet->message.uid = -1;
-    packet->bytes = malloc(bytes.size + 1);
-    ASSERT(packet->bytes != NULL);
-    if (bytes.size > 0)
-        memcpy(packet->bytes, bytes.data, bytes.size);
-    packet->message.data = slice_of(packet->bytes, bytes.size);
+    sim_packet_set(packet, bytes);
     return packet;
 }
 
@@ -57,40 +113,98 @@ static void free_packet(struct sim_packet *packet)
     free(packet);
 }
 
-static int64_t draw_delay(void)
+static void land(const struct sim_packet *packet)
 {
-    if ((world.faults & FAULT_DELAY) && !world.healing && sim_chance(20)) {
-        world.hits[2]++;
-        return (int64_t)sim_random(2000);
-    }
-    return 1 + (int64_t)sim_random(4);
+    struct sim_connection *connection;
+
+    if (packet->connection < 0)
+        return;
+    connection = &world.connections[packet->connection];
+    if (connection->life == packet->connection_life && connection->flying[packet->stream] > 0)
+        connection->flying[packet->stream]--;
 }
 
-/* One stream of a connection keeps its order; streams overtake one another. */
-static void send_on(int index, int stream, struct sim_packet *packet)
+/* --- what the network does to a packet ---------------------------------------------------- */
+
+static int64_t draw_delay(int from, int to)
+{
+    if (meets(FAULT_DELAY, from, to))
+        return (int64_t)sim_link_random(from, to, 2000);
+    return 1 + (int64_t)sim_link_random(from, to, 4);
+}
+
+/* A relay that garbles what it hands on: the link itself is authenticated. */
+static void garble(int from, int to, struct sim_packet *packet)
+{
+    const size_t size = packet->message.data.size;
+
+    if (size == 0)
+        return;
+    if (meets(FAULT_FLIP, from, to))
+        packet->bytes[sim_link_random(from, to, size)] ^=
+            (uint8_t)(1u << sim_link_random(from, to, 8));
+    if (meets(FAULT_TRUNCATE, from, to))
+        packet->message.data.size = sim_link_random(from, to, size);
+}
+
+/* One stream of a connection keeps its order, unless publications are to overtake. */
+static void send_on(int index, int stream, int from, struct sim_packet *packet)
 {
     struct sim_connection *connection = &world.connections[index];
 
+    if (sim_has(FAULT_DROP) && connection->flying[stream] >= world.plan.hwm) {
+        world.hits[FAULT_DROP]++;
+        free_packet(packet);
+        return;
+    }
+    connection->flying[stream]++;
     packet->connection = index;
+    packet->stream = stream;
     packet->connection_life = connection->life;
-    packet->at_ms = world.now_ms + draw_delay();
-    if (packet->at_ms < connection->last_at_ms[stream])
-        packet->at_ms = connection->last_at_ms[stream];
-    connection->last_at_ms[stream] = packet->at_ms;
+    packet->at_ms = world.now_ms + draw_delay(from, packet->to);
+    if (packet->at_ms < connection->last_at_ms[stream]) {
+        if (stream == 2 && sim_has(FAULT_REORDER))
+            world.hits[FAULT_REORDER]++;
+        else
+            packet->at_ms = connection->last_at_ms[stream];
+    }
+    if (packet->at_ms > connection->last_at_ms[stream])
+        connection->last_at_ms[stream] = packet->at_ms;
     world.messages++;
     queue_packet(packet);
 }
 
-static void corrupt(struct sim_packet *packet)
+static struct sim_packet *packet_on(int index, int stream, int from, struct slice bytes)
 {
-    const unsigned type = wire_type_of(packet->message.data);
+    const struct sim_connection *connection = &world.connections[index];
+    const bool to_listener = stream == 0;
+    struct sim_packet *packet =
+        make_packet(to_listener ? connection->listener : connection->dialler,
+                    stream == 2 ? TRANSPORT_PUBLISHED : TRANSPORT_PEER,
+                    to_listener ? connection->serve_link : connection->dial_link, bytes);
 
-    if (!(world.faults & FAULT_CORRUPT) || world.healing || !sim_chance(2) ||
-        (type != WIRE_EVENT && type != WIRE_CHANGES && type != WIRE_BEAT) ||
-        packet->message.data.size == 0)
+    packet->message.dialled = !to_listener;
+    memcpy(packet->message.key, world.nodes[from].transport->key, KEY_SIZE);
+    return packet;
+}
+
+void sim_send_raw(int index, int stream, int from, struct slice bytes)
+{
+    send_on(index, stream, from, packet_on(index, stream, from, bytes));
+}
+
+static void send_copy(int index, int stream, int from, struct slice bytes)
+{
+    struct sim_packet *packet = packet_on(index, stream, from, bytes);
+    const int to = packet->to;
+
+    if (from == world.plan.liar && from != 0 && !world.healing &&
+        !sim_liar_sends(from, to, index, stream, packet)) {
+        free_packet(packet);
         return;
-    packet->bytes[sim_random(packet->message.data.size)] ^= (uint8_t)(1u << sim_random(8));
-    world.hits[6]++;
+    }
+    garble(from, to, packet);
+    send_on(index, stream, from, packet);
 }
 
 /* --- transport.h -------------------------------------------------------------------------- */
@@ -144,7 +258,7 @@ enum status transport_receive(struct transport *transport, struct transport_mess
 
 static void answer_control(transport_link link, struct slice data)
 {
-    for (size_t i = 0; i < sizeof world.requests / sizeof world.requests[0]; i++) {
+    for (size_t i = 0; i < SIM_REQUESTS_MAX; i++) {
         struct sim_request *request = &world.requests[i];
 
         if (!request->open || request->link != link)
@@ -152,27 +266,22 @@ static void answer_control(transport_link link, struct slice data)
         request->answered = true;
         request->reply_size = data.size < sizeof request->reply ? data.size : 0;
         memcpy(request->reply, data.data, request->reply_size);
+        sim_check_reply(link, data);
     }
 }
 
 enum status transport_send(struct transport *transport, transport_link link, struct slice data)
 {
-    struct sim_packet *packet;
-
-    for (int i = 0; i < SIM_CONNECTIONS_MAX; i++) {
-        struct sim_connection *connection = &world.connections[i];
+    for (int i = 0; i < world.connection_count; i++) {
+        const struct sim_connection *connection = &world.connections[i];
         const bool dialled = connection->dial_link == link;
 
         if (!connection->used || !connection->up ||
             (!dialled && connection->serve_link != link))
             continue;
-        packet =
-            make_packet(dialled ? connection->listener : connection->dialler, TRANSPORT_PEER,
-                        dialled ? connection->serve_link : connection->dial_link, data);
-        packet->message.dialled = !dialled;
-        memcpy(packet->message.key, transport->key, KEY_SIZE);
-        corrupt(packet);
-        send_on(i, dialled ? 0 : 1, packet);
+        sim_check_sent(transport->owner, dialled ? connection->listener : connection->dialler,
+                       data);
+        send_copy(i, dialled ? 0 : 1, transport->owner, data);
         return OK;
     }
     answer_control(link, data);
@@ -182,29 +291,17 @@ enum status transport_send(struct transport *transport, transport_link link, str
 enum status transport_publish(struct transport *transport, const char *topic, struct slice data)
 {
     (void)topic;
-    for (int i = 0; i < SIM_CONNECTIONS_MAX; i++) {
-        struct sim_connection *connection = &world.connections[i];
-        int copies = 1;
+    sim_check_sent(transport->owner, -1, data);
+    for (int i = 0; i < world.connection_count; i++) {
+        const struct sim_connection *connection = &world.connections[i];
+        const int to = connection->dialler;
 
-        if (!connection->used || !connection->up || connection->listener != transport->owner)
+        if (!connection->used || !connection->up || connection->listener != transport->owner ||
+            meets(FAULT_LOSS, transport->owner, to))
             continue;
-        if ((world.faults & FAULT_LOSS) && !world.healing && sim_chance(15)) {
-            world.hits[0]++;
-            continue;
-        }
-        if ((world.faults & FAULT_DUPLICATE) && !world.healing && sim_chance(10)) {
-            world.hits[1]++;
-            copies = 2;
-        }
-        for (int copy = 0; copy < copies; copy++) {
-            struct sim_packet *packet = make_packet(connection->dialler, TRANSPORT_PUBLISHED,
-                                                    connection->dial_link, data);
-
-            packet->message.dialled = true;
-            memcpy(packet->message.key, transport->key, KEY_SIZE);
-            corrupt(packet);
-            send_on(i, 2, packet);
-        }
+        if (meets(FAULT_DUPLICATE, transport->owner, to))
+            send_copy(i, 2, transport->owner, data);
+        send_copy(i, 2, transport->owner, data);
     }
     return OK;
 }
@@ -212,37 +309,41 @@ enum status transport_publish(struct transport *transport, const char *topic, st
 enum status transport_dial(struct transport *transport, const uint8_t key[KEY_SIZE],
                            const char *host, uint16_t port, transport_link *out_link)
 {
-    (void)key;
-    for (int i = 0; i < SIM_CONNECTIONS_MAX; i++) {
-        struct sim_connection *connection = &world.connections[i];
+    struct sim_connection *connection = NULL;
+    int index = 0;
 
-        if (connection->used)
-            continue;
-        memset(connection, 0, sizeof *connection);
-        connection->used = true;
-        connection->dialler = transport->owner;
-        connection->listener = -1;
-        (void)snprintf(connection->host_port, sizeof connection->host_port, "%s:%u", host,
-                       (unsigned)port);
-        connection->dial_link = ++world.next_link;
-        connection->retry_at_ms = world.now_ms + 1 + (int64_t)sim_random(20);
-        *out_link = connection->dial_link;
-        return OK;
-    }
-    return TOO_LARGE;
+    (void)key;
+    while (index < world.connection_count && world.connections[index].used)
+        index++;
+    if (index == SIM_CONNECTIONS_MAX)
+        return TOO_LARGE;
+    if (index == world.connection_count)
+        world.connection_count++;
+    connection = &world.connections[index];
+    *connection = (struct sim_connection){ .used = true,
+                                           .life = connection->life + 1,
+                                           .dialler = transport->owner,
+                                           .listener = -1,
+                                           .dial_link = ++world.next_link };
+    (void)snprintf(connection->host_port, sizeof connection->host_port, "%s:%u", host,
+                   (unsigned)port);
+    connection->retry_at_ms = world.now_ms + 1 + (int64_t)(world.next_link % 20);
+    *out_link = connection->dial_link;
+    return OK;
 }
 
 void transport_hang_up(struct transport *transport, transport_link link)
 {
     (void)transport;
-    for (int i = 0; i < SIM_CONNECTIONS_MAX; i++)
+    for (int i = 0; i < world.connection_count; i++)
         if (world.connections[i].used && world.connections[i].dial_link == link)
             world.connections[i].used = false;
 }
 
-void transport_version(char out_version[TRANSPORT_VERSION_SIZE])
+enum status transport_cut_all(struct transport *transport)
 {
-    (void)snprintf(out_version, TRANSPORT_VERSION_SIZE, "none");
+    (void)transport;
+    return OK;
 }
 
 void transport_counters(const struct transport *transport, struct transport_counters *out)
@@ -253,7 +354,7 @@ void transport_counters(const struct transport *transport, struct transport_coun
 
 /* --- links -------------------------------------------------------------------------------- */
 
-static void tell_dialler(struct sim_connection *connection, enum transport_kind kind)
+static void tell_dialler(const struct sim_connection *connection, enum transport_kind kind)
 {
     struct sim_packet *packet;
 
@@ -272,19 +373,21 @@ static void break_connection(struct sim_connection *connection)
     connection->life++;
     connection->silent_since_ms = 0;
     connection->retry_at_ms = world.now_ms + RETRY_CONNECT_MS;
+    memset(connection->flying, 0, sizeof connection->flying);
     tell_dialler(connection, TRANSPORT_DOWN);
 }
 
-enum status transport_cut_all(struct transport *transport)
+void sim_network_break(int a, int b)
 {
-    for (int i = 0; i < SIM_CONNECTIONS_MAX; i++) {
+    for (int i = 0; i < world.connection_count; i++) {
         struct sim_connection *connection = &world.connections[i];
 
-        if (connection->used && connection->up &&
-            world.nodes[connection->listener].transport == transport)
-            break_connection(connection);
+        if (!connection->used || !connection->up || connection->dialler != a ||
+            (connection->listener != b && a != b))
+            continue;
+        world.hits[FAULT_RECONNECT]++;
+        break_connection(connection);
     }
-    return OK;
 }
 
 static int listener_at(const char *host_port)
@@ -363,25 +466,19 @@ static bool arrives(const struct sim_packet *packet)
 
 void sim_network_step(void)
 {
-    for (int i = 0; i < SIM_CONNECTIONS_MAX; i++) {
-        if (!world.connections[i].used)
-            continue;
-        step_connection(&world.connections[i]);
-        if ((world.faults & FAULT_RECONNECT) && !world.healing && world.connections[i].up &&
-            sim_random(4000) == 0) {
-            world.hits[5]++;
-            break_connection(&world.connections[i]);
-        }
-    }
-    while (world.queue != NULL && world.queue->at_ms <= world.now_ms) {
-        struct sim_packet *packet = world.queue;
+    for (int i = 0; i < world.connection_count; i++)
+        if (world.connections[i].used)
+            step_connection(&world.connections[i]);
+    while (world.queue_size > 0 && world.queue[0]->at_ms <= world.now_ms) {
+        struct sim_packet *packet = take_packet();
         struct sim_node *node = &world.nodes[packet->to];
 
-        world.queue = packet->next;
+        land(packet);
         if (!arrives(packet)) {
             free_packet(packet);
             continue;
         }
+        node->hello_came |= wire_type_of(packet->message.data) == WIRE_HELLO;
         packet->next = NULL;
         *node->inbox_end = packet;
         node->inbox_end = &packet->next;
@@ -392,9 +489,9 @@ void sim_network_step(void)
 
 int64_t sim_network_next_ms(void)
 {
-    int64_t next = world.queue != NULL ? world.queue->at_ms : INT64_MAX;
+    int64_t next = world.queue_size > 0 ? world.queue[0]->at_ms : INT64_MAX;
 
-    for (int i = 0; i < SIM_CONNECTIONS_MAX; i++) {
+    for (int i = 0; i < world.connection_count; i++) {
         const struct sim_connection *connection = &world.connections[i];
         int64_t due = INT64_MAX;
 
@@ -414,7 +511,7 @@ void sim_network_node_down(int index)
 {
     struct sim_node *node = &world.nodes[index];
 
-    for (int i = 0; i < SIM_CONNECTIONS_MAX; i++) {
+    for (int i = 0; i < world.connection_count; i++) {
         struct sim_connection *connection = &world.connections[i];
 
         if (!connection->used)
@@ -438,13 +535,14 @@ void sim_network_node_down(int index)
 
 void sim_network_free(void)
 {
-    while (world.queue != NULL) {
-        struct sim_packet *next = world.queue->next;
-
-        free_packet(world.queue);
-        world.queue = next;
-    }
+    for (size_t i = 0; i < world.queue_size; i++)
+        free_packet(world.queue[i]);
+    world.queue_size = 0;
+    free(world.queue);
+    world.queue = NULL;
 }
+
+/* --- local clients and strangers ---------------------------------------------------------- */
 
 void sim_deliver_control(int to, transport_link link, struct slice bytes)
 {

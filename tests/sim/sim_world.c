@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* sim_world.c - the world: its clock, its dice, its nodes, the writers' load and the faults. */
+/* sim_world.c - the world: its clock, its dice, its nodes, and what a plan does to them. */
+#define _XOPEN_SOURCE 700
+#include <ftw.h>
 #include <sodium.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -10,35 +12,14 @@
 #include "daemon/io/fault.h"
 #include "tests/sim/sim.h"
 
-#define LOAD_MS 40000  /* virtual time with faults and writes */
 #define HEAL_MS 180000 /* by then all agree, without faults */
-#define QUIET_MS 60000 /* then nothing but beats and vectors moves */
-#define CLIENT_LINK (1ull << 60)
-#define TURNS_AT_ONCE_MAX 2000
+#define QUIET_MS 20000 /* then nothing but beats and vectors moves */
+#define TURNS_AT_ONCE_MAX 3000
 
 struct world world;
 struct counters sim_counters;
 
 /* --- dice, clock, trace ------------------------------------------------------------------- */
-
-static uint64_t next_random(uint64_t *state)
-{
-    uint64_t z = (*state += 0x9e3779b97f4a7c15ull); /* splitmix64 */
-
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-    return z ^ (z >> 31);
-}
-
-uint64_t sim_random(uint64_t below)
-{
-    return below == 0 ? 0 : next_random(&world.random) % below;
-}
-
-bool sim_chance(unsigned percent)
-{
-    return sim_random(100) < percent;
-}
 
 int64_t clock_monotonic_ms(void)
 {
@@ -47,7 +28,7 @@ int64_t clock_monotonic_ms(void)
 
 int64_t clock_wall_ms(void)
 {
-    return 1790000000000 + world.now_ms;
+    return 1790000000000 + world.now_ms + world.nodes[world.active].wall_offset_ms;
 }
 
 static const char *entropy_name(void)
@@ -57,15 +38,19 @@ static const char *entropy_name(void)
 
 static uint32_t entropy_random(void)
 {
-    return (uint32_t)next_random(&world.entropy);
+    return (uint32_t)sim_dice(&world.nodes[world.active].entropy);
 }
 
 static void entropy_buf(void *const buffer, const size_t size)
 {
     uint8_t *bytes = buffer;
+    uint64_t word = 0;
 
-    for (size_t i = 0; i < size; i++)
-        bytes[i] = (uint8_t)next_random(&world.entropy);
+    for (size_t i = 0; i < size; i++) {
+        if (i % 8 == 0)
+            word = sim_dice(&world.nodes[world.active].entropy);
+        bytes[i] = (uint8_t)(word >> 8 * (i % 8));
+    }
 }
 
 static randombytes_implementation entropy = {
@@ -107,37 +92,75 @@ bool sim_failed(void)
     return world.failure[0] != '\0';
 }
 
+bool sim_has(enum sim_fault fault)
+{
+    return !world.healing && (world.plan.faults >> fault & 1);
+}
+
 int sim_node_of(const char *code)
 {
-    for (int i = 0; i < world.node_count; i++)
+    for (int i = 0; i < world.plan.nodes; i++)
         if (strcmp(world.nodes[i].code, code) == 0)
             return i;
     return -1;
 }
 
+void sim_must(enum status status, const char *what)
+{
+    if (status != OK)
+        sim_fail("%s: %s", what, status_name(status));
+}
+
 /* --- crash points ------------------------------------------------------------------------- */
+
+static bool dies(struct sim_node *sim, enum sim_fault fault)
+{
+    world.hits[fault]++;
+    sim->crash_in = 0;
+    sim->crashed = true;
+    return true;
+}
 
 bool fault_at(const char *point)
 {
-    const bool before = strcmp(point, "store.commit.before") == 0;
+    struct sim_node *sim = &world.nodes[world.active];
 
-    if (world.crash_in == 0 || world.healing)
+    if (world.healing)
         return false;
-    if (before && --world.crash_in == 0) {
-        world.hits[4]++;
-        if (!world.crash_after)
-            return true;
-        world.crash_in = -1; /* at the next point, after this very commit */
-        return false;
-    }
-    if (!before && world.crash_in == -1) {
-        world.crash_in = 0;
+    if (strcmp(point, "store.commit.full") == 0) {
+        if (world.now_ms >= sim->full_until_ms)
+            return false;
+        world.hits[FAULT_DISK_FULL]++;
         return true;
     }
-    return false;
+    if (strcmp(point, "store.commit.before") == 0) {
+        if (sim->crash_in <= 0 || --sim->crash_in > 0)
+            return false;
+        if (!sim->crash_after)
+            return dies(sim, FAULT_CRASH_BEFORE);
+        sim->crash_in = -1;
+        return false;
+    }
+    return sim->crash_in == -1 && dies(sim, FAULT_CRASH_AFTER);
 }
 
 /* --- nodes -------------------------------------------------------------------------------- */
+
+/* A disk that is full, or a death in the very start, is no failure of the node. */
+static void start_failed(struct sim_node *sim, enum status status)
+{
+    const bool full = status == NO_SPACE &&
+                      (world.now_ms < sim->full_until_ms || sim->store_size < SIM_STORE_SIZE);
+
+    sim->node = NULL;
+    sim->transport = NULL;
+    if (!full && !sim->crashed) {
+        sim_fail("%s does not start: %s", sim->code, status_name(status));
+        return;
+    }
+    sim_trace("%s does not start yet: %s", sim->code, status_name(status));
+    sim->restart_at_ms = world.now_ms + 1000;
+}
 
 void sim_start(int index)
 {
@@ -146,25 +169,23 @@ void sim_start(int index)
         .dir = sim->dir,
         .listen = sim->address,
         .control_path = "",
-        .store_size = 64u << 20,
-        .chunk_changes_max = world.chunk_changes,
-        .delta_one_turn_max = world.one_turn,
-        .rows_per_slice = world.slice_rows,
+        .store_size = sim->store_size,
+        .chunk_changes_max = world.plan.chunk_changes,
+        .delta_one_turn_max = world.plan.one_turn,
+        .rows_per_slice = world.plan.slice_rows,
     };
     enum status status;
 
     world.active = index;
-    world.crash_in = 0;
-    status = node_open(&config, &sim->node);
-    if (status != OK) {
-        sim->node = NULL;
-        sim_fail("%s does not start: %s", sim->code, status_name(status));
+    sim->crashed = false;
+    sim->restart_at_ms = 0;
+    if ((status = node_open(&config, &sim->node)) != OK) {
+        start_failed(sim, status);
         return;
     }
     sim->wake_at_ms = world.now_ms;
-    sim->restart_at_ms = 0;
     sim_trace("start %s", sim->code);
-    sim_check_heads(index);
+    sim_check_start(index);
 }
 
 #define ADD_COUNTER(name, text) sim_counters.name += counters->name;
@@ -181,276 +202,155 @@ void sim_stop(int index)
     if (sim->node == NULL)
         return;
     sim_trace("down %s", sim->code);
-    world.crash_in = 0;
+    sim->crash_in = 0;
+    world.active = index;
     add_counters(&sim->node->counters);
     node_close(&sim->node);
     sim_network_node_down(index);
-    for (size_t i = 0; i < sizeof world.requests / sizeof world.requests[0]; i++)
+    for (size_t i = 0; i < SIM_REQUESTS_MAX; i++)
         if (world.requests[i].open && world.requests[i].node == index)
             world.requests[i].open = false; /* unanswered: its value stays a candidate */
 }
 
+/* --- directories -------------------------------------------------------------------------- */
+
+static int remove_one(const char *path, const struct stat *found, int type, struct FTW *place)
+{
+    (void)found;
+    (void)type;
+    (void)place;
+    return remove(path);
+}
+
 static void remove_tree(const char *dir)
 {
-    char command[600];
-
-    /* Only what this run made: a directory of ours under the temporary directory. */
-    (void)snprintf(command, sizeof command, "rm -rf '%s'", dir);
-    if (system(command) != 0)
+    if (nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS) != 0)
         sim_fail("cannot remove %s", dir);
 }
 
-static enum status put_text(struct store_txn *txn, const char *name, const char *text)
+static void copy_file(const char *from, const char *to)
 {
-    return store_put_meta(txn, name, slice_of_text(text));
+    static uint8_t bytes[65536];
+    FILE *in = fopen(from, "rb");
+    FILE *out = fopen(to, "wb");
+    size_t size;
+
+    while (in != NULL && out != NULL && (size = fread(bytes, 1, sizeof bytes, in)) > 0)
+        if (fwrite(bytes, 1, size, out) != size)
+            break;
+    if (in == NULL || out == NULL || ferror(in) || ferror(out))
+        sim_fail("cannot copy %s", from);
+    if (in != NULL)
+        fclose(in);
+    if (out != NULL && fclose(out) != 0)
+        sim_fail("cannot write %s", to);
 }
 
-static void must(enum status status, const char *what)
+/* Between two turns the file of the store is whole: nothing of it is only in LMDB's memory. */
+void sim_copy_directory(const char *from, const char *to)
 {
-    if (status != OK)
-        sim_fail("%s: %s", what, status_name(status));
+    static const char *const files[] = { "keys/sign", "keys/curve", "db/data.mdb" };
+    char source[512];
+    char target[512];
+
+    (void)mkdir(to, 0700);
+    for (size_t i = 0; i < 2; i++) {
+        (void)snprintf(target, sizeof target, "%s/%s", to, i == 0 ? "keys" : "db");
+        (void)mkdir(target, 0700);
+    }
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        (void)snprintf(source, sizeof source, "%s/%s", from, files[i]);
+        (void)snprintf(target, sizeof target, "%s/%s", to, files[i]);
+        copy_file(source, target);
+        (void)chmod(target, 0600);
+    }
 }
 
-static void make_directory(int index, const struct identity *identity, struct slice genesis,
-                           const uint8_t hq_curve[KEY_SIZE])
+static void back_up(int index)
+{
+    char to[300];
+
+    (void)snprintf(to, sizeof to, "%s.copy", world.nodes[index].dir);
+    sim_copy_directory(world.nodes[index].dir, to);
+    world.has_backup[index] = true;
+}
+
+static void restore(int index, bool first, uint32_t pause_ms)
+{
+    struct sim_node *sim = &world.nodes[index];
+    char from[300];
+
+    if (!first && !world.has_backup[index])
+        return;
+    (void)snprintf(from, sizeof from, "%s.%s", sim->dir, first ? "first" : "copy");
+    sim_stop(index);
+    sim_copy_directory(from, sim->dir);
+    memset(sim->seen, 0, sizeof sim->seen);
+    for (int i = 0; i < world.plan.nodes; i++)
+        sim->held_of_me[i] = world.nodes[i].node != NULL && i != index
+                                 ? world.nodes[i].seen[index].mark[0].seq
+                                 : 0;
+    world.tainted[index] = true;
+    world.restored[index] = true;
+    world.hits[first ? FAULT_LOST_DISK : FAULT_OLD_COPY]++;
+    sim->restart_at_ms = world.now_ms + pause_ms;
+}
+
+static void start_clone(int index)
+{
+    struct sim_node *clone = &world.nodes[world.plan.nodes];
+    char from[300];
+
+    if (clone->clone || !world.has_backup[index])
+        return;
+    clone->clone = true;
+    memcpy(clone->code, world.nodes[index].code, CODE_SIZE);
+    (void)snprintf(clone->dir, sizeof clone->dir, "%s/clone", world.root);
+    (void)snprintf(from, sizeof from, "%s.copy", world.nodes[index].dir);
+    sim_copy_directory(from, clone->dir);
+    clone->store_size = SIM_STORE_SIZE;
+    clone->entropy = sim_mix(world.plan.seed, 999);
+    clone->inbox_end = &clone->inbox;
+    world.tainted[index] = true;
+    world.hits[FAULT_CLONE]++;
+    world.node_count = world.plan.nodes + 1;
+    sim_start(world.plan.nodes);
+}
+
+static bool is_copied(int index)
+{
+    for (size_t i = 0; i < world.plan.action_count; i++)
+        if (world.plan.actions[i].a == index && (world.plan.actions[i].kind == ACTION_BACKUP ||
+                                                 world.plan.actions[i].kind == ACTION_RESTORE))
+            return true;
+    return false;
+}
+
+/* A bit of a stored sum turns over while nobody looks. */
+static void damage(int index, int origin)
 {
     struct sim_node *sim = &world.nodes[index];
     struct store_txn txn = { 0 };
-    struct store *store = NULL;
+    struct digest_sum sum;
+    uint32_t feed;
+    uint32_t number;
 
-    (void)identity;
-    must(store_create(sim->dir), "store_create");
-    must(store_open(sim->dir, 64u << 20, &store), "store_open");
-    if (store == NULL)
+    if (sim->node == NULL || index == origin || index == world.plan.liar || is_copied(index) ||
+        (feed = node_feed_index(sim->node, world.nodes[origin].code)) == NO_PEER ||
+        (number = sim->node->feeds[feed]->record.tier[0].number) == 0 ||
+        sim->node->feeds[feed]->building)
         return;
-    must(store_begin_write(store, &txn), "begin");
-    must(store_put_meta(&txn, META_GENESIS, genesis), "genesis");
-    must(put_text(&txn, META_CODE, sim->code), "code");
-    must(put_text(&txn, META_LISTEN, sim->address), "listen");
-    must(put_text(&txn, META_ADVERTISE, sim->address), "advertise");
-    must(put_text(&txn, META_HQ_ADDRESS, world.nodes[0].address), "hq address");
-    must(store_put_meta(&txn, META_HQ_CURVE, slice_of(hq_curve, KEY_SIZE)), "hq curve");
-    must(store_commit_turn(&txn), "commit");
-    store_close(&store);
-}
-
-/* --- requests to nodes -------------------------------------------------------------------- */
-
-static struct sim_request *open_request(int node)
-{
-    for (size_t i = 0; i < sizeof world.requests / sizeof world.requests[0]; i++)
-        if (!world.requests[i].open) {
-            memset(&world.requests[i], 0, sizeof world.requests[i]);
-            world.requests[i].open = true;
-            world.requests[i].node = node;
-            world.requests[i].link = CLIENT_LINK + ++world.next_link;
-            return &world.requests[i];
-        }
-    return NULL;
-}
-
-/* Takes the network and the nodes one instant further; false when nothing is left to happen. */
-static bool step(int64_t until_ms);
-static void run_until(int64_t until_ms);
-
-static bool answered(struct sim_request *request, int64_t within_ms)
-{
-    const int64_t until = world.now_ms + within_ms;
-
-    while (!request->answered && !sim_failed() && world.now_ms < until)
-        if (!step(until))
-            break;
-    return request->answered;
-}
-
-/* Invites a chapter at HQ and enrols it with its keys: the messages that chapterd join sends.
- * */
-static void enrol(int index, const struct identity *identity)
-{
-    static uint8_t bytes[4096];
-    static struct token token;
-    char text[TOKEN_SIZE_MAX];
-    struct mp_writer writer;
-    struct wire_enrol message = { .version = PROTOCOL_VERSION };
-    struct wire_enrolled answer;
-    struct sim_request *request = open_request(0);
-    struct mp_reader reader;
-    struct slice token_text = SLICE_NONE;
-    const char *reason = "";
-
-    mp_writer_init(&writer, bytes, sizeof bytes);
-    mp_write_array(&writer, 4);
-    mp_write_uint(&writer, CONTROL_VERSION);
-    mp_write_uint(&writer, 1);
-    mp_write_text(&writer, "invite");
-    mp_write_map(&writer, 1);
-    mp_write_key_text(&writer, "chapter", world.nodes[index].code);
-    sim_deliver_control(0, request->link, mp_writer_bytes(&writer));
-    if (!answered(request, 20000)) {
-        sim_fail("HQ does not invite");
+    sim_must(store_begin_write(sim->node->store, &txn), "begin");
+    sim_must(store_get_sum(&txn, number, TIER_FEDERATION, &sum), "sum");
+    sum.lanes[7] ^= 1;
+    if (store_put_sum(&txn, number, TIER_FEDERATION, &sum) != OK) {
+        store_abort(&txn); /* no room for it */
         return;
     }
-    mp_reader_init(&reader, slice_of(request->reply, request->reply_size));
-    mp_read_array_exact(&reader, 4);
-    mp_read_uint(&reader, UINT64_MAX);
-    mp_read_uint(&reader, UINT64_MAX);
-    if (mp_read_uint(&reader, UINT64_MAX) != 0 ||
-        !mp_map_get_text(mp_read_raw(&reader, sizeof request->reply), "token", &token_text) ||
-        !slice_copy_text(token_text, text, sizeof text) ||
-        token_parse(slice_of_text(text), &token, &reason) != OK) {
-        sim_fail("no token: %s", reason);
-        return;
-    }
-    request->open = false;
-    memcpy(message.secret, token.secret, sizeof message.secret);
-    memcpy(message.code, world.nodes[index].code, CODE_SIZE);
-    memcpy(message.sign_key, identity->sign.public_key, KEY_SIZE);
-    memcpy(message.curve_key, identity->curve_public, KEY_SIZE);
-    memcpy(message.address, world.nodes[index].address, ADDRESS_SIZE);
-    mp_writer_init(&writer, bytes, sizeof bytes);
-    wire_write_enrol(&writer, &message, &identity->sign);
-    for (int tries = 0; tries < 10 && !sim_failed(); tries++) {
-        bool good;
-
-        request = open_request(0);
-        sim_deliver_enrol(0, request->link, identity->curve_public, mp_writer_bytes(&writer));
-        good = answered(request, 20000) &&
-               wire_read_enrolled(slice_of(request->reply, request->reply_size), &answer) == OK;
-        request->open = false;
-        if (good && answer.result == ENROL_OK)
-            return;
-        run_until(world.now_ms + 1000); /* HQ cannot sign right after its start */
-    }
-    sim_fail("%s was not enrolled", world.nodes[index].code);
-}
-
-/* --- the writers' load -------------------------------------------------------------------- */
-
-static struct sim_op *op_of(const char *origin)
-{
-    struct sim_op *op;
-    const size_t start = world.op_count == 0 ? 0 : (size_t)sim_random(world.op_count);
-
-    if (world.op_count > 0 && sim_chance(60))
-        for (size_t i = 0; i < world.op_count; i++) {
-            op = &world.ops[(start + i) % world.op_count];
-            if (strcmp(op->origin, origin) == 0 && op->value_count < SIM_VALUES_MAX - 1)
-                return op;
-        }
-    if (world.op_count == SIM_OPS_MAX)
-        return NULL;
-    op = &world.ops[world.op_count++];
-    memset(op, 0, sizeof *op);
-    memcpy(op->origin, origin, CODE_SIZE);
-    for (size_t i = 0; i < ID_SIZE; i++)
-        op->id[i] = (uint8_t)sim_random(256);
-    op->id[6] = (uint8_t)(0x40 | (op->id[6] & 0x0f));
-    op->id[8] = (uint8_t)(0x80 | (op->id[8] & 0x3f));
-    op->values[0] = 0;
-    op->value_count = 1;
-    return op;
-}
-
-static void write_fields(struct mp_writer *writer, uint32_t value)
-{
-    static const char *const countries[] = { "FR", "LU", "CA", "SN", "JP" };
-    char text[64];
-
-    mp_write_map(writer, 4);
-    mp_write_key_text(writer, "country", countries[value % 5]);
-    (void)snprintf(text, sizeof text, "P%u@example.org", value % 37);
-    mp_write_key_text(writer, "email", text);
-    (void)snprintf(text, sizeof text, "name %u", value);
-    mp_write_key_text(writer, "name", text);
-    mp_write_key_text(writer, "status", value % 7 == 0 ? "lapsed" : "active");
-}
-
-static void request_write(int index)
-{
-    static uint8_t bytes[8192];
-    struct sim_op *op = op_of(world.nodes[index].code);
-    struct sim_request *request;
-    struct mp_writer writer;
-    char id[UUID_TEXT_SIZE];
-    bool remove;
-
-    if (op == NULL || (request = open_request(index)) == NULL)
-        return;
-    remove = op->values[op->value_count - 1] != 0 && sim_chance(20);
-    request->write = true;
-    request->op = (size_t)(op - world.ops);
-    request->value = remove ? 0 : ++world.value_count;
-    op->values[op->value_count++] = request->value; /* a candidate from now on */
-    uuid_format(op->id, id);
-    mp_writer_init(&writer, bytes, sizeof bytes);
-    mp_write_array(&writer, 4);
-    mp_write_uint(&writer, CONTROL_VERSION);
-    mp_write_uint(&writer, 7);
-    mp_write_text(&writer, "members.apply");
-    mp_write_map(&writer, 1);
-    mp_write_text(&writer, "ops");
-    mp_write_array(&writer, 1);
-    mp_write_map(&writer, remove ? 2 : 3);
-    if (!remove) {
-        mp_write_text(&writer, "fields");
-        write_fields(&writer, request->value);
-    }
-    mp_write_key_text(&writer, "id", id);
-    mp_write_key_text(&writer, "op", remove ? "remove" : "put");
-    sim_trace("write %s %s %u", world.nodes[index].code, id, request->value);
-    sim_deliver_control(index, request->link, mp_writer_bytes(&writer));
-}
-
-static bool reply_good(const struct sim_request *request)
-{
-    struct mp_reader reader;
-    struct slice result;
-    struct slice first;
-    struct slice ok;
-
-    mp_reader_init(&reader, slice_of(request->reply, request->reply_size));
-    mp_read_array_exact(&reader, 4);
-    mp_read_uint(&reader, UINT64_MAX);
-    mp_read_uint(&reader, UINT64_MAX);
-    if (mp_read_uint(&reader, UINT64_MAX) != 0)
-        return false;
-    result = mp_map_get(mp_read_raw(&reader, sizeof request->reply), "results");
-    mp_reader_init(&reader, result);
-    if (mp_read_array(&reader, 1) != 1)
-        return false;
-    first = mp_read_raw(&reader, sizeof request->reply);
-    ok = mp_map_get(first, "ok");
-    return ok.size == 1 && ok.data[0] == 0xc3;
-}
-
-/* An acknowledged value replaces what stood before it; a refused one never happened. */
-static void take_replies(void)
-{
-    for (size_t i = 0; i < sizeof world.requests / sizeof world.requests[0]; i++) {
-        struct sim_request *request = &world.requests[i];
-        struct sim_op *op = &world.ops[request->op];
-        size_t at = 0;
-
-        if (!request->open || !request->answered || !request->write)
-            continue;
-        request->open = false;
-        while (at < op->value_count && op->values[at] != request->value)
-            at++;
-        if (request->value == 0) /* removals look alike: the last one */
-            for (at = op->value_count - 1; at > 0 && op->values[at] != 0; at--)
-                ;
-        if (at == op->value_count)
-            continue; /* a later one was acknowledged in the same instant */
-        if (reply_good(request)) {
-            memmove(op->values, op->values + at, (op->value_count - at) * sizeof *op->values);
-            op->value_count -= at;
-            sim_trace("acknowledged %s %u", op->origin, request->value);
-        } else if (op->value_count > 1) {
-            memmove(op->values + at, op->values + at + 1,
-                    (op->value_count - at - 1) * sizeof *op->values);
-            op->value_count--;
-        }
-    }
+    world.active = SIM_NODES_MAX; /* nobody: this commit is not the node's */
+    sim_must(store_commit_turn(&txn), "commit");
+    sim->seen[origin].damaged = number;
+    world.hits[FAULT_ROT]++;
 }
 
 /* --- time --------------------------------------------------------------------------------- */
@@ -460,6 +360,8 @@ static void take_turns(int index)
     struct sim_node *sim = &world.nodes[index];
     int turns = 0;
 
+    if (sim->paused_until_ms > world.now_ms)
+        return;
     while (sim->node != NULL && (sim->inbox != NULL || sim->wake_at_ms <= world.now_ms)) {
         enum status status;
 
@@ -471,218 +373,270 @@ static void take_turns(int index)
         status = node_turn(sim->node, -1);
         sim->turns++;
         if (status != OK) {
+            if (!sim->crashed)
+                sim_fail("%s stops: %s", sim->code, status_name(status));
             sim_stop(index);
-            sim->restart_at_ms = world.now_ms + 50 + (int64_t)sim_random(5000);
+            sim->restart_at_ms = world.now_ms + 50 + (int64_t)(sim->turns * 997 % 5000);
             return;
         }
-        sim_check_heads(index);
+        sim_check_node(index);
+        if (sim_failed())
+            return;
     }
-    if (sim->node != NULL && turns > 0)
-        sim_check_sums(index, sim->turns % 64 == 0);
 }
 
-static bool step(int64_t until_ms)
+static int64_t next_instant(int64_t until_ms)
 {
     int64_t next = until_ms;
 
     for (int i = 0; i < world.node_count; i++) {
-        if (world.nodes[i].node != NULL && world.nodes[i].wake_at_ms < next)
-            next = world.nodes[i].wake_at_ms;
-        if (world.nodes[i].node == NULL && world.nodes[i].restart_at_ms != 0 &&
-            world.nodes[i].restart_at_ms < next)
-            next = world.nodes[i].restart_at_ms;
+        const struct sim_node *sim = &world.nodes[i];
+        int64_t due = sim->node != NULL ? sim->wake_at_ms : sim->restart_at_ms;
+
+        if (sim->node == NULL && sim->restart_at_ms == 0)
+            continue;
+        if (sim->node != NULL && sim->inbox != NULL)
+            due = world.now_ms;
+        if (due < sim->paused_until_ms)
+            due = sim->paused_until_ms;
+        if (due < next)
+            next = due;
     }
-    if (sim_network_next_ms() < next)
-        next = sim_network_next_ms();
+    return sim_network_next_ms() < next ? sim_network_next_ms() : next;
+}
+
+bool sim_step(int64_t until_ms)
+{
+    const int64_t next = next_instant(until_ms);
+
     if (next > world.now_ms)
         world.now_ms = next;
     sim_network_step();
     for (int i = 0; i < world.node_count && !sim_failed(); i++) {
-        if (world.nodes[i].node == NULL && world.nodes[i].restart_at_ms != 0 &&
-            world.nodes[i].restart_at_ms <= world.now_ms)
+        struct sim_node *sim = &world.nodes[i];
+
+        if (sim->node == NULL && sim->restart_at_ms != 0 &&
+            sim->restart_at_ms <= world.now_ms && sim->paused_until_ms <= world.now_ms)
             sim_start(i);
         take_turns(i);
     }
-    take_replies();
+    sim_take_replies();
     return !sim_failed();
 }
 
-static void run_until(int64_t until_ms)
+void sim_run_until(int64_t until_ms)
 {
-    while (world.now_ms < until_ms && step(until_ms))
+    while (world.now_ms < until_ms && sim_step(until_ms))
         ;
 }
 
-/* --- faults ------------------------------------------------------------------------------- */
+/* --- actions ------------------------------------------------------------------------------ */
 
-static void draw_partition(void)
+static void stop_for(int index, int64_t pause_ms)
 {
-    world.hits[3]++;
-    memset(world.cut, 0, sizeof world.cut);
-    if (sim_chance(40))
-        return; /* heals */
-    for (int a = 0; a < world.node_count; a++)
-        for (int b = 0; b < world.node_count; b++)
-            if (a != b && sim_chance(30))
-                world.cut[a][b] = true;
-}
-
-static void draw_crash(void)
-{
-    const int index = (int)sim_random((uint64_t)world.node_count);
-    struct sim_node *sim = &world.nodes[index];
-
-    if (sim->node == NULL)
+    if (world.nodes[index].node == NULL)
         return;
-    if (sim_chance(30)) {
-        world.hits[4]++;
-        sim_stop(index);
-        sim->restart_at_ms = world.now_ms + 50 + (int64_t)sim_random(8000);
-    } else {
-        world.crash_in = 1 + (int)sim_random(4);
-        world.crash_after = sim_chance(50);
-    }
+    sim_stop(index);
+    world.nodes[index].restart_at_ms = world.now_ms + pause_ms;
 }
 
-static void load_instant(void)
+static void cut(int a, int b)
 {
-    const int index = (int)sim_random((uint64_t)world.node_count);
+    const bool back = world.cut[b][a];
 
-    if (world.nodes[index].node != NULL)
-        for (uint64_t burst = 1 + sim_random(4); burst > 0; burst--)
-            request_write(index);
-    if ((world.faults & FAULT_PARTITION) && sim_chance(4))
-        draw_partition();
-    if ((world.faults & FAULT_CRASH) && sim_chance(6))
-        draw_crash();
+    world.cut[a][b] = true;
+    world.hits[back ? FAULT_PARTITION : FAULT_ONE_WAY]++;
+}
+
+static void act(const struct sim_action *action)
+{
+    struct sim_node *sim = &world.nodes[action->a];
+    const uint32_t value = action->value;
+
+    switch (action->kind) {
+    case ACTION_WRITE:
+        sim_write(action->a, value);
+        /* A second daemon with the same keys is used, too. */
+        if (world.nodes[world.plan.nodes].clone && value % 3 == 0 &&
+            strcmp(sim->code, world.nodes[world.plan.nodes].code) == 0)
+            sim_write(world.plan.nodes, value + 1);
+        break;
+    case ACTION_CUT:
+        cut(action->a, action->b);
+        break;
+    case ACTION_MEND:
+        memset(world.cut, 0, sizeof world.cut);
+        break;
+    case ACTION_BREAK:
+        sim_network_break(action->a, action->b);
+        break;
+    case ACTION_CRASH:
+        sim->crash_in = (int)(value / 2);
+        sim->crash_after = value & 1;
+        break;
+    case ACTION_STOP:
+        world.hits[FAULT_RESTART] += sim->node != NULL;
+        stop_for(action->a, value);
+        break;
+    case ACTION_PAUSE:
+        sim->paused_until_ms = world.now_ms + value;
+        world.hits[FAULT_PAUSE]++;
+        break;
+    case ACTION_CLOCK:
+        sim->wall_offset_ms += ((int64_t)value - (1ll << 31)) * 1000;
+        world.hits[FAULT_CLOCK]++;
+        break;
+    case ACTION_DISK:
+        sim->full_until_ms = world.now_ms + value;
+        break;
+    case ACTION_MAP:
+        world.hits[FAULT_MAP_FULL]++;
+        sim->store_size = value * 1024ull;
+        stop_for(action->a, 1);
+        break;
+    case ACTION_ROT:
+        damage(action->a, action->b);
+        break;
+    case ACTION_JOIN:
+        if (sim->node == NULL && sim->turns == 0)
+            sim_start(action->a);
+        break;
+    case ACTION_BACKUP:
+        back_up(action->a);
+        break;
+    case ACTION_RESTORE:
+        restore(action->a, action->b == 1, value);
+        break;
+    case ACTION_CLONE:
+        start_clone(action->a);
+        break;
+    case ACTION_COUNT:
+        break;
+    }
 }
 
 /* --- a run -------------------------------------------------------------------------------- */
 
-static void lay_out_nodes(int nodes)
+/* The faults are over; the operator gives room, starts what is down, and stops the clone. */
+static void heal(void)
 {
-    static const char *const codes[SIM_NODES_MAX] = { "hq", "fr", "lu", "qc", "be", "sn" };
-
-    world.node_count = nodes;
-    for (int i = 0; i < nodes; i++) {
+    world.healing = true;
+    memset(world.cut, 0, sizeof world.cut);
+    if (world.node_count > world.plan.nodes) {
+        sim_stop(world.plan.nodes);
+        world.nodes[world.plan.nodes].restart_at_ms = 0;
+    }
+    for (int i = 0; i < world.plan.nodes; i++) {
         struct sim_node *sim = &world.nodes[i];
 
-        memcpy(sim->code, codes[i], strlen(codes[i]) + 1);
-        (void)snprintf(sim->dir, sizeof sim->dir, "%s/%s", world.root, codes[i]);
-        if (i == 0 || sim_chance(60))
-            (void)snprintf(sim->address, sizeof sim->address, "10.0.0.%d:7440", i + 1);
-        sim->inbox_end = &sim->inbox;
-    }
-}
-
-static void found_federation(void)
-{
-    static struct identity identities[SIM_NODES_MAX];
-    static uint8_t bytes[GENESIS_SIZE_MAX];
-    struct genesis genesis = { .name = "Sim", .created = 1790000000 };
-    struct mp_writer writer;
-    struct slice genesis_bytes;
-    const int last = world.node_count - 1;
-
-    for (int i = 0; i < world.node_count; i++)
-        must(identity_create(world.nodes[i].dir, &identities[i]), "identity");
-    memcpy(genesis.sign_key, identities[0].sign.public_key, KEY_SIZE);
-    mp_writer_init(&writer, bytes, sizeof bytes);
-    genesis_write(&writer, &genesis);
-    genesis_bytes = mp_writer_bytes(&writer);
-    for (int i = 0; i < world.node_count; i++)
-        make_directory(i, &identities[i], genesis_bytes, identities[0].curve_public);
-    sim_start(0);
-    for (int i = 1; i < world.node_count && !sim_failed(); i++) {
-        enrol(i, &identities[i]);
-        if (i == last && (world.faults & FAULT_LATE_JOIN)) {
-            world.nodes[i].restart_at_ms = world.now_ms + LOAD_MS / 2;
-            world.hits[7]++;
-        } else {
-            sim_start(i);
+        sim->crash_in = 0;
+        sim->full_until_ms = 0;
+        sim->paused_until_ms = 0;
+        if (sim->store_size != SIM_STORE_SIZE) {
+            sim->store_size = SIM_STORE_SIZE;
+            stop_for(i, 1);
         }
+        if (sim->node == NULL)
+            sim->restart_at_ms = world.now_ms + 1;
     }
+    sim_trace("healing");
 }
 
-void sim_begin(uint64_t seed, int nodes, bool trace)
+/* Everybody changes something once more: a feed that goes on must arrive, damage be noticed. */
+static void write_once_more(void)
+{
+    for (int i = 0; i < world.plan.nodes; i++)
+        if (world.nodes[i].node != NULL)
+            sim_write(i, 1000003u * (uint32_t)(i + 1));
+}
+
+static void run_load(void)
+{
+    const struct sim_plan *plan = &world.plan;
+
+    world.founded_ms = world.now_ms;
+    for (size_t i = 0; i < plan->action_count && !sim_failed(); i++) {
+        sim_run_until(world.founded_ms + plan->actions[i].at_ms);
+        sim_trace("action %d %d %d %u", (int)plan->actions[i].kind, plan->actions[i].a,
+                  plan->actions[i].b, plan->actions[i].value);
+        if (!sim_failed())
+            act(&plan->actions[i]);
+    }
+    sim_run_until(world.founded_ms + plan->load_ms);
+}
+
+static void run(void)
+{
+    int64_t heal_until;
+    uint64_t messages;
+
+    sim_found();
+    if (!sim_failed())
+        run_load();
+    if (sim_failed())
+        return;
+    heal();
+    heal_until = world.now_ms + HEAL_MS;
+    sim_run_until(world.now_ms + 4000); /* a start may wait 3 s before it signs */
+    write_once_more();
+    sim_run_until(world.now_ms + 1000);
+    while (world.now_ms < heal_until && !sim_failed() && !sim_settled())
+        sim_run_until(world.now_ms + 500);
+    if (sim_failed())
+        return;
+    sim_check_final(false);
+    sim_run_until(world.now_ms + 2000);
+    messages = world.messages;
+    sim_run_until(world.now_ms + QUIET_MS);
+    messages = world.messages - messages;
+    /* A beat of each origin, two vectors of each node, over every link; where a feed is frozen
+     * at two heads, vectors differ for ever and lead to hellos. */
+    if (messages > 30ull * (uint64_t)(world.plan.nodes * world.plan.nodes))
+        sim_fail("%llu messages in %d quiet seconds", (unsigned long long)messages,
+                 QUIET_MS / 1000);
+    sim_check_final(true);
+}
+
+static void begin(const struct sim_plan *plan, bool trace)
 {
     const char *tmp = getenv("TMPDIR");
     struct stat shm;
 
     memset(&world, 0, sizeof world);
+    sim_liar_forget();
+    world.plan = *plan;
+    world.node_count = plan->nodes;
+    world.trace = trace;
     randombytes_set_implementation(&entropy);
     if (sodium_init() < 0)
         sim_fail("libsodium");
-    world.seed = seed; /* from here on: the first sodium_init takes randomness, too */
-    world.random = seed * 7919 + 1;
-    world.entropy = seed ^ 0x5bd1e995;
-    world.trace = trace;
+    for (int i = 0; i <= SIM_NODES_MAX; i++) {
+        world.nodes[i].entropy = sim_mix(plan->seed, 100 + (uint64_t)i);
+        for (int k = 0; k <= SIM_NODES_MAX; k++)
+            world.link_dice[i][k] =
+                sim_mix(plan->seed, 10000 + 200 * (uint64_t)i + (uint64_t)k);
+    }
     world.trace_hash = 1469598103934665603ull;
     world.now_ms = 1000;
     if (tmp == NULL)
         tmp = stat("/dev/shm", &shm) == 0 ? "/dev/shm" : "/tmp";
     (void)snprintf(world.root, sizeof world.root, "%.150s/chapterd-sim-XXXXXX", tmp);
-    if (mkdtemp(world.root) == NULL) {
+    if (mkdtemp(world.root) == NULL)
         sim_fail("no temporary directory");
-        return;
-    }
-    world.faults = (unsigned)sim_random(FAULT_ALL + 1u);
-    if (sim_chance(70)) { /* long transfers with few records */
-        world.chunk_changes = 1 + (size_t)sim_random(4);
-        world.one_turn = 1 + (size_t)sim_random(10);
-        world.slice_rows = 1 + (size_t)sim_random(7);
-    }
-    lay_out_nodes(nodes != 0 ? nodes : 2 + (int)sim_random(3));
-    sim_trace("seed %llu nodes %d faults %02x", (unsigned long long)seed, world.node_count,
-              world.faults);
-    found_federation();
+    sim_trace("seed %llu nodes %d faults %llx", (unsigned long long)plan->seed, plan->nodes,
+              (unsigned long long)plan->faults);
 }
 
-static void heal(void)
+void sim_run_plan(const struct sim_plan *plan, bool trace)
 {
-    world.healing = true;
-    memset(world.cut, 0, sizeof world.cut);
-    world.crash_in = 0;
-    for (int i = 0; i < world.node_count; i++)
-        if (world.nodes[i].node == NULL)
-            world.nodes[i].restart_at_ms = world.now_ms + 1;
-    sim_trace("healing");
-}
-
-void sim_run(void)
-{
-    const int64_t load_until = world.now_ms + LOAD_MS;
-    int64_t heal_until;
-    uint64_t messages;
-
-    while (world.now_ms < load_until && !sim_failed()) {
-        load_instant();
-        run_until(world.now_ms + 1 + (int64_t)sim_random(800));
-    }
-    heal();
-    heal_until = world.now_ms + HEAL_MS;
-    while (world.now_ms < heal_until && !sim_failed() && !sim_settled())
-        run_until(world.now_ms + 1000);
-    if (sim_failed())
-        return;
-    run_until(world.now_ms + 2000);
-    sim_check_agreement();
-    sim_check_acknowledged();
-    messages = world.messages;
-    run_until(world.now_ms + QUIET_MS);
-    messages = world.messages - messages;
-    /* A beat an origin in 30 s and a vector a node in 10 s, over every link. */
-    if (messages > (uint64_t)(world.node_count * world.node_count * 60))
-        sim_fail("%llu messages in a quiet minute", (unsigned long long)messages);
-    sim_check_agreement();
-}
-
-void sim_end(void)
-{
+    begin(plan, trace);
+    if (!sim_failed())
+        run();
     world.healing = true;
     for (int i = 0; i < world.node_count; i++)
         sim_stop(i);
     sim_network_free();
-    if (world.root[0] != '\0')
-        remove_tree(world.root);
+    for (int i = 0; i < SIM_NODES_MAX; i++)
+        free(world.history[i].list);
+    remove_tree(world.root);
 }

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* sim_final.c - what must hold once the faults have stopped: all agree, and nothing was lost. */
+#include <string.h>
+
+#include "tests/sim/sim.h"
+
+/* --- agreement ---------------------------------------------------------------------------- */
+
+static const struct node_feed *feed_at(int index, int origin)
+{
+    const struct node *node = world.nodes[index].node;
+    const uint32_t feed = node_feed_index(node, world.nodes[origin].code);
+
+    return feed != NO_PEER ? node->feeds[feed] : NULL;
+}
+
+/* What is lost with its origin's disk may be nowhere. */
+static bool same(const struct node_feed *a, const struct node_feed *b, bool two)
+{
+    return a != NULL && b != NULL && (a->replica.feed.tier[0].seq != 0 || two) &&
+           memcmp(a->replica.feed.tier[0].hash, b->replica.feed.tier[0].hash, HASH_SIZE) == 0;
+}
+
+static bool is_frozen(const struct node_feed *feed)
+{
+    return feed != NULL && feed->replica.feed.freeze != FREEZE_NONE;
+}
+
+/* Everybody holds what the origin has; or, where there are two histories, everybody but an
+ * origin that knows itself to be an old copy agrees, or everybody has seen the fork. */
+static bool feed_settled(int origin)
+{
+    const bool two = world.tainted[origin];
+    int frozen = 0;
+    int different = 0;
+    int first = 0;
+
+    if (two && world.nodes[origin].node->recovering)
+        first = origin == 0 ? 1 : 0;
+    else if (!two)
+        first = origin;
+    for (int i = 0; i < world.plan.nodes; i++) {
+        frozen += is_frozen(feed_at(i, origin));
+        if (i != origin || !two || !world.nodes[origin].node->recovering)
+            different += !same(feed_at(i, origin), feed_at(first, origin), two);
+    }
+    return two && frozen != 0 ? frozen == world.plan.nodes : different == 0;
+}
+
+/* HQ holds tier hq of every origin at the same head as its federation tier. */
+static bool tiers_meet(void)
+{
+    const struct node *hq = world.nodes[0].node;
+
+    for (size_t i = 0; i < hq->replica.feed_count; i++) {
+        const struct feed *feed = &hq->feeds[i]->replica.feed;
+
+        if (!world.tainted[sim_node_of(feed->origin)] &&
+            memcmp(feed->tier[0].hash, feed->tier[1].hash, HASH_SIZE) != 0)
+            return false;
+    }
+    return !hq->persons_due;
+}
+
+static bool all_current(int index)
+{
+    const struct node *node = world.nodes[index].node;
+
+    for (size_t i = 0; i < node->replica.feed_count; i++) {
+        const struct node_feed *feed = node->feeds[i];
+        const enum feed_state state =
+            replica_feed_state(&feed->replica, &node->hq_beats, node->is_hq, world.now_ms);
+
+        if (state != STATE_CURRENT && !world.tainted[sim_node_of(feed->replica.feed.origin)])
+            return false;
+    }
+    return true;
+}
+
+bool sim_settled(void)
+{
+    for (int i = 0; i < world.plan.nodes; i++)
+        if (world.nodes[i].node == NULL)
+            return false;
+    for (size_t i = 0; i < SIM_REQUESTS_MAX; i++)
+        if (world.requests[i].open)
+            return false;
+    for (int i = 0; i < world.plan.nodes; i++)
+        if (!feed_settled(i) || !all_current(i))
+            return false;
+    return tiers_meet();
+}
+
+static void explain_difference(void)
+{
+    for (int i = 0; i < world.plan.nodes; i++) {
+        const struct node *node = world.nodes[i].node;
+
+        if (node == NULL) {
+            sim_trace("%s is down", world.nodes[i].code);
+            continue;
+        }
+        for (size_t k = 0; k < node->replica.feed_count; k++) {
+            const struct replica_feed *feed = &node->feeds[k]->replica;
+
+            sim_trace("%s: %s at %llu / %llu, target %llu / %llu, pull %d %d, %s%s", node->code,
+                      feed->feed.origin, (unsigned long long)feed->feed.tier[0].seq,
+                      (unsigned long long)feed->feed.tier[1].seq,
+                      (unsigned long long)feed->tier[0].target.seq,
+                      (unsigned long long)feed->tier[1].target.seq, feed->pull[0].active,
+                      feed->pull[1].active,
+                      feed_state_name(
+                          replica_feed_state(feed, &node->hq_beats, node->is_hq, world.now_ms)),
+                      feed->own && node->recovering ? ", recovering" : "");
+        }
+    }
+}
+
+/* --- persons ------------------------------------------------------------------------------ */
+
+#define ADDRESSES 37
+static void count_persons(struct store_txn *txn, const struct node_feed *feed,
+                          bool seen[ADDRESSES])
+{
+    CLEANUP(store_cursor_close) struct store_cursor cursor = { 0 };
+    struct change change;
+
+    if (store_cursor_open(txn, feed->record.tier[0].number, TIERS_FEDERATION, 0, &cursor) != OK)
+        return;
+    while (store_cursor_next(&cursor, &change) == OK) {
+        struct member_facts facts;
+        struct store_row row;
+        struct slice email;
+        char text[64];
+        unsigned number;
+
+        if (change.type != RECORD_MEMBER || value_is_removal(change.value[0]))
+            continue;
+        member_facts_of(change.value[0], &facts);
+        if (facts.status != MEMBER_ACTIVE || facts.kind != KIND_INDIVIDUAL)
+            continue;
+        if (store_get_row(txn, feed->record.tier[1].number, change.id, &row) != OK ||
+            !mp_map_get_text(row.value[1], "email", &email) ||
+            !slice_copy_text(email, text, sizeof text) || sscanf(text, "P%u@", &number) != 1 ||
+            number >= ADDRESSES) {
+            sim_fail("a member at HQ without its tier hq");
+            return;
+        }
+        seen[number] = true;
+    }
+}
+
+static void check_persons(void)
+{
+    CLEANUP(store_abort) struct store_txn txn = { 0 };
+    const struct node *hq = world.nodes[0].node;
+    bool seen[ADDRESSES] = { false };
+    uint64_t expected = 0;
+    uint64_t counted = 0;
+
+    for (int i = 0; i < world.plan.nodes; i++)
+        if (world.tainted[i])
+            return; /* HQ's tiers of it may be apart for good */
+    if (store_begin_read(hq->store, &txn) != OK)
+        return;
+    for (size_t i = 0; i < hq->replica.feed_count; i++)
+        if (hq->feeds[i]->record.tier[0].number != 0)
+            count_persons(&txn, hq->feeds[i], seen);
+    for (int i = 0; i < ADDRESSES; i++)
+        expected += seen[i];
+    if (store_person_count(&txn, &counted) != OK || counted != expected)
+        sim_fail("HQ counts %llu persons, the rows say %llu", (unsigned long long)counted,
+                 (unsigned long long)expected);
+}
+
+/* --- disk --------------------------------------------------------------------------------- */
+
+/* No rows are left but those of feeds and of transfers under way. */
+static void check_leftovers(int index)
+{
+    CLEANUP(store_abort) struct store_txn txn = { 0 };
+    const struct node *node = world.nodes[index].node;
+    uint32_t highest = 0;
+
+    if (node->sweep_more)
+        sim_fail("%s does not delete what it discarded", node->code);
+    if (store_begin_read(node->store, &txn) != OK)
+        return;
+    for (size_t i = 0; i < node->replica.feed_count; i++)
+        for (int tier = 0; tier < TIERS_PUBLISHED; tier++)
+            if (node->feeds[i]->record.tier[tier].number > highest)
+                highest = node->feeds[i]->record.tier[tier].number;
+    for (uint32_t number = 1; number < highest + 32; number++) {
+        struct store_build build;
+        uint64_t rows = 0;
+        bool known = false;
+
+        if (store_count_rows(&txn, number, 0, 1, &rows) != OK || rows == 0)
+            continue;
+        for (size_t i = 0; i < node->replica.feed_count && !known; i++) {
+            const struct node_feed *feed = node->feeds[i];
+
+            known =
+                feed->record.tier[0].number == number || feed->record.tier[1].number == number;
+            for (unsigned tiers = 1; tiers <= TIERS_BOTH && !known; tiers++)
+                known = store_get_build(&txn, feed->record.origin, tiers, &build) == OK &&
+                        build.number == number;
+        }
+        if (!known)
+            sim_fail("%s keeps rows that belong to nothing", node->code);
+    }
+}
+
+/* --- all of it ---------------------------------------------------------------------------- */
+
+void sim_check_final(bool at_rest)
+{
+    if (sim_failed())
+        return;
+    if (!sim_settled()) {
+        explain_difference();
+        sim_fail("no agreement after the faults stopped");
+        return;
+    }
+    for (int i = 0; i < world.plan.nodes && !sim_failed(); i++) {
+        sim_check_rows(i);
+        sim_check_promises(i);
+        if (at_rest)
+            check_leftovers(i);
+    }
+    if (!sim_failed())
+        check_persons();
+}

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* sim_found.c - HQ is made, and every chapter invited and enrolled, by the messages that
+ * chapterd join sends. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "tests/sim/sim.h"
+
+static enum status put_text(struct store_txn *txn, const char *name, const char *text)
+{
+    return store_put_meta(txn, name, slice_of_text(text));
+}
+
+static void make_directory(int index, struct slice genesis, const uint8_t hq_curve[KEY_SIZE])
+{
+    const struct sim_node *sim = &world.nodes[index];
+    struct store_txn txn = { 0 };
+    struct store *store = NULL;
+
+    sim_must(store_create(sim->dir), "store_create");
+    sim_must(store_open(sim->dir, SIM_STORE_SIZE, &store), "store_open");
+    if (store == NULL)
+        return;
+    sim_must(store_begin_write(store, &txn), "begin");
+    sim_must(store_put_meta(&txn, META_GENESIS, genesis), "genesis");
+    sim_must(put_text(&txn, META_CODE, sim->code), "code");
+    sim_must(put_text(&txn, META_LISTEN, sim->address), "listen");
+    sim_must(put_text(&txn, META_ADVERTISE, sim->address), "advertise");
+    sim_must(put_text(&txn, META_HQ_ADDRESS, world.nodes[0].address), "hq address");
+    sim_must(store_put_meta(&txn, META_HQ_CURVE, slice_of(hq_curve, KEY_SIZE)), "hq curve");
+    sim_must(store_commit_turn(&txn), "commit");
+    store_close(&store);
+}
+
+/* --- enrolling ---------------------------------------------------------------------------- */
+
+static bool invite(int index, struct token *out_token)
+{
+    static uint8_t bytes[1024];
+    struct sim_request *request = sim_open_request(0);
+    struct slice text_slice = SLICE_NONE;
+    char text[TOKEN_SIZE_MAX];
+    struct mp_writer writer;
+    struct mp_reader reader;
+    const char *reason = "";
+    bool good;
+
+    mp_writer_init(&writer, bytes, sizeof bytes);
+    mp_write_array(&writer, 4);
+    mp_write_uint(&writer, CONTROL_VERSION);
+    mp_write_uint(&writer, 1);
+    mp_write_text(&writer, "invite");
+    mp_write_map(&writer, 1);
+    mp_write_key_text(&writer, "chapter", world.nodes[index].code);
+    sim_deliver_control(0, request->link, mp_writer_bytes(&writer));
+    if (!sim_answered(request, 20000)) {
+        sim_fail("HQ does not invite");
+        return false;
+    }
+    mp_reader_init(&reader, slice_of(request->reply, request->reply_size));
+    mp_read_array_exact(&reader, 4);
+    mp_read_uint(&reader, UINT64_MAX);
+    mp_read_uint(&reader, UINT64_MAX);
+    good = mp_read_uint(&reader, UINT64_MAX) == 0 &&
+           mp_map_get_text(mp_read_raw(&reader, sizeof request->reply), "token", &text_slice) &&
+           slice_copy_text(text_slice, text, sizeof text) &&
+           token_parse(slice_of_text(text), out_token, &reason) == OK;
+    request->open = false;
+    if (!good)
+        sim_fail("no token: %s", reason);
+    return good;
+}
+
+static void enrol(int index, const struct identity *identity)
+{
+    static uint8_t bytes[4096];
+    static struct token token;
+    struct mp_writer writer;
+    struct wire_enrol message = { .version = PROTOCOL_VERSION };
+    struct wire_enrolled answer;
+
+    if (!invite(index, &token))
+        return;
+    memcpy(message.secret, token.secret, sizeof message.secret);
+    memcpy(message.code, world.nodes[index].code, CODE_SIZE);
+    memcpy(message.sign_key, identity->sign.public_key, KEY_SIZE);
+    memcpy(message.curve_key, identity->curve_public, KEY_SIZE);
+    memcpy(message.address, world.nodes[index].address, ADDRESS_SIZE);
+    mp_writer_init(&writer, bytes, sizeof bytes);
+    wire_write_enrol(&writer, &message, &identity->sign);
+    for (int tries = 0; tries < 10 && !sim_failed(); tries++) {
+        struct sim_request *request = sim_open_request(0);
+        bool good;
+
+        sim_deliver_enrol(0, request->link, identity->curve_public, mp_writer_bytes(&writer));
+        good = sim_answered(request, 20000) &&
+               wire_read_enrolled(slice_of(request->reply, request->reply_size), &answer) == OK;
+        request->open = false;
+        if (good && answer.result == ENROL_OK)
+            return;
+        sim_run_until(world.now_ms + 1000); /* HQ cannot sign right after its start */
+    }
+    sim_fail("%s was not enrolled", world.nodes[index].code);
+}
+
+/* --- the federation ----------------------------------------------------------------------- */
+
+static void lay_out(int index)
+{
+    static const char *const codes[] = { "hq", "fr", "lu", "qc", "be", "sn" };
+    struct sim_node *sim = &world.nodes[index];
+
+    if (index < (int)(sizeof codes / sizeof codes[0]))
+        memcpy(sim->code, codes[index], strlen(codes[index]) + 1);
+    else
+        (void)snprintf(sim->code, sizeof sim->code, "c%02d", index);
+    (void)snprintf(sim->dir, sizeof sim->dir, "%s/%s", world.root, sim->code);
+    if (index == 0 || (world.plan.listening >> (index % 64) & 1))
+        (void)snprintf(sim->address, sizeof sim->address, "10.0.0.%d:7440", index + 1);
+    sim->store_size = SIM_STORE_SIZE;
+    sim->inbox_end = &sim->inbox;
+}
+
+static bool joins_late(int index)
+{
+    for (size_t i = 0; i < world.plan.action_count; i++)
+        if (world.plan.actions[i].kind == ACTION_JOIN && world.plan.actions[i].a == index)
+            return index != 0;
+    return false;
+}
+
+void sim_found(void)
+{
+    static struct identity identities[SIM_NODES_MAX];
+    static uint8_t bytes[GENESIS_SIZE_MAX];
+    struct genesis genesis = { .name = "Sim", .created = 1790000000 };
+    struct mp_writer writer;
+
+    for (int i = 0; i < world.plan.nodes; i++) {
+        lay_out(i);
+        world.active = i;
+        sim_must(identity_create(world.nodes[i].dir, &identities[i]), "identity");
+    }
+    memcpy(genesis.sign_key, identities[0].sign.public_key, KEY_SIZE);
+    mp_writer_init(&writer, bytes, sizeof bytes);
+    genesis_write(&writer, &genesis);
+    for (int i = 0; i < world.plan.nodes; i++) {
+        char first[300];
+
+        world.active = SIM_NODES_MAX;
+        make_directory(i, mp_writer_bytes(&writer), identities[0].curve_public);
+        (void)snprintf(first, sizeof first, "%s.first", world.nodes[i].dir);
+        if (world.plan.faults >> FAULT_LOST_DISK & 1)
+            sim_copy_directory(world.nodes[i].dir, first);
+    }
+    sim_start(0);
+    for (int i = 1; i < world.plan.nodes && !sim_failed(); i++) {
+        enrol(i, &identities[i]);
+        if (joins_late(i))
+            world.hits[FAULT_LATE_JOIN]++;
+        else
+            sim_start(i);
+    }
+}

@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* sim_plan.c - drawing, writing and reading plans. */
+#include "tests/sim/sim_plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define FAULT_NAME(name, text) text,
+const char *const sim_fault_names[FAULT_COUNT] = { SIM_FAULT_TABLE(FAULT_NAME) };
+#undef FAULT_NAME
+#define ACTION_NAME(name, text, meaning) text,
+static const char *const action_names[ACTION_COUNT] = { SIM_ACTION_TABLE(ACTION_NAME) };
+#undef ACTION_NAME
+
+uint64_t sim_dice(uint64_t *state)
+{
+    uint64_t z = (*state += 0x9e3779b97f4a7c15ull);
+
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+    return z ^ (z >> 31);
+}
+
+uint64_t sim_mix(uint64_t a, uint64_t b)
+{
+    uint64_t state = a ^ b * 0xd6e8feb86659fd93ull;
+
+    return sim_dice(&state);
+}
+
+/* --- drawing ------------------------------------------------------------------------------ */
+
+struct drawing {
+    struct sim_plan *plan;
+    uint64_t dice;
+};
+
+static uint64_t below(struct drawing *drawing, uint64_t limit)
+{
+    return limit == 0 ? 0 : sim_dice(&drawing->dice) % limit;
+}
+
+static bool chance(struct drawing *drawing, unsigned percent)
+{
+    return below(drawing, 100) < percent;
+}
+
+static bool has(const struct sim_plan *plan, enum sim_fault fault)
+{
+    return plan->faults >> fault & 1;
+}
+
+static void add(struct drawing *drawing, enum sim_action_kind kind, int a, int b,
+                uint32_t value)
+{
+    struct sim_plan *plan = drawing->plan;
+
+    if (plan->action_count < SIM_ACTIONS_MAX)
+        plan->actions[plan->action_count++] =
+            (struct sim_action){ (int64_t)below(drawing, (uint64_t)plan->load_ms), kind, a, b,
+                                 value };
+}
+
+static int any_node(struct drawing *drawing)
+{
+    return (int)below(drawing, (uint64_t)drawing->plan->nodes);
+}
+
+/* Small federations find most, and cost least. */
+static int draw_nodes(struct drawing *drawing)
+{
+    if (chance(drawing, 60))
+        return 2 + (int)below(drawing, 3);
+    return chance(drawing, 85) ? 4 + (int)below(drawing, 4) : 8 + (int)below(drawing, 5);
+}
+
+/* Swarm: most runs know few kinds of fault, so that one does not hide the other. */
+static uint64_t draw_faults(struct drawing *drawing, uint64_t allowed)
+{
+    static const unsigned shares[] = { 8, 15, 30, 60 };
+    const unsigned share = shares[below(drawing, 4)];
+    uint64_t faults = 0;
+
+    for (int fault = 0; fault < FAULT_COUNT; fault++)
+        if (chance(drawing, share))
+            faults |= 1ull << fault;
+    if (chance(drawing, 60))
+        faults &= ~FAULTS_OF_LIAR;
+    if (chance(drawing, 75))
+        faults &= ~FAULTS_OF_COPIES;
+    return faults & allowed;
+}
+
+static void draw_limits(struct drawing *drawing)
+{
+    struct sim_plan *plan = drawing->plan;
+
+    if (chance(drawing, 70)) {
+        plan->chunk_changes = 1 + (uint32_t)below(drawing, 4);
+        plan->one_turn = 1 + (uint32_t)below(drawing, 10);
+        plan->slice_rows = 1 + (uint32_t)below(drawing, 7);
+    }
+    if (has(plan, FAULT_DROP))
+        plan->hwm = 1 + (uint32_t)below(drawing, 6);
+}
+
+static void draw_cut(struct drawing *drawing)
+{
+    struct sim_plan *plan = drawing->plan;
+    const int a = any_node(drawing);
+    const int b = any_node(drawing);
+
+    if (a == b)
+        return;
+    add(drawing, ACTION_CUT, a, b, 0);
+    if (has(plan, FAULT_PARTITION) && (!has(plan, FAULT_ONE_WAY) || chance(drawing, 50))) {
+        add(drawing, ACTION_CUT, b, a, 0);
+        plan->actions[plan->action_count - 1].at_ms =
+            plan->actions[plan->action_count - 2].at_ms;
+    }
+}
+
+static void draw_networks_actions(struct drawing *drawing)
+{
+    struct sim_plan *plan = drawing->plan;
+
+    if (has(plan, FAULT_PARTITION) || has(plan, FAULT_ONE_WAY)) {
+        for (uint64_t i = 1 + below(drawing, 2 * (uint64_t)plan->nodes); i > 0; i--)
+            draw_cut(drawing);
+        for (uint64_t i = below(drawing, 3); i > 0; i--)
+            add(drawing, ACTION_MEND, 0, 0, 0);
+    }
+    if (has(plan, FAULT_RECONNECT))
+        for (uint64_t i = 1 + below(drawing, 5); i > 0; i--)
+            add(drawing, ACTION_BREAK, any_node(drawing), any_node(drawing), 0);
+}
+
+static void draw_nodes_actions(struct drawing *drawing)
+{
+    struct sim_plan *plan = drawing->plan;
+
+    for (uint64_t i = 1 + below(drawing, 3); i > 0; i--) {
+        if (has(plan, FAULT_CRASH_BEFORE))
+            add(drawing, ACTION_CRASH, any_node(drawing), 0,
+                2 * (1 + (uint32_t)below(drawing, 5)));
+        if (has(plan, FAULT_CRASH_AFTER))
+            add(drawing, ACTION_CRASH, any_node(drawing), 0,
+                2 * (1 + (uint32_t)below(drawing, 5)) + 1);
+        if (has(plan, FAULT_RESTART))
+            add(drawing, ACTION_STOP, any_node(drawing), 0,
+                50 + (uint32_t)below(drawing, 8000));
+        if (has(plan, FAULT_PAUSE))
+            add(drawing, ACTION_PAUSE, any_node(drawing), 0,
+                100 + (uint32_t)below(drawing, chance(drawing, 80) ? 5000 : 60000));
+        if (has(plan, FAULT_CLOCK))
+            add(drawing, ACTION_CLOCK, any_node(drawing), 0,
+                (1u << 31) + (uint32_t)below(drawing, 800u * 86400) - 400u * 86400);
+        if (has(plan, FAULT_DISK_FULL))
+            add(drawing, ACTION_DISK, any_node(drawing), 0,
+                1 + (uint32_t)below(drawing, chance(drawing, 70) ? 300 : 8000));
+        if (has(plan, FAULT_ROT))
+            add(drawing, ACTION_ROT, any_node(drawing), any_node(drawing), 0);
+    }
+    if (has(plan, FAULT_MAP_FULL))
+        add(drawing, ACTION_MAP, any_node(drawing), 0, 250 + (uint32_t)below(drawing, 600));
+}
+
+static void draw_copies(struct drawing *drawing)
+{
+    struct sim_plan *plan = drawing->plan;
+    const int victim = 1 + (int)below(drawing, (uint64_t)plan->nodes - 1);
+
+    if (!(plan->faults & FAULTS_OF_COPIES) || victim == plan->liar)
+        return;
+    add(drawing, ACTION_BACKUP, victim, 0, 0);
+    if (has(plan, FAULT_OLD_COPY))
+        add(drawing, ACTION_RESTORE, victim, 0, 50 + (uint32_t)below(drawing, 3000));
+    if (has(plan, FAULT_LOST_DISK))
+        add(drawing, ACTION_RESTORE, victim, 1, 50 + (uint32_t)below(drawing, 3000));
+    if (has(plan, FAULT_CLONE))
+        add(drawing, ACTION_CLONE, victim, 0, 0);
+}
+
+static int compare_actions(const void *a, const void *b)
+{
+    const struct sim_action *left = a;
+    const struct sim_action *right = b;
+
+    if (left->at_ms != right->at_ms)
+        return left->at_ms < right->at_ms ? -1 : 1;
+    if (left->kind != right->kind)
+        return left->kind < right->kind ? -1 : 1;
+    if (left->a != right->a)
+        return left->a < right->a ? -1 : 1;
+    return left->value < right->value ? -1 : left->value > right->value;
+}
+
+static void draw_actions(struct drawing *drawing)
+{
+    struct sim_plan *plan = drawing->plan;
+    uint64_t writes = 4 + below(drawing, 12) + below(drawing, 5 * (uint64_t)plan->nodes);
+
+    if (chance(drawing, 5))
+        writes *= 4;
+    for (uint64_t i = 0; i < writes; i++) {
+        const int node = any_node(drawing);
+
+        for (uint64_t burst = chance(drawing, 30) ? 1 + below(drawing, 4) : 1; burst > 0;
+             burst--) {
+            add(drawing, ACTION_WRITE, node, 0, (uint32_t)sim_dice(&drawing->dice));
+            if (burst > 1)
+                plan->actions[plan->action_count - 1].at_ms =
+                    plan->actions[plan->action_count - 1].at_ms / 100 * 100;
+        }
+    }
+    draw_networks_actions(drawing);
+    draw_nodes_actions(drawing);
+    draw_copies(drawing);
+    if (has(plan, FAULT_LATE_JOIN))
+        add(drawing, ACTION_JOIN, plan->nodes - 1, 0, 0);
+    qsort(plan->actions, plan->action_count, sizeof *plan->actions, compare_actions);
+}
+
+void sim_plan_draw(uint64_t seed, int nodes, uint64_t allowed, struct sim_plan *out_plan)
+{
+    struct drawing drawing = { out_plan, sim_mix(seed, 1) };
+
+    memset(out_plan, 0, sizeof *out_plan);
+    out_plan->seed = seed;
+    out_plan->faults = draw_faults(&drawing, allowed);
+    out_plan->nodes = draw_nodes(&drawing);
+    if (nodes != 0)
+        out_plan->nodes = nodes;
+    out_plan->listening = 1;
+    for (int i = 1; i < 64; i++)
+        if (chance(&drawing, 60))
+            out_plan->listening |= 1ull << i;
+    if (out_plan->faults & FAULTS_OF_LIAR)
+        out_plan->liar = 1 + (int)below(&drawing, (uint64_t)out_plan->nodes - 1);
+    /* Long enough for a beat to become too old, now and then. */
+    out_plan->load_ms = 2000 + (int64_t)below(&drawing, 12000);
+    if (chance(&drawing, 6))
+        out_plan->load_ms = 100000 + (int64_t)below(&drawing, 60000);
+    out_plan->rate = 1 + (uint32_t)below(&drawing, 30);
+    draw_limits(&drawing);
+    draw_actions(&drawing);
+}
+
+/* --- files -------------------------------------------------------------------------------- */
+
+void sim_plan_write(const struct sim_plan *plan, FILE *file)
+{
+    fprintf(file, "seed %llu\nnodes %d\nlistening %llx\nliar %d\nload %lld\nrate %u\nhwm %u\n",
+            (unsigned long long)plan->seed, plan->nodes, (unsigned long long)plan->listening,
+            plan->liar, (long long)plan->load_ms, plan->rate, plan->hwm);
+    fprintf(file, "limits %u %u %u\n", plan->chunk_changes, plan->one_turn, plan->slice_rows);
+    for (int fault = 0; fault < FAULT_COUNT; fault++)
+        if (has(plan, (enum sim_fault)fault))
+            fprintf(file, "fault %s\n", sim_fault_names[fault]);
+    for (size_t i = 0; i < plan->action_count; i++) {
+        const struct sim_action *action = &plan->actions[i];
+
+        fprintf(file, "at %lld %s %d %d %u\n", (long long)action->at_ms,
+                action_names[action->kind], action->a, action->b, action->value);
+    }
+}
+
+static int find(const char *name, const char *const *names, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (strcmp(name, names[i]) == 0)
+            return i;
+    return -1;
+}
+
+static bool read_action(const char *line, struct sim_plan *plan)
+{
+    struct sim_action *action = &plan->actions[plan->action_count];
+    char name[32];
+    long long at;
+    int kind;
+
+    if (plan->action_count == SIM_ACTIONS_MAX ||
+        sscanf(line, "at %lld %31s %d %d %u", &at, name, &action->a, &action->b,
+               &action->value) != 5 ||
+        (kind = find(name, action_names, ACTION_COUNT)) < 0 || action->a < 0 || action->b < 0 ||
+        action->a >= plan->nodes || action->b >= plan->nodes)
+        return false;
+    action->at_ms = at;
+    action->kind = (enum sim_action_kind)kind;
+    plan->action_count++;
+    return true;
+}
+
+static bool read_line(const char *line, struct sim_plan *plan)
+{
+    unsigned long long number;
+    long long load;
+    char name[32];
+    int fault;
+
+    if (line[0] == '#' || line[0] == '\n')
+        return true;
+    if (sscanf(line, "seed %llu", &number) == 1) {
+        plan->seed = number;
+        return true;
+    }
+    if (sscanf(line, "listening %llx", &number) == 1) {
+        plan->listening = number | 1;
+        return true;
+    }
+    if (sscanf(line, "load %lld", &load) == 1) {
+        plan->load_ms = load;
+        return true;
+    }
+    if (sscanf(line, "fault %31s", name) == 1) {
+        if ((fault = find(name, sim_fault_names, FAULT_COUNT)) >= 0)
+            plan->faults |= 1ull << fault;
+        return fault >= 0;
+    }
+    return sscanf(line, "nodes %d", &plan->nodes) == 1 ||
+           sscanf(line, "liar %d", &plan->liar) == 1 ||
+           sscanf(line, "rate %u", &plan->rate) == 1 ||
+           sscanf(line, "hwm %u", &plan->hwm) == 1 ||
+           sscanf(line, "limits %u %u %u", &plan->chunk_changes, &plan->one_turn,
+                  &plan->slice_rows) == 3 ||
+           read_action(line, plan);
+}
+
+bool sim_plan_read(FILE *file, struct sim_plan *out_plan, int *out_line)
+{
+    char line[256];
+
+    memset(out_plan, 0, sizeof *out_plan);
+    out_plan->listening = 1;
+    for (*out_line = 1; fgets(line, sizeof line, file) != NULL; ++*out_line)
+        if (!read_line(line, out_plan))
+            return false;
+    return out_plan->nodes >= 2 && out_plan->nodes < SIM_NODES_MAX && out_plan->liar >= 0 &&
+           out_plan->liar < out_plan->nodes && out_plan->load_ms > 0;
+}
