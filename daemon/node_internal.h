@@ -555,8 +555,8 @@ enum status jobs_verify(struct node *node, bool deep, verify_done *done,
                         void *context) MUST_CHECK;
 /* A recount of one feed's tiers, for the replica (INPUT_RECOUNTED). */
 enum status jobs_recount(struct node *node, uint32_t feed, unsigned tiers) MUST_CHECK;
-/* Are the rows, as they are stored at this moment, those of my head?  What was damaged since the
- * last recount proves nothing against the origin. */
+/* Do the rows, as they are stored now, make my head?  What was damaged since the last recount
+ * proves nothing against the origin. */
 bool jobs_rows_clean(struct node *node, uint32_t feed, unsigned tiers);
 /* Own active members whose expires has passed are counted, and lapsed if they are few enough or
  * confirmed; done is called once that is durable.  REFUSED: the clock is wrong. */

@@ -7,9 +7,11 @@
  * source of randomness itself, and remembers which signatures it has verified before.
  *
  * sim_plan.c     what is to happen
- * sim_world.c    clock, dice, trace; nodes start, crash, are copied; time goes on
+ * sim_world.c    clock, dice, trace; time goes on, and the plan with it
+ * sim_nodes.c    nodes start and crash; directories are copied and damaged
  * sim_found.c    a federation is founded
  * sim_load.c     the writers, and what they were promised
+ * sim_packets.c  packets under way
  * sim_network.c  transport.h: links, streams, faults of the network
  * sim_liar.c     what a chapter that lies makes of what its node sends
  * sim_check.c    what must hold after every step
@@ -174,13 +176,19 @@ bool sim_has(enum sim_fault fault); /* is it switched on, and not yet over? */
 /* Runs the plan; world.failure says what went wrong, "" nothing. */
 void sim_run_plan(const struct sim_plan *plan, bool trace);
 int sim_node_of(const char *code); /* the first of that code, -1: none */
-void sim_start(int index);
-void sim_stop(int index);
-void sim_must(enum status status, const char *what);
-/* Between two turns, keys and store. */
-void sim_copy_directory(const char *from, const char *to);
+
 bool sim_step(int64_t until_ms); /* one instant further; false after a failure */
 void sim_run_until(int64_t until_ms);
+void sim_must(enum status status, const char *what);
+/* sim_nodes.c */
+void sim_start(int index);
+void sim_stop(int index);
+void sim_copy_directory(const char *from, const char *to); /* between two turns */
+void sim_remove_tree(const char *dir);
+void sim_back_up(int index);
+void sim_restore(int index, bool first, uint32_t pause_ms);
+void sim_start_clone(int index);
+void sim_damage(int index, int origin);
 /* sim_found.c */
 void sim_found(void);
 /* sim_load.c */
@@ -202,7 +210,13 @@ void sim_deliver_enrol(int to, transport_link link, const uint8_t key[KEY_SIZE],
 void sim_send_raw(int connection, int stream, int from, struct slice bytes);
 uint64_t sim_link_random(int from, int to, uint64_t below);
 bool sim_link_chance(int from, int to, unsigned percent);
+/* sim_packets.c */
+struct sim_packet *sim_packet_make(int to, enum transport_kind kind, transport_link link,
+                                   struct slice bytes);
 void sim_packet_set(struct sim_packet *packet, struct slice bytes); /* copies */
+void sim_packet_free(struct sim_packet *packet);
+void sim_packet_queue(struct sim_packet *packet);
+struct sim_packet *sim_packet_take(void); /* the earliest; there must be one */
 /* sim_liar.c: false: it keeps the packet to itself. */
 bool sim_liar_sends(int from, int to, int connection, int stream, struct sim_packet *packet);
 void sim_liar_forget(void); /* a new run */

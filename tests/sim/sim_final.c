@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* sim_final.c - what must hold once the faults have stopped: all agree, and nothing was lost. */
+/* sim_final.c - what must hold once the faults have stopped: all agree, nothing was lost. */
 #include <string.h>
 
 #include "tests/sim/sim.h"

@@ -37,81 +37,7 @@ static bool meets(enum sim_fault fault, int from, int to)
     return true;
 }
 
-/* --- packets: a heap by (at_ms, order) ---------------------------------------------------- */
-
-static bool earlier(const struct sim_packet *a, const struct sim_packet *b)
-{
-    return a->at_ms != b->at_ms ? a->at_ms < b->at_ms : a->order < b->order;
-}
-
-static void queue_packet(struct sim_packet *packet)
-{
-    size_t at = world.queue_size++;
-
-    if (world.queue_size > world.queue_capacity) {
-        world.queue_capacity = world.queue_capacity == 0 ? 256 : 2 * world.queue_capacity;
-        world.queue = realloc(world.queue, world.queue_capacity * sizeof *world.queue);
-        ASSERT(world.queue != NULL);
-    }
-    for (; at > 0 && earlier(packet, world.queue[(at - 1) / 2]); at = (at - 1) / 2)
-        world.queue[at] = world.queue[(at - 1) / 2];
-    world.queue[at] = packet;
-}
-
-static struct sim_packet *take_packet(void)
-{
-    struct sim_packet *first = world.queue[0];
-    const struct sim_packet *last = world.queue[--world.queue_size];
-    size_t at = 0;
-
-    for (;;) {
-        size_t child = 2 * at + 1;
-
-        if (child + 1 < world.queue_size && earlier(world.queue[child + 1], world.queue[child]))
-            child++;
-        if (child >= world.queue_size || !earlier(world.queue[child], last))
-            break;
-        world.queue[at] = world.queue[child];
-        at = child;
-    }
-    world.queue[at] = (struct sim_packet *)(uintptr_t)last;
-    return first;
-}
-
-void sim_packet_set(struct sim_packet *packet, struct slice bytes)
-{
-    uint8_t *copy = malloc(bytes.size + 1);
-
-    ASSERT(copy != NULL);
-    if (bytes.size > 0)
-        memcpy(copy, bytes.data, bytes.size);
-    free(packet->bytes);
-    packet->bytes = copy;
-    packet->message.data = slice_of(copy, bytes.size);
-}
-
-static struct sim_packet *make_packet(int to, enum transport_kind kind, transport_link link,
-                                      struct slice bytes)
-{
-    struct sim_packet *packet = calloc(1, sizeof *packet);
-
-    ASSERT(packet != NULL);
-    packet->to = to;
-    packet->connection = -1;
-    packet->order = ++world.order;
-    packet->at_ms = world.now_ms;
-    packet->message.kind = kind;
-    packet->message.link = link;
-    packet->message.uid = -1;
-    sim_packet_set(packet, bytes);
-    return packet;
-}
-
-static void free_packet(struct sim_packet *packet)
-{
-    free(packet->bytes);
-    free(packet);
-}
+/* --- what the network does to a packet ---------------------------------------------------- */
 
 static void land(const struct sim_packet *packet)
 {
@@ -123,8 +49,6 @@ static void land(const struct sim_packet *packet)
     if (connection->life == packet->connection_life && connection->flying[packet->stream] > 0)
         connection->flying[packet->stream]--;
 }
-
-/* --- what the network does to a packet ---------------------------------------------------- */
 
 static int64_t draw_delay(int from, int to)
 {
@@ -154,7 +78,7 @@ static void send_on(int index, int stream, int from, struct sim_packet *packet)
 
     if (sim_has(FAULT_DROP) && connection->flying[stream] >= world.plan.hwm) {
         world.hits[FAULT_DROP]++;
-        free_packet(packet);
+        sim_packet_free(packet);
         return;
     }
     connection->flying[stream]++;
@@ -171,7 +95,7 @@ static void send_on(int index, int stream, int from, struct sim_packet *packet)
     if (packet->at_ms > connection->last_at_ms[stream])
         connection->last_at_ms[stream] = packet->at_ms;
     world.messages++;
-    queue_packet(packet);
+    sim_packet_queue(packet);
 }
 
 static struct sim_packet *packet_on(int index, int stream, int from, struct slice bytes)
@@ -179,9 +103,9 @@ static struct sim_packet *packet_on(int index, int stream, int from, struct slic
     const struct sim_connection *connection = &world.connections[index];
     const bool to_listener = stream == 0;
     struct sim_packet *packet =
-        make_packet(to_listener ? connection->listener : connection->dialler,
-                    stream == 2 ? TRANSPORT_PUBLISHED : TRANSPORT_PEER,
-                    to_listener ? connection->serve_link : connection->dial_link, bytes);
+        sim_packet_make(to_listener ? connection->listener : connection->dialler,
+                        stream == 2 ? TRANSPORT_PUBLISHED : TRANSPORT_PEER,
+                        to_listener ? connection->serve_link : connection->dial_link, bytes);
 
     packet->message.dialled = !to_listener;
     memcpy(packet->message.key, world.nodes[from].transport->key, KEY_SIZE);
@@ -200,7 +124,7 @@ static void send_copy(int index, int stream, int from, struct slice bytes)
 
     if (from == world.plan.liar && from != 0 && !world.healing &&
         !sim_liar_sends(from, to, index, stream, packet)) {
-        free_packet(packet);
+        sim_packet_free(packet);
         return;
     }
     garble(from, to, packet);
@@ -245,7 +169,7 @@ enum status transport_receive(struct transport *transport, struct transport_mess
     struct sim_node *node = &world.nodes[transport->owner];
 
     if (node->current != NULL)
-        free_packet(node->current);
+        sim_packet_free(node->current);
     node->current = node->inbox;
     if (node->current == NULL)
         return AGAIN;
@@ -360,9 +284,9 @@ static void tell_dialler(const struct sim_connection *connection, enum transport
 
     if (world.nodes[connection->dialler].node == NULL)
         return;
-    packet = make_packet(connection->dialler, kind, connection->dial_link, SLICE_NONE);
+    packet = sim_packet_make(connection->dialler, kind, connection->dial_link, SLICE_NONE);
     packet->message.dialled = true;
-    queue_packet(packet);
+    sim_packet_queue(packet);
 }
 
 static void break_connection(struct sim_connection *connection)
@@ -470,12 +394,12 @@ void sim_network_step(void)
         if (world.connections[i].used)
             step_connection(&world.connections[i]);
     while (world.queue_size > 0 && world.queue[0]->at_ms <= world.now_ms) {
-        struct sim_packet *packet = take_packet();
+        struct sim_packet *packet = sim_packet_take();
         struct sim_node *node = &world.nodes[packet->to];
 
         land(packet);
         if (!arrives(packet)) {
-            free_packet(packet);
+            sim_packet_free(packet);
             continue;
         }
         node->hello_came |= wire_type_of(packet->message.data) == WIRE_HELLO;
@@ -524,19 +448,19 @@ void sim_network_node_down(int index)
     while (node->inbox != NULL) {
         struct sim_packet *next = node->inbox->next;
 
-        free_packet(node->inbox);
+        sim_packet_free(node->inbox);
         node->inbox = next;
     }
     node->inbox_end = &node->inbox;
     if (node->current != NULL)
-        free_packet(node->current);
+        sim_packet_free(node->current);
     node->current = NULL;
 }
 
 void sim_network_free(void)
 {
     for (size_t i = 0; i < world.queue_size; i++)
-        free_packet(world.queue[i]);
+        sim_packet_free(world.queue[i]);
     world.queue_size = 0;
     free(world.queue);
     world.queue = NULL;
@@ -546,14 +470,14 @@ void sim_network_free(void)
 
 void sim_deliver_control(int to, transport_link link, struct slice bytes)
 {
-    queue_packet(make_packet(to, TRANSPORT_CONTROL, link, bytes));
+    sim_packet_queue(sim_packet_make(to, TRANSPORT_CONTROL, link, bytes));
 }
 
 void sim_deliver_enrol(int to, transport_link link, const uint8_t key[KEY_SIZE],
                        struct slice bytes)
 {
-    struct sim_packet *packet = make_packet(to, TRANSPORT_PEER, link, bytes);
+    struct sim_packet *packet = sim_packet_make(to, TRANSPORT_PEER, link, bytes);
 
     memcpy(packet->message.key, key, KEY_SIZE);
-    queue_packet(packet);
+    sim_packet_queue(packet);
 }

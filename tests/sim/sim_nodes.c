@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* sim_nodes.c - nodes start, die at a commit, and have their directories copied, put back and
+ * damaged. */
+#define _XOPEN_SOURCE 700
+#include <ftw.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "daemon/io/fault.h"
+#include "tests/sim/sim.h"
+
+/* --- crash points ------------------------------------------------------------------------- */
+
+static bool dies(struct sim_node *sim, enum sim_fault fault)
+{
+    world.hits[fault]++;
+    sim->crash_in = 0;
+    sim->crashed = true;
+    return true;
+}
+
+bool fault_at(const char *point)
+{
+    struct sim_node *sim = &world.nodes[world.active];
+
+    if (world.healing)
+        return false;
+    if (strcmp(point, "store.commit.full") == 0) {
+        if (world.now_ms >= sim->full_until_ms)
+            return false;
+        world.hits[FAULT_DISK_FULL]++;
+        return true;
+    }
+    if (strcmp(point, "store.commit.before") == 0) {
+        if (sim->crash_in <= 0 || --sim->crash_in > 0)
+            return false;
+        if (!sim->crash_after)
+            return dies(sim, FAULT_CRASH_BEFORE);
+        sim->crash_in = -1;
+        return false;
+    }
+    return sim->crash_in == -1 && dies(sim, FAULT_CRASH_AFTER);
+}
+
+/* --- nodes -------------------------------------------------------------------------------- */
+
+/* A disk that is full, or a death in the very start, is no failure of the node. */
+static void start_failed(struct sim_node *sim, enum status status)
+{
+    const bool full = status == NO_SPACE &&
+                      (world.now_ms < sim->full_until_ms || sim->store_size < SIM_STORE_SIZE);
+
+    sim->node = NULL;
+    sim->transport = NULL;
+    if (!full && !sim->crashed) {
+        sim_fail("%s does not start: %s", sim->code, status_name(status));
+        return;
+    }
+    sim_trace("%s does not start yet: %s", sim->code, status_name(status));
+    sim->restart_at_ms = world.now_ms + 1000;
+}
+
+void sim_start(int index)
+{
+    struct sim_node *sim = &world.nodes[index];
+    struct node_config config = {
+        .dir = sim->dir,
+        .listen = sim->address,
+        .control_path = "",
+        .store_size = sim->store_size,
+        .chunk_changes_max = world.plan.chunk_changes,
+        .delta_one_turn_max = world.plan.one_turn,
+        .rows_per_slice = world.plan.slice_rows,
+    };
+    enum status status;
+
+    world.active = index;
+    sim->crashed = false;
+    sim->restart_at_ms = 0;
+    if ((status = node_open(&config, &sim->node)) != OK) {
+        start_failed(sim, status);
+        return;
+    }
+    sim->wake_at_ms = world.now_ms;
+    sim_trace("start %s", sim->code);
+    sim_check_start(index);
+}
+
+#define ADD_COUNTER(name, text) sim_counters.name += counters->name;
+static void add_counters(const struct counters *counters)
+{
+    COUNTER_TABLE(ADD_COUNTER)
+}
+#undef ADD_COUNTER
+
+void sim_stop(int index)
+{
+    struct sim_node *sim = &world.nodes[index];
+
+    if (sim->node == NULL)
+        return;
+    sim_trace("down %s", sim->code);
+    sim->crash_in = 0;
+    world.active = index;
+    add_counters(&sim->node->counters);
+    node_close(&sim->node);
+    sim_network_node_down(index);
+    for (size_t i = 0; i < SIM_REQUESTS_MAX; i++)
+        if (world.requests[i].open && world.requests[i].node == index)
+            world.requests[i].open = false; /* unanswered: its value stays a candidate */
+}
+
+/* --- directories -------------------------------------------------------------------------- */
+
+static int remove_one(const char *path, const struct stat *found, int type, struct FTW *place)
+{
+    (void)found;
+    (void)type;
+    (void)place;
+    return remove(path);
+}
+
+void sim_remove_tree(const char *dir)
+{
+    if (nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS) != 0)
+        sim_fail("cannot remove %s", dir);
+}
+
+static void copy_file(const char *from, const char *to)
+{
+    static uint8_t bytes[65536];
+    FILE *in = fopen(from, "rb");
+    FILE *out = fopen(to, "wb");
+    size_t size;
+
+    while (in != NULL && out != NULL && (size = fread(bytes, 1, sizeof bytes, in)) > 0)
+        if (fwrite(bytes, 1, size, out) != size)
+            break;
+    if (in == NULL || out == NULL || ferror(in) || ferror(out))
+        sim_fail("cannot copy %s", from);
+    if (in != NULL)
+        fclose(in);
+    if (out != NULL && fclose(out) != 0)
+        sim_fail("cannot write %s", to);
+}
+
+/* Between two turns the file of the store is whole: nothing of it is only in LMDB's memory. */
+void sim_copy_directory(const char *from, const char *to)
+{
+    static const char *const files[] = { "keys/sign", "keys/curve", "db/data.mdb" };
+    char source[512];
+    char target[512];
+
+    (void)mkdir(to, 0700);
+    for (size_t i = 0; i < 2; i++) {
+        (void)snprintf(target, sizeof target, "%s/%s", to, i == 0 ? "keys" : "db");
+        (void)mkdir(target, 0700);
+    }
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        (void)snprintf(source, sizeof source, "%s/%s", from, files[i]);
+        (void)snprintf(target, sizeof target, "%s/%s", to, files[i]);
+        copy_file(source, target);
+        (void)chmod(target, 0600);
+    }
+}
+
+void sim_back_up(int index)
+{
+    char to[300];
+
+    (void)snprintf(to, sizeof to, "%s.copy", world.nodes[index].dir);
+    sim_copy_directory(world.nodes[index].dir, to);
+    world.has_backup[index] = true;
+}
+
+void sim_restore(int index, bool first, uint32_t pause_ms)
+{
+    struct sim_node *sim = &world.nodes[index];
+    char from[300];
+
+    if (!first && !world.has_backup[index])
+        return;
+    (void)snprintf(from, sizeof from, "%s.%s", sim->dir, first ? "first" : "copy");
+    sim_stop(index);
+    sim_copy_directory(from, sim->dir);
+    memset(sim->seen, 0, sizeof sim->seen);
+    for (int i = 0; i < world.plan.nodes; i++)
+        sim->held_of_me[i] = world.nodes[i].node != NULL && i != index
+                                 ? world.nodes[i].seen[index].mark[0].seq
+                                 : 0;
+    world.tainted[index] = true;
+    world.restored[index] = true;
+    world.hits[first ? FAULT_LOST_DISK : FAULT_OLD_COPY]++;
+    sim->restart_at_ms = world.now_ms + pause_ms;
+}
+
+void sim_start_clone(int index)
+{
+    struct sim_node *clone = &world.nodes[world.plan.nodes];
+    char from[300];
+
+    if (clone->clone || !world.has_backup[index])
+        return;
+    clone->clone = true;
+    memcpy(clone->code, world.nodes[index].code, CODE_SIZE);
+    (void)snprintf(clone->dir, sizeof clone->dir, "%s/clone", world.root);
+    (void)snprintf(from, sizeof from, "%s.copy", world.nodes[index].dir);
+    sim_copy_directory(from, clone->dir);
+    clone->store_size = SIM_STORE_SIZE;
+    clone->entropy = sim_mix(world.plan.seed, 999);
+    clone->inbox_end = &clone->inbox;
+    world.tainted[index] = true;
+    world.hits[FAULT_CLONE]++;
+    world.node_count = world.plan.nodes + 1;
+    sim_start(world.plan.nodes);
+}
+
+static bool is_copied(int index)
+{
+    for (size_t i = 0; i < world.plan.action_count; i++)
+        if (world.plan.actions[i].a == index && (world.plan.actions[i].kind == ACTION_BACKUP ||
+                                                 world.plan.actions[i].kind == ACTION_RESTORE))
+            return true;
+    return false;
+}
+
+/* A bit of a stored sum turns over while nobody looks. */
+void sim_damage(int index, int origin)
+{
+    struct sim_node *sim = &world.nodes[index];
+    struct store_txn txn = { 0 };
+    struct digest_sum sum;
+    uint32_t feed;
+    uint32_t number;
+
+    if (sim->node == NULL || index == origin || index == world.plan.liar || is_copied(index) ||
+        (feed = node_feed_index(sim->node, world.nodes[origin].code)) == NO_PEER ||
+        (number = sim->node->feeds[feed]->record.tier[0].number) == 0 ||
+        sim->node->feeds[feed]->building)
+        return;
+    sim_must(store_begin_write(sim->node->store, &txn), "begin");
+    sim_must(store_get_sum(&txn, number, TIER_FEDERATION, &sum), "sum");
+    sum.lanes[7] ^= 1;
+    if (store_put_sum(&txn, number, TIER_FEDERATION, &sum) != OK) {
+        store_abort(&txn); /* no room for it */
+        return;
+    }
+    world.active = SIM_NODES_MAX; /* nobody: this commit is not the node's */
+    sim_must(store_commit_turn(&txn), "commit");
+    sim->seen[origin].damaged = number;
+    world.hits[FAULT_ROT]++;
+}
