@@ -264,12 +264,6 @@ void transport_hang_up(struct transport *transport, transport_link link)
             world.connections[i].used = false;
 }
 
-enum status transport_cut_all(struct transport *transport)
-{
-    (void)transport;
-    return OK;
-}
-
 void transport_counters(const struct transport *transport, struct transport_counters *out)
 {
     (void)transport;
@@ -299,6 +293,18 @@ static void break_connection(struct sim_connection *connection)
     connection->retry_at_ms = world.now_ms + RETRY_CONNECT_MS;
     memset(connection->flying, 0, sizeof connection->flying);
     tell_dialler(connection, TRANSPORT_DOWN);
+}
+
+enum status transport_cut_all(struct transport *transport)
+{
+    for (int i = 0; i < world.connection_count; i++) {
+        struct sim_connection *connection = &world.connections[i];
+
+        if (connection->used && connection->up &&
+            world.nodes[connection->listener].transport == transport)
+            break_connection(connection);
+    }
+    return OK;
 }
 
 void sim_network_break(int a, int b)
