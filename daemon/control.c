@@ -130,6 +130,10 @@ static void run(struct node *node, struct control_wait *request)
         status = control_error(request, AGAIN, "try again in three seconds",
                                "too many requests are waiting");
     }
+    /* A change whose answer cannot be given is not made: its turn is dropped. */
+    if (status == OK &&
+        (writer.status == NO_MEMORY || (writer.status != OK && request->ops != 0)))
+        (void)node_turn_fails(node, writer.status);
     if (status == OK && writer.status != OK)
         status = control_error(request, writer.status, "ask for less at a time",
                                "the answer cannot be given: %s", status_text(writer.status));

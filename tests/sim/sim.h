@@ -99,7 +99,8 @@ struct sim_node {
     int64_t full_until_ms;
     int crash_in; /* commits until it dies, 0: it does not, -1: after this one */
     bool crash_after;
-    bool crashed;
+    bool crashed;        /* by the plan's will, or for want of memory */
+    uint32_t starve_in;  /* its allocations until one fails, 0: none does */
     bool hello_came;     /* since its start */
     bool was_recovering; /* after its last turn */
     int64_t started_ms;
@@ -127,6 +128,7 @@ struct sim_request {
     bool write; /* of the load: op and value tell which */
     transport_link link;
     int node;
+    int64_t at_ms;
     size_t op;
     uint32_t value;
     uint8_t reply[8192];
@@ -145,7 +147,8 @@ struct world {
     char root[200];
     struct sim_node nodes[SIM_NODES_MAX + 1];
     int node_count;
-    int active; /* the node whose code runs */
+    int active;       /* the node whose code runs */
+    bool inside_node; /* it does, and not the simulator's */
     struct sim_connection connections[SIM_CONNECTIONS_MAX];
     int connection_count;      /* those beyond were never used */
     struct sim_packet **queue; /* a heap by (at_ms, order) */
@@ -183,6 +186,7 @@ void sim_must(enum status status, const char *what);
 /* sim_nodes.c */
 void sim_start(int index);
 void sim_stop(int index);
+enum status sim_turn(struct sim_node *sim);                /* of world.active */
 void sim_copy_directory(const char *from, const char *to); /* between two turns */
 void sim_remove_tree(const char *dir);
 void sim_back_up(int index);

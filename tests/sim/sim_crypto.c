@@ -4,7 +4,7 @@
 #include <sodium.h>
 #include <string.h>
 
-#include "tests/sim/sim_crypto.h"
+#include "tests/sim/sim_wrap.h"
 
 #define REMEMBERED 16384
 

@@ -7,6 +7,7 @@
 #include "tests/sim/sim.h"
 
 #define CLIENT_LINK (1ull << 60)
+#define PATIENCE_MS 30000 /* of a client for an answer */
 
 /* --- requests ----------------------------------------------------------------------------- */
 
@@ -17,6 +18,7 @@ struct sim_request *sim_open_request(int node)
             memset(&world.requests[i], 0, sizeof world.requests[i]);
             world.requests[i].open = true;
             world.requests[i].node = node;
+            world.requests[i].at_ms = world.now_ms;
             world.requests[i].link = CLIENT_LINK + ++world.next_link;
             return &world.requests[i];
         }
@@ -180,6 +182,7 @@ static void take_reply(struct sim_request *request)
         op->value_count -= at;
         sim_trace("acknowledged %s %u", world.nodes[op->origin].code, request->value);
     } else if (op->value_count > 1) {
+        sim_trace("refused %s %u", world.nodes[op->origin].code, request->value);
         memmove(op->values + at, op->values + at + 1,
                 (op->value_count - at - 1) * sizeof *op->values);
         op->value_count--;
@@ -188,9 +191,16 @@ static void take_reply(struct sim_request *request)
 
 void sim_take_replies(void)
 {
-    for (size_t i = 0; i < SIM_REQUESTS_MAX; i++)
-        if (world.requests[i].open && world.requests[i].answered && world.requests[i].write)
-            take_reply(&world.requests[i]);
+    for (size_t i = 0; i < SIM_REQUESTS_MAX; i++) {
+        struct sim_request *request = &world.requests[i];
+
+        if (!request->open || !request->write)
+            continue;
+        if (request->answered)
+            take_reply(request);
+        else if (world.now_ms - request->at_ms > PATIENCE_MS)
+            request->open = false; /* its value stays a candidate */
+    }
 }
 
 /* --- promises ----------------------------------------------------------------------------- */

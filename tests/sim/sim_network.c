@@ -131,10 +131,25 @@ static void send_copy(int index, int stream, int from, struct slice bytes)
     send_on(index, stream, from, packet);
 }
 
+/* What the simulator does when a node calls it is not the node's. */
+static bool leave_node(void)
+{
+    const bool inside = world.inside_node;
+
+    world.inside_node = false;
+    return inside;
+}
+
+static void enter_node(const bool *inside)
+{
+    world.inside_node = *inside;
+}
+
 /* --- transport.h -------------------------------------------------------------------------- */
 
 enum status transport_open(const struct transport_config *config, struct transport **out)
 {
+    CLEANUP(enter_node) const bool inside = leave_node();
     struct transport *transport = calloc(1, sizeof *transport);
 
     ASSERT(transport != NULL);
@@ -196,6 +211,7 @@ static void answer_control(transport_link link, struct slice data)
 
 enum status transport_send(struct transport *transport, transport_link link, struct slice data)
 {
+    CLEANUP(enter_node) const bool inside = leave_node();
     for (int i = 0; i < world.connection_count; i++) {
         const struct sim_connection *connection = &world.connections[i];
         const bool dialled = connection->dial_link == link;
@@ -214,6 +230,7 @@ enum status transport_send(struct transport *transport, transport_link link, str
 
 enum status transport_publish(struct transport *transport, const char *topic, struct slice data)
 {
+    CLEANUP(enter_node) const bool inside = leave_node();
     (void)topic;
     sim_check_sent(transport->owner, -1, data);
     for (int i = 0; i < world.connection_count; i++) {

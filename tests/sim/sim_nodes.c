@@ -10,6 +10,7 @@
 
 #include "daemon/io/fault.h"
 #include "tests/sim/sim.h"
+#include "tests/sim/sim_wrap.h"
 
 /* --- crash points ------------------------------------------------------------------------- */
 
@@ -42,6 +43,35 @@ bool fault_at(const char *point)
         return false;
     }
     return sim->crash_in == -1 && dies(sim, FAULT_CRASH_AFTER);
+}
+
+/* --- memory ------------------------------------------------------------------------------- */
+
+/* An allocation of the node's own code (LMDB's and libsodium's are not wrapped). */
+static bool starves(void)
+{
+    struct sim_node *sim = &world.nodes[world.active];
+
+    if (!world.inside_node || sim->starve_in == 0 || --sim->starve_in > 0)
+        return false;
+    world.hits[FAULT_NO_MEMORY]++;
+    sim->crashed = true;
+    return true;
+}
+
+void *__wrap_malloc(size_t size)
+{
+    return starves() ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+    return starves() ? NULL : __real_calloc(count, size);
+}
+
+void *__wrap_realloc(void *memory, size_t size)
+{
+    return starves() ? NULL : __real_realloc(memory, size);
 }
 
 /* --- nodes -------------------------------------------------------------------------------- */
@@ -79,13 +109,30 @@ void sim_start(int index)
     world.active = index;
     sim->crashed = false;
     sim->restart_at_ms = 0;
-    if ((status = node_open(&config, &sim->node)) != OK) {
+    world.inside_node = true;
+    status = node_open(&config, &sim->node);
+    world.inside_node = false;
+    if (status != OK) {
         start_failed(sim, status);
         return;
     }
     sim->wake_at_ms = world.now_ms;
     sim_trace("start %s", sim->code);
     sim_check_start(index);
+}
+
+/* A turn whose memory ran out, and that goes on, dropped it. */
+enum status sim_turn(struct sim_node *sim)
+{
+    const bool crashed = sim->crashed;
+    enum status status;
+
+    world.inside_node = true;
+    status = node_turn(sim->node, -1);
+    world.inside_node = false;
+    if (status == OK)
+        sim->crashed = crashed;
+    return status;
 }
 
 #define ADD_COUNTER(name, text) sim_counters.name += counters->name;

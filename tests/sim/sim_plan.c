@@ -158,6 +158,9 @@ static void draw_nodes_actions(struct drawing *drawing)
         if (has(plan, FAULT_DISK_FULL))
             add(drawing, ACTION_DISK, any_node(drawing), 0,
                 1 + (uint32_t)below(drawing, chance(drawing, 70) ? 300 : 8000));
+        if (has(plan, FAULT_NO_MEMORY))
+            add(drawing, ACTION_STARVE, any_node(drawing), 0,
+                1 + (uint32_t)below(drawing, chance(drawing, 50) ? 10 : 200));
         if (has(plan, FAULT_ROT))
             add(drawing, ACTION_ROT, any_node(drawing), any_node(drawing), 0);
     }

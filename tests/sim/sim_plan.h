@@ -36,6 +36,7 @@
     X(CLOCK, "clock-jump")                                                                     \
     X(DISK_FULL, "disk-full")                                                                  \
     X(MAP_FULL, "map-full")                                                                    \
+    X(NO_MEMORY, "no-memory")                                                                  \
     X(ROT, "damaged-sums")                                                                     \
     X(LOST_DISK, "lost-disk")                                                                  \
     X(OLD_COPY, "old-copy")                                                                    \
@@ -81,6 +82,7 @@ enum sim_fault { SIM_FAULT_TABLE(SIM_FAULT_ENUM) FAULT_COUNT };
     X(CLOCK, "clock", "the wall clock of a jumps by value - 2^31 s")                           \
     X(DISK, "disk", "the disk of a is full for value ms")                                      \
     X(MAP, "map", "node a is started anew with a map of value KiB")                            \
+    X(STARVE, "starve", "allocation value of node a, from now on, fails")                      \
     X(ROT, "rot", "a's stored sum of the feed of b is damaged")                                \
     X(JOIN, "join", "node a, enrolled before, starts")                                         \
     X(BACKUP, "backup", "the directory of a is copied")                                        \

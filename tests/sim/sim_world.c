@@ -124,7 +124,7 @@ static void take_turns(int index)
             return;
         }
         world.active = index;
-        status = node_turn(sim->node, -1);
+        status = sim_turn(sim);
         sim->turns++;
         if (status != OK) {
             if (!sim->crashed)
@@ -248,6 +248,9 @@ static void act(const struct sim_action *action)
         sim->store_size = value * 1024ull;
         stop_for(action->a, 1);
         break;
+    case ACTION_STARVE:
+        sim->starve_in = value;
+        break;
     case ACTION_ROT:
         sim_damage(action->a, action->b);
         break;
@@ -284,6 +287,7 @@ static void heal(void)
         struct sim_node *sim = &world.nodes[i];
 
         sim->crash_in = 0;
+        sim->starve_in = 0;
         sim->full_until_ms = 0;
         sim->paused_until_ms = 0;
         if (sim->store_size != SIM_STORE_SIZE) {

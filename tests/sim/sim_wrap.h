@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* sim_crypto.h - the linker's names for a wrapped function. */
-#ifndef CHAPTERD_SIM_CRYPTO_H
-#define CHAPTERD_SIM_CRYPTO_H
+/* sim_wrap.h - the linker's names for wrapped functions (--wrap), which the nodes' code calls. */
+#ifndef CHAPTERD_SIM_WRAP_H
+#define CHAPTERD_SIM_WRAP_H
+
+#include <stddef.h>
 
 int __wrap_crypto_sign_verify_detached(const unsigned char *signature,
                                        const unsigned char *message, unsigned long long size,
@@ -9,5 +11,11 @@ int __wrap_crypto_sign_verify_detached(const unsigned char *signature,
 int __real_crypto_sign_verify_detached(const unsigned char *signature,
                                        const unsigned char *message, unsigned long long size,
                                        const unsigned char *key);
+void *__wrap_malloc(size_t size);
+void *__real_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *memory, size_t size);
+void *__real_realloc(void *memory, size_t size);
 
 #endif
