@@ -287,6 +287,11 @@ void transport_counters(const struct transport *transport, struct transport_coun
     memset(out, 0, sizeof *out);
 }
 
+void transport_version(char out_version[TRANSPORT_VERSION_SIZE])
+{
+    (void)snprintf(out_version, TRANSPORT_VERSION_SIZE, "none");
+}
+
 /* --- links -------------------------------------------------------------------------------- */
 
 static void tell_dialler(const struct sim_connection *connection, enum transport_kind kind)
