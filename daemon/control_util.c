@@ -357,11 +357,13 @@ enum status control_may_write(struct control_wait *request)
     if (request->command->writes && must_queue(request))
         return AGAIN;
     status = write_ready(node, &error, &remedy);
-    if (status == AGAIN)
-        request->due_ms = node->started_ms + SIGN_WAIT_MS;
-    else if (status != OK)
-        return control_error(request, status, remedy, "%s", error);
-    return status;
+    if (status == OK)
+        return OK;
+    /* A start is waited for; HQ's roster may be long in coming. */
+    if (status != AGAIN || node_now(node) >= node->started_ms + SIGN_WAIT_MS)
+        return control_error(request, REFUSED, remedy, "%s", error);
+    request->due_ms = node->started_ms + SIGN_WAIT_MS;
+    return AGAIN;
 }
 
 bool control_is_parked(struct control_wait *request)

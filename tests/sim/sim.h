@@ -38,6 +38,7 @@ struct sim_op {
     uint8_t id[ID_SIZE];
     uint32_t values[SIM_VALUES_MAX]; /* 0: removed; candidates */
     size_t value_count;
+    bool unsure; /* it was only on a disk that is gone */
 };
 
 struct sim_packet {
@@ -161,8 +162,8 @@ struct world {
     uint32_t value_count;
     struct sim_request requests[SIM_REQUESTS_MAX];
     struct sim_history history[SIM_NODES_MAX];
-    bool tainted[SIM_NODES_MAX]; /* origins of which there may be two histories */
-    bool restored[SIM_NODES_MAX];
+    bool tainted[SIM_NODES_MAX];  /* origins that signed two heads for one seq */
+    bool restored[SIM_NODES_MAX]; /* those of which an older copy was put back, or runs, too */
     bool has_backup[SIM_NODES_MAX];
     uint64_t hits[FAULT_COUNT]; /* how often each kind of fault happened */
     char failure[512];
@@ -202,6 +203,8 @@ void sim_write(int index, uint32_t dice);
 void sim_take_replies(void);
 void sim_check_reply(transport_link link, struct slice data);
 void sim_check_promises(int origin);
+/* The directory of origin is about to be replaced; others hold its feed up to seq. */
+void sim_doubt_promises(int origin, uint64_t seq);
 /* sim_network.c */
 void sim_network_step(void);
 int64_t sim_network_next_ms(void);

@@ -47,18 +47,30 @@ static void note_signed(int origin, const struct feed_mark *mark)
     history->list[history->count++] = (struct sim_signed){ *mark, world.now_ms };
 }
 
+static uint64_t newest_epoch(int origin)
+{
+    const struct sim_history *history = &world.history[origin];
+    uint64_t newest = 0;
+
+    for (size_t i = 0; i < history->count; i++)
+        if (history->list[i].mark.epoch > newest)
+            newest = history->list[i].mark.epoch;
+    return newest;
+}
+
 /* When a node may sign: nobody has shown it that it is an old copy, and after a start somebody
  * has said hello, or 3 s are over. */
 static void check_may_sign(const struct sim_node *sim, int origin, const struct feed_mark *mark)
 {
     const struct node *node = sim->node;
 
-    if (sim->was_recovering)
+    if (sim->was_recovering && mark->epoch <= newest_epoch(origin))
         sim_fail("%s signs, and knows that it is an old copy", sim->code);
     if (!sim->hello_came && node->roster_count > 1 &&
         world.now_ms - sim->started_ms < SIGN_WAIT_MS)
         sim_fail("%s signs before anybody said hello", sim->code);
-    if (!world.restored[origin] || sim->clone || world.plan.faults & FAULTS_OF_PACKETS)
+    if (!world.restored[origin] || sim->clone || mark->epoch > newest_epoch(origin) ||
+        world.plan.faults & FAULTS_OF_PACKETS)
         return;
     for (size_t i = 0; i < node->link_count; i++) {
         const struct link *link = &node->links[i];
@@ -91,7 +103,8 @@ static void check_freeze(const struct sim_node *sim, const struct feed *feed, in
     if (feed->freeze != FREEZE_NONE && !world.tainted[origin])
         sim_fail("%s froze the feed of %s, nobody lied", sim->code, feed->origin);
     if (seen->frozen && seen->frozen_epoch == mark->epoch &&
-        (feed->freeze == FREEZE_NONE || !marks_equal(mark, &seen->frozen_at)))
+        (feed->freeze == FREEZE_NONE || !marks_equal(mark, &seen->frozen_at)) &&
+        !sim->was_recovering)
         sim_fail("the feed of %s is frozen at %s, and goes on", feed->origin, sim->code);
     seen->frozen = feed->freeze != FREEZE_NONE;
     seen->frozen_epoch = feed->freeze_epoch;
@@ -107,14 +120,17 @@ static void check_feed_in_memory(struct sim_node *sim, const struct node_feed *h
     for (int tier = 0; tier < TIERS_PUBLISHED; tier++) {
         const struct feed_mark *mark = &feed->tier[tier];
 
+        /* But a recovering origin, which goes back to the head that HQ has closed. */
         if (feed_compare(mark->epoch, mark->seq, seen->mark[tier].epoch, seen->mark[tier].seq) <
-            0)
+                0 &&
+            !(held->replica.own && sim->node->recovering))
             sim_fail("head of %s went down at %s, tier %d", feed->origin, sim->code, tier);
         if (mark->seq != 0 && !marks_equal(mark, &seen->mark[tier]) &&
             origin != world.plan.liar) {
             if (held->replica.own) {
                 /* What a start finds was signed before it. */
-                if (tier == TIER_FEDERATION && sim->node->counters.turns != 0)
+                if (tier == TIER_FEDERATION && sim->node->counters.turns != 0 &&
+                    signed_head_of(origin, mark) == NULL)
                     check_may_sign(sim, origin, mark);
                 note_all_signed(origin, feed);
             } else if (signed_head_of(origin, mark) == NULL)
@@ -395,6 +411,7 @@ static void check_durable(const struct sim_node *sim, const char *origin, uint64
 static void check_chunk(const struct sim_node *sim, int to, struct slice message)
 {
     struct wire_changes chunk;
+    struct feed_term term;
     struct feed_mark mark;
     struct feed_mark sent;
     struct head head;
@@ -407,6 +424,10 @@ static void check_chunk(const struct sim_node *sim, int to, struct slice message
     }
     tier = chunk.tiers & TIERS_FEDERATION ? TIER_FEDERATION : TIER_HQ;
     check_hq_tier(sim, to, chunk.tiers, chunk.origin);
+    roster_term_of(sim->node, chunk.origin, &term);
+    /* A frozen state at which HQ closed its epoch is served on; and kept ones are. */
+    if (chunk.epoch < term.epoch)
+        return;
     if (!stored_mark(sim, chunk.origin, tier, &mark, &held) || held)
         sim_fail("%s serves the feed of %s, which %s", sim->code, chunk.origin,
                  held ? "is frozen" : "is not finished");

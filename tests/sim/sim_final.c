@@ -14,10 +14,9 @@ static const struct node_feed *feed_at(int index, int origin)
     return feed != NO_PEER ? node->feeds[feed] : NULL;
 }
 
-/* What is lost with its origin's disk may be nowhere. */
-static bool same(const struct node_feed *a, const struct node_feed *b, bool two)
+static bool same(const struct node_feed *a, const struct node_feed *b)
 {
-    return a != NULL && b != NULL && (a->replica.feed.tier[0].seq != 0 || two) &&
+    return a != NULL && b != NULL && a->replica.feed.tier[0].seq != 0 &&
            memcmp(a->replica.feed.tier[0].hash, b->replica.feed.tier[0].hash, HASH_SIZE) == 0;
 }
 
@@ -26,25 +25,20 @@ static bool is_frozen(const struct node_feed *feed)
     return feed != NULL && feed->replica.feed.freeze != FREEZE_NONE;
 }
 
-/* Everybody holds what the origin has; or, where there are two histories, everybody but an
- * origin that knows itself to be an old copy agrees, or everybody has seen the fork. */
+/* Everybody holds what the origin has, which is no old copy any more; or everybody has seen
+ * that it lied. */
 static bool feed_settled(int origin)
 {
-    const bool two = world.tainted[origin];
     int frozen = 0;
     int different = 0;
-    int first = 0;
 
-    if (two && world.nodes[origin].node->recovering)
-        first = origin == 0 ? 1 : 0;
-    else if (!two)
-        first = origin;
     for (int i = 0; i < world.plan.nodes; i++) {
         frozen += is_frozen(feed_at(i, origin));
-        if (i != origin || !two || !world.nodes[origin].node->recovering)
-            different += !same(feed_at(i, origin), feed_at(first, origin), two);
+        different += !same(feed_at(i, origin), feed_at(origin, origin));
     }
-    return two && frozen != 0 ? frozen == world.plan.nodes : different == 0;
+    if (world.tainted[origin] && frozen != 0)
+        return frozen == world.plan.nodes;
+    return different == 0 && !world.nodes[origin].node->recovering;
 }
 
 /* HQ holds tier hq of every origin at the same head as its federation tier. */

@@ -72,6 +72,28 @@ static bool invite(int index, struct token *out_token)
     return good;
 }
 
+/* A roster that is older than the chapter's own entry is not HQ's newest. */
+static void put_floor(int index, const struct wire_enrolled *answer)
+{
+    const struct sim_node *sim = &world.nodes[index];
+    struct store_txn txn = { 0 };
+    struct store *store = NULL;
+    char first[300];
+
+    world.active = SIM_NODES_MAX;
+    sim_must(store_open(sim->dir, SIM_STORE_SIZE, &store), "store_open");
+    if (store == NULL)
+        return;
+    sim_must(store_begin_write(store, &txn), "begin");
+    sim_must(store_put_meta_uint(&txn, META_FLOOR_EPOCH, answer->roster_epoch), "floor");
+    sim_must(store_put_meta_uint(&txn, META_FLOOR_SEQ, answer->roster_seq), "floor");
+    sim_must(store_commit_turn(&txn), "commit");
+    store_close(&store);
+    (void)snprintf(first, sizeof first, "%s.first", sim->dir);
+    if (world.plan.faults >> FAULT_LOST_DISK & 1)
+        sim_copy_directory(sim->dir, first);
+}
+
 static void enrol(int index, const struct identity *identity)
 {
     static uint8_t bytes[4096];
@@ -97,8 +119,10 @@ static void enrol(int index, const struct identity *identity)
         good = sim_answered(request, 20000) &&
                wire_read_enrolled(slice_of(request->reply, request->reply_size), &answer) == OK;
         request->open = false;
-        if (good && answer.result == ENROL_OK)
+        if (good && answer.result == ENROL_OK) {
+            put_floor(index, &answer);
             return;
+        }
         sim_run_until(world.now_ms + 1000); /* HQ cannot sign right after its start */
     }
     sim_fail("%s was not enrolled", world.nodes[index].code);
@@ -146,13 +170,8 @@ void sim_found(void)
     mp_writer_init(&writer, bytes, sizeof bytes);
     genesis_write(&writer, &genesis);
     for (int i = 0; i < world.plan.nodes; i++) {
-        char first[300];
-
         world.active = SIM_NODES_MAX;
         make_directory(i, mp_writer_bytes(&writer), identities[0].curve_public);
-        (void)snprintf(first, sizeof first, "%s.first", world.nodes[i].dir);
-        if (world.plan.faults >> FAULT_LOST_DISK & 1)
-            sim_copy_directory(world.nodes[i].dir, first);
     }
     sim_start(0);
     for (int i = 1; i < world.plan.nodes && !sim_failed(); i++) {

@@ -108,6 +108,7 @@ void sim_write(int index, uint32_t draw)
         (request = sim_open_request(index)) == NULL)
         return;
     remove = op->values[op->value_count - 1] != 0 && sim_dice(&dice) % 100 < 20;
+    op->unsure |= world.nodes[index].clone;
     request->write = true;
     request->op = (size_t)(op - world.ops);
     request->value = remove ? 0 : ++world.value_count;
@@ -268,12 +269,35 @@ void sim_check_reply(transport_link link, struct slice data)
     }
 }
 
+void sim_doubt_promises(int origin, uint64_t seq)
+{
+    CLEANUP(store_abort) struct store_txn txn = { 0 };
+    struct store *store = NULL;
+    struct store_feed feed;
+
+    if (store_open(world.nodes[origin].dir, SIM_STORE_SIZE, &store) != OK)
+        return;
+    sim_must(store_begin_read(store, &txn), "begin");
+    for (size_t i = 0; i < world.op_count; i++) {
+        struct sim_op *op = &world.ops[i];
+        struct store_row row;
+
+        if (op->origin == origin)
+            op->unsure |= store_get_feed(&txn, world.nodes[origin].code, &feed) != OK ||
+                          store_get_row(&txn, feed.tier[0].number, op->id, &row) != OK ||
+                          row.seq[0] > seq || row.seq[1] > seq;
+    }
+    store_abort(&txn);
+    store_close(&store);
+}
+
 void sim_check_promises(int origin)
 {
     CLEANUP(store_abort) struct store_txn txn = { 0 };
     struct node *node = world.nodes[origin].node;
 
-    if (node == NULL || world.restored[origin] || store_begin_read(node->store, &txn) != OK)
+    if (node == NULL || (world.restored[origin] && (!world.healing || node->recovering)) ||
+        store_begin_read(node->store, &txn) != OK)
         return;
     for (size_t i = 0; i < world.op_count && !sim_failed(); i++) {
         const struct sim_op *op = &world.ops[i];
@@ -285,10 +309,10 @@ void sim_check_promises(int origin)
             continue;
         value = stored_value(node, &txn, op, &note);
         uuid_format(op->id, id);
-        if (!kept(op, value, 0) && !world.tainted[origin])
+        if (!kept(op, value, 0) && !op->unsure && !world.tainted[origin])
             sim_fail("%s of %s has value %u, acknowledged was %u", id, node->code, value,
                      op->values[0]);
-        else if (note != value)
+        else if (note != value && !world.restored[origin] && !world.tainted[origin])
             sim_fail("%s of %s has value %u, but note %u", id, node->code, value, note);
     }
 }

@@ -222,6 +222,14 @@ void sim_back_up(int index)
     world.has_backup[index] = true;
 }
 
+/* Up to which seq HQ is known to hold the feed in both tiers: what is beyond may be lost. */
+static uint64_t held_by_others(int index)
+{
+    const struct sim_seen *seen = &world.nodes[0].seen[index];
+
+    return seen->mark[0].seq < seen->mark[1].seq ? seen->mark[0].seq : seen->mark[1].seq;
+}
+
 void sim_restore(int index, bool first, uint32_t pause_ms)
 {
     struct sim_node *sim = &world.nodes[index];
@@ -230,14 +238,16 @@ void sim_restore(int index, bool first, uint32_t pause_ms)
     if (!first && !world.has_backup[index])
         return;
     (void)snprintf(from, sizeof from, "%s.%s", sim->dir, first ? "first" : "copy");
-    sim_stop(index);
-    sim_copy_directory(from, sim->dir);
     memset(sim->seen, 0, sizeof sim->seen);
+    sim_stop(index);
+    sim_doubt_promises(index, held_by_others(index));
     for (int i = 0; i < world.plan.nodes; i++)
         sim->held_of_me[i] = world.nodes[i].node != NULL && i != index
                                  ? world.nodes[i].seen[index].mark[0].seq
                                  : 0;
-    world.tainted[index] = true;
+    sim_copy_directory(from, sim->dir);
+    /* A directory that never ran cannot know that another did. */
+    world.tainted[index] |= first;
     world.restored[index] = true;
     world.hits[first ? FAULT_LOST_DISK : FAULT_OLD_COPY]++;
     sim->restart_at_ms = world.now_ms + pause_ms;
@@ -258,7 +268,7 @@ void sim_start_clone(int index)
     clone->store_size = SIM_STORE_SIZE;
     clone->entropy = sim_mix(world.plan.seed, 999);
     clone->inbox_end = &clone->inbox;
-    world.tainted[index] = true;
+    world.restored[index] = true;
     world.hits[FAULT_CLONE]++;
     world.node_count = world.plan.nodes + 1;
     sim_start(world.plan.nodes);
