@@ -53,7 +53,7 @@ static void read_op(struct slice raw, struct op_read *out)
 
     memset(out, 0, sizeof *out);
     out->op.type = RECORD_MEMBER;
-    mp_reader_init(&reader, raw);
+    mp_reader_init_validated(&reader, raw);
     if (mp_peek(&reader) != MP_MAP) {
         out->error = "a change must be a map";
         return;
@@ -195,7 +195,7 @@ enum status control_members_apply(struct control_wait *request, struct mp_writer
     size_t count;
     enum status status;
 
-    mp_reader_init(&ops, ARGUMENT(request, ops)->text);
+    mp_reader_init_validated(&ops, ARGUMENT(request, ops)->text);
     count = mp_read_array(&ops, TURN_WRITES_MAX);
     if (ops.status != OK)
         return control_error(request, USAGE, "send them in several requests",

@@ -52,12 +52,13 @@ static void take_old(struct write_scratch *scratch, enum tier tier)
 
     if (scratch->old[tier].size == 0 || value_is_removal(scratch->old[tier]))
         return;
-    mp_reader_init(&reader, scratch->old[tier]);
+    mp_reader_init_validated(&reader, scratch->old[tier]);
     count = mp_read_map(&reader, RECORD_FIELDS_MAX);
     for (size_t i = 0; i < count && reader.status == OK; i++) {
         struct write_field *field = &scratch->fields[scratch->field_count++];
 
         field->name = mp_read_key(&reader, &last);
+        field->rule = field_rule_of(field->name);
         field->raw = mp_read_raw(&reader, RECORD_SIZE_MAX);
         field->tier = tier;
         field->dropped = false;
@@ -72,6 +73,7 @@ static struct write_field *new_field(struct write_scratch *scratch, struct slice
 
     memset(field, 0, sizeof *field);
     field->name = name;
+    field->rule = field_rule_of(name);
     field->tier = TIER_CHAPTER;
     return field;
 }
@@ -80,7 +82,7 @@ static bool text_of(struct slice raw, struct slice *out_text)
 {
     struct mp_reader reader;
 
-    mp_reader_init(&reader, raw);
+    mp_reader_init_validated(&reader, raw);
     *out_text = mp_read_str(&reader, RECORD_SIZE_MAX);
     return mp_reader_finish(&reader) == OK;
 }
@@ -89,8 +91,8 @@ static bool text_of(struct slice raw, struct slice *out_text)
 static bool take_new(struct write_scratch *scratch, struct slice name, struct slice raw,
                      struct write_result *result)
 {
-    const struct field_rule *rule = field_rule_of(name);
     struct write_field *field = find_field(scratch, name);
+    const struct field_rule *rule = field != NULL ? field->rule : field_rule_of(name);
     const char *reason = NULL;
     struct slice text;
 
@@ -152,7 +154,7 @@ static void give_tiers(struct write_scratch *scratch)
     organization =
         field_is(scratch, "kind", &kind) && member_kind_of(kind) == KIND_ORGANIZATION;
     for (size_t i = 0; i < scratch->field_count; i++) {
-        const struct field_rule *rule = field_rule_of(scratch->fields[i].name);
+        const struct field_rule *rule = scratch->fields[i].rule;
 
         if (rule != NULL)
             scratch->fields[i].tier = organization ? rule->organization_tier : rule->tier;
@@ -208,6 +210,17 @@ static int compare_fields(const void *a, const void *b)
     return left->name.size < right->name.size ? -1 : left->name.size > right->name.size;
 }
 
+/* Those of a request come in order; what is laid under and over them need not. */
+static void sort_fields(struct write_scratch *scratch)
+{
+    for (size_t i = 1; i < scratch->field_count; i++)
+        if (compare_fields(&scratch->fields[i - 1], &scratch->fields[i]) > 0) {
+            qsort(scratch->fields, scratch->field_count, sizeof *scratch->fields,
+                  compare_fields);
+            return;
+        }
+}
+
 static bool in_tier(const struct write_field *field, enum tier tier)
 {
     return !field->dropped && field->tier == tier;
@@ -258,7 +271,7 @@ bool scratch_pack(struct write_scratch *scratch, uint64_t now_s, bool *out_publi
     bool published;
     bool private_part;
 
-    qsort(scratch->fields, scratch->field_count, sizeof *scratch->fields, compare_fields);
+    sort_fields(scratch);
     published = !present || differs(scratch, TIER_FEDERATION) || differs(scratch, TIER_HQ);
     private_part = differs(scratch, TIER_CHAPTER);
     if (published) {
@@ -269,7 +282,7 @@ bool scratch_pack(struct write_scratch *scratch, uint64_t now_s, bool *out_publi
         add_default(scratch, "updated", mp_writer_bytes(&writer));
         field = find_field(scratch, slice_of_text("updated"));
         field->raw = mp_writer_bytes(&writer);
-        qsort(scratch->fields, scratch->field_count, sizeof *scratch->fields, compare_fields);
+        sort_fields(scratch);
     }
     for (int tier = 0; tier < TIERS_ALL; tier++) {
         const size_t size =

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define HISTORY_ENTRY_SIZE_MAX (TIERS_ALL * RECORD_SIZE_MAX + 1024)
+
 /* Changes of the turn that no head covers yet. */
 struct own_batch {
     bool open;
@@ -18,6 +20,9 @@ struct own_batch {
     size_t bytes;
     struct digest_sum sum[TIERS_PUBLISHED];
     struct write_scratch scratch;
+    uint8_t history[HISTORY_ENTRY_SIZE_MAX]; /* one, as it is packed */
+    uint8_t random[4096];                    /* for salts: a system call each would be dear */
+    size_t random_left;
 };
 
 static struct node_feed *own_feed(struct node *node)
@@ -271,6 +276,17 @@ static void digest_change(struct own_batch *batch, const char *origin,
     }
 }
 
+static void make_salt(struct own_batch *batch, uint8_t out_salt[SALT_SIZE])
+{
+    if (batch->random_left < SALT_SIZE) {
+        randombytes_buf(batch->random, sizeof batch->random);
+        batch->random_left = sizeof batch->random;
+    }
+    batch->random_left -= SALT_SIZE;
+    memcpy(out_salt, batch->random + batch->random_left, SALT_SIZE);
+    sodium_memzero(batch->random + batch->random_left, SALT_SIZE);
+}
+
 /* Gives the change the next seq and puts it everywhere; values are not of the map. */
 static enum status put_own(struct node *node, struct change *change)
 {
@@ -284,7 +300,7 @@ static enum status put_own(struct node *node, struct change *change)
     change->seq = ++batch->seq;
     change->tiers = TIERS_BOTH;
     if (!BUG(NO_SALT))
-        randombytes_buf(change->salt, SALT_SIZE);
+        make_salt(batch, change->salt);
     digest_change(batch, node->code, &batch->scratch, change);
     if (change->type == RECORD_MEMBER)
         count = census_deltas(batch->scratch.exists ? batch->scratch.old[TIER_FEDERATION]
@@ -375,16 +391,16 @@ static bool is_over_quota(const struct node *node)
 static enum status append_history(struct node *node, const uint8_t id[ID_SIZE], const char *op,
                                   const char *who, uint64_t seq)
 {
-    CLEANUP(mp_writer_done) struct mp_writer writer = { 0 };
     const struct write_scratch *scratch = &node->batch->scratch;
+    struct mp_writer writer;
 
-    mp_writer_init_heap(&writer, 4 * RECORD_SIZE_MAX);
+    mp_writer_init(&writer, node->batch->history, sizeof node->batch->history);
     mp_write_array(&writer, 7);
     mp_write_text(&writer, who);
     mp_write_text(&writer, op);
     mp_write_bin(&writer, id, ID_SIZE);
     mp_write_uint(&writer, seq);
-    for (int tier = 0; tier < 3; tier++)
+    for (int tier = 0; tier < TIERS_ALL; tier++)
         if (scratch->old[tier].size != 0)
             mp_write_raw(&writer, scratch->old[tier]);
         else

@@ -10,7 +10,8 @@
 
 struct write_field {
     struct slice name;
-    struct slice raw; /* its MessagePack */
+    const struct field_rule *rule; /* NULL: not known to this version */
+    struct slice raw;              /* its MessagePack */
     enum tier tier;
     bool dropped;
     struct slice old_raw; /* of the former version, size 0: it had none */

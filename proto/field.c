@@ -5,26 +5,31 @@
 #include "proto/country.h"
 #include "proto/record.h"
 
+#define RULE(name, tier, organization_tier, form, size_max)                                    \
+    {                                                                                          \
+        name, sizeof name - 1, tier, organization_tier, form, size_max                         \
+    }
 /* name, default tier, the same for organizations, form, bytes at most */
 static const struct field_rule rules[] = {
-    { "city", TIER_CHAPTER, TIER_CHAPTER, FIELD_TEXT, 128 },
-    { "country", TIER_FEDERATION, TIER_FEDERATION, FIELD_COUNTRY, 2 },
-    { "email", TIER_HQ, TIER_HQ, FIELD_EMAIL, 254 },
-    { "expires", TIER_FEDERATION, TIER_FEDERATION, FIELD_DATE, 10 },
-    { "external_id", TIER_CHAPTER, TIER_CHAPTER, FIELD_TEXT, 128 },
-    { "joined", TIER_FEDERATION, TIER_FEDERATION, FIELD_DATE, 10 },
-    { "kind", TIER_FEDERATION, TIER_FEDERATION, FIELD_KIND, 16 },
-    { "language", TIER_HQ, TIER_HQ, FIELD_LANGUAGE, 35 },
-    { "name", TIER_HQ, TIER_FEDERATION, FIELD_TEXT, 256 },
-    { "notes", TIER_CHAPTER, TIER_CHAPTER, FIELD_TEXT, 8192 },
-    { "phone", TIER_CHAPTER, TIER_CHAPTER, FIELD_TEXT, 64 },
-    { "status", TIER_FEDERATION, TIER_FEDERATION, FIELD_STATUS, 16 },
-    { "updated", TIER_FEDERATION, TIER_FEDERATION, FIELD_TIME, 20 },
+    RULE("city", TIER_CHAPTER, TIER_CHAPTER, FIELD_TEXT, 128),
+    RULE("country", TIER_FEDERATION, TIER_FEDERATION, FIELD_COUNTRY, 2),
+    RULE("email", TIER_HQ, TIER_HQ, FIELD_EMAIL, 254),
+    RULE("expires", TIER_FEDERATION, TIER_FEDERATION, FIELD_DATE, 10),
+    RULE("external_id", TIER_CHAPTER, TIER_CHAPTER, FIELD_TEXT, 128),
+    RULE("joined", TIER_FEDERATION, TIER_FEDERATION, FIELD_DATE, 10),
+    RULE("kind", TIER_FEDERATION, TIER_FEDERATION, FIELD_KIND, 16),
+    RULE("language", TIER_HQ, TIER_HQ, FIELD_LANGUAGE, 35),
+    RULE("name", TIER_HQ, TIER_FEDERATION, FIELD_TEXT, 256),
+    RULE("notes", TIER_CHAPTER, TIER_CHAPTER, FIELD_TEXT, 8192),
+    RULE("phone", TIER_CHAPTER, TIER_CHAPTER, FIELD_TEXT, 64),
+    RULE("status", TIER_FEDERATION, TIER_FEDERATION, FIELD_STATUS, 16),
+    RULE("updated", TIER_FEDERATION, TIER_FEDERATION, FIELD_TIME, 20),
 };
+#undef RULE
 
 /* Of fields that this version does not know: they stay on the node. */
-static const struct field_rule unknown_rule = { "", TIER_CHAPTER, TIER_CHAPTER, FIELD_TEXT,
-                                                4096 };
+static const struct field_rule unknown_rule = { "",           0,          TIER_CHAPTER,
+                                                TIER_CHAPTER, FIELD_TEXT, 4096 };
 
 const struct field_rule *field_rules(size_t *out_count)
 {
@@ -35,7 +40,7 @@ const struct field_rule *field_rules(size_t *out_count)
 const struct field_rule *field_rule_of(struct slice name)
 {
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++)
-        if (slice_is_text(name, rules[i].name))
+        if (rules[i].name_size == name.size && memcmp(rules[i].name, name.data, name.size) == 0)
             return &rules[i];
     return NULL;
 }

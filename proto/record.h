@@ -74,6 +74,7 @@ enum field_form {
 };
 struct field_rule {
     const char *name;
+    size_t name_size;
     enum tier tier;              /* default; of kind and status always federation */
     enum tier organization_tier; /* the same, for organizations (their name is public) */
     enum field_form form;
