@@ -259,7 +259,8 @@ enum status node_open(const struct node_config *config, struct node **out_node)
     node->replica.feeds = node->feed_pointers;
     node->replica.peers = node->peers;
     node->id_set = calloc(ID_SLOTS, sizeof *node->id_set);
-    status = node->id_set == NULL ? NO_MEMORY : open_parts(node);
+    node->changes = calloc(EVENT_CHANGES_MAX, sizeof *node->changes);
+    status = node->id_set == NULL || node->changes == NULL ? NO_MEMORY : open_parts(node);
     if (status != OK) {
         node_close(&node);
         return status;
@@ -299,6 +300,7 @@ void node_close(struct node **node_pointer)
     directory_unlock(&node->lock_fd);
     mp_writer_done(&node->writer);
     free(node->id_set);
+    free(node->changes);
     free(node);
     *node_pointer = NULL;
 }

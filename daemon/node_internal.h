@@ -182,6 +182,7 @@ struct node {
     size_t out_bytes;
     struct mp_writer writer;    /* scratch for one message */
     uint8_t (*id_set)[ID_SIZE]; /* scratch: ids of one list, open addressing */
+    struct change *changes;     /* scratch: EVENT_CHANGES_MAX, of one list */
     struct census_slot census[CENSUS_SLOTS];
     size_t census_used;
 

@@ -200,24 +200,28 @@ void sync_own_head(struct node *node, uint64_t epoch, uint64_t seq)
 
 /* --- events ------------------------------------------------------------------------------- */
 
+/* The changes of a message: judging and putting go through them twice. */
 struct list_context {
-    struct wire_list first;
-    struct wire_list list;
-    unsigned tiers;
+    const struct change *changes;
+    size_t count;
+    size_t next;
 };
 
 static bool list_next(void *context, struct change *out_change)
 {
     struct list_context *list = context;
 
-    return wire_next_change(&list->list, list->tiers, out_change);
+    if (list->next == list->count)
+        return false;
+    *out_change = list->changes[list->next++];
+    return true;
 }
 
 static void list_rewind(void *context)
 {
     struct list_context *list = context;
 
-    list->list = list->first;
+    list->next = 0;
 }
 
 enum status sync_apply_wire(struct node *node, uint32_t index, unsigned apply_tiers,
@@ -225,9 +229,12 @@ enum status sync_apply_wire(struct node *node, uint32_t index, unsigned apply_ti
                             const struct wire_list *changes, unsigned list_tiers,
                             unsigned *out_applied, unsigned *out_paused)
 {
-    struct list_context context = { .first = *changes, .list = *changes, .tiers = list_tiers };
+    struct list_context context = { .changes = node->changes };
     struct change_source source = { list_next, list_rewind, NULL, &context };
+    struct wire_list list = *changes;
 
+    while (wire_next_change(&list, list_tiers, &node->changes[context.count]))
+        context.count++;
     return apply_list(node, index, apply_tiers, head, envelope, &source, out_applied,
                       out_paused);
 }
