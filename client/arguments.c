@@ -235,7 +235,10 @@ static bool report_unknown(const struct options *options, const struct argument_
     suggestion_offer(&suggestion, "--json"); /* global ones that main.c takes here, too */
     suggestion_offer(&suggestion, "--csv");
     (void)snprintf(remedy, sizeof remedy, "chapterctl help %s", command);
-    if (suggestion.best != NULL)
+    if (word[1] != '\0' && strchr("wst", word[1]) != NULL)
+        report_error(options, remedy, "%.2s stands before the command: chapterctl %.2s... %s",
+                     word, word, command);
+    else if (suggestion.best != NULL)
         report_error(options, remedy, "unknown option %s; did you mean %s?", word,
                      suggestion.best);
     else

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* command_roster.c - invite, and the roster: who belongs, with which keys and addresses.
  * The token is data on stdout alone, to be piped; what to do with it goes to stderr. */
+#include <string.h>
+
 #include "client/arguments.h"
 #include "client/commands.h"
 #include "client/output.h"
@@ -76,17 +78,38 @@ enum exit_code command_chapters_rekey(struct session *session, int argc, char **
 }
 
 static const struct table_column invitation_columns[] = {
-    { "ID", "id", NULL, false, false },       { "CHAPTER", "chapter", NULL, false, false },
-    { "STATE", "state", NULL, false, false }, { "EXPIRES", "expires", NULL, false, false },
-    { "KEY", "key", NULL, false, false },     { "ADDRESS", "address", NULL, false, true },
-    { "NAME", "name", NULL, false, true }
+    { "ID", "id", NULL, 0, 0 },
+    { "CHAPTER", "chapter", NULL, 0, 0 },
+    { "STATE", "state", NULL, 0, 0 },
+    { "EXPIRES", "expires", NULL, 0, 1 },
+    { "KEY", "key", NULL, COLUMN_VERBOSE, 3 },
+    { "ADDRESS", "address", NULL, COLUMN_VERBOSE, 4 },
+    { "NAME", "name", NULL, COLUMN_VERBOSE | COLUMN_SHRINKS, 2 }
 };
+
+/* A key that is to be compared stands on a line of its own, whole on any terminal. */
+static enum exit_code print_invitations(const struct options *options,
+                                        const json_t *invitations)
+{
+    const enum exit_code code =
+        print_objects(options, invitation_columns,
+                      sizeof invitation_columns / sizeof invitation_columns[0], invitations);
+
+    for (size_t i = 0; options->form == OUTPUT_TEXT && i < json_array_size(invitations); i++) {
+        const json_t *invitation = json_array_get(invitations, i);
+
+        if (strcmp(json_text(invitation, "state"), "waiting") == 0)
+            print_line("%s waits; its KEY: %s", json_text(invitation, "chapter"),
+                       json_text(invitation, "key"));
+    }
+    return code;
+}
 
 enum exit_code command_invite_list(struct session *session, int argc, char **argv)
 {
     const struct options *options = session_options(session);
     CLEANUP(arguments_done) struct arguments arguments = { NULL, 0, NULL };
-    const json_t *invitations;
+    json_t *invitations;
     json_t *result = NULL;
     enum exit_code code;
 
@@ -94,13 +117,12 @@ enum exit_code command_invite_list(struct session *session, int argc, char **arg
         return EXIT_USAGE;
     if ((code = session_request(session, "invite.list", arguments.args, &result)) != EXIT_OK)
         return code;
-    invitations = json_object_get(result, "invitations");
+    invitations = json_sorted(json_object_get(result, "invitations"), "chapter", "expires");
     if (options->form == OUTPUT_JSON)
         print_json(stdout, invitations);
     else
-        code = print_objects(options, invitation_columns,
-                             sizeof invitation_columns / sizeof invitation_columns[0],
-                             invitations);
+        code = print_invitations(options, invitations);
+    json_decref(invitations);
     json_decref(result);
     return code;
 }

@@ -23,6 +23,39 @@ json_int_t json_count(const json_t *object, const char *key)
     return json_integer_value(json_object_get(object, key));
 }
 
+struct sort_keys {
+    const char *key;
+    const char *second;
+};
+
+static int compare_objects(const void *a, const void *b, void *context)
+{
+    const struct sort_keys *keys = context;
+    const json_t *left = *(const json_t *const *)a;
+    const json_t *right = *(const json_t *const *)b;
+    const int order = strcmp(json_text(left, keys->key), json_text(right, keys->key));
+
+    return order != 0 ? order
+                      : strcmp(json_text(left, keys->second), json_text(right, keys->second));
+}
+
+json_t *json_sorted(const json_t *array, const char *key, const char *second)
+{
+    struct sort_keys keys = { key, second };
+    const size_t count = json_array_size(array);
+    json_t **list = calloc(count + 1, sizeof *list);
+    json_t *sorted = list == NULL ? NULL : json_array();
+
+    for (size_t i = 0; sorted != NULL && i < count; i++)
+        list[i] = json_array_get(array, i);
+    if (sorted != NULL)
+        qsort_r(list, count, sizeof *list, compare_objects, &keys);
+    for (size_t i = 0; sorted != NULL && i < count; i++)
+        (void)json_array_append(sorted, list[i]);
+    free(list);
+    return sorted;
+}
+
 char *format_value(const json_t *value)
 {
     if (value == NULL || json_is_null(value))

@@ -10,6 +10,10 @@
 const char *json_text(const json_t *object, const char *key);
 json_int_t json_count(const json_t *object, const char *key);
 
+/* The objects of an array in ascending order of the text under key, then under second; the
+ * caller's.  What is no array gives an empty one; NULL only without memory. */
+json_t *json_sorted(const json_t *array, const char *key, const char *second);
+
 /* A scalar as text: "" for null, yes and no, others as JSON.  Heap of the caller; NULL only
  * without memory. */
 char *format_value(const json_t *value);

@@ -39,7 +39,8 @@ void suggestion_begin(struct suggestion *suggestion, const char *word)
 {
     suggestion->word = word;
     suggestion->best = NULL;
-    suggestion->distance = strlen(word) / 3 + 2; /* what is this far is no likeness */
+    /* what is this far is no likeness: one slip in three letters, two in four, three in six */
+    suggestion->distance = least(strlen(word) / 2, 3) + 1;
 }
 
 void suggestion_offer(struct suggestion *suggestion, const char *candidate)

@@ -8,6 +8,8 @@
 
 static enum status refuse(struct control_wait *request, enum status status, const char *error)
 {
+    if (status == NOT_FOUND)
+        return control_unknown_chapter(request, ARGUMENT(request, chapter)->code);
     return control_error(request, status,
                          request->node->is_hq ? "chapterctl chapters list"
                                               : "ask HQ's operator to run it there",

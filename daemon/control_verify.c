@@ -195,9 +195,12 @@ static void write_result(struct control_wait *request, struct mp_writer *writer)
 enum status control_verify(struct control_wait *request, struct mp_writer *writer)
 {
     const struct argument *against = ARGUMENT(request, against);
+    uint32_t feed;
     enum status status;
 
     if (!request->job_asked) {
+        if ((status = control_feed_of(request, against, &feed)) != OK)
+            return status;
         if (against->given && strcmp(against->code, request->node->code) == 0)
             return control_error(request, USAGE, "name hq or another chapter",
                                  "%s is this very node", against->code);

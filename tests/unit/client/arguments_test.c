@@ -117,10 +117,9 @@ static void suggests_the_nearest(void **state)
     static const struct {
         const char *word;
         const char *best;
-    } rows[] = { { "tsauts", "status" },  { "statsu", "status" },
-                 { "stat", "status" },    { "cuonts", "counts" },
-                 { "member", "members" }, { "verfy", "verify" },
-                 { "xyzzy", NULL },       { "", NULL } };
+    } rows[] = { { "tsauts", "status" }, { "statsu", "status" },  { "stat", "status" },
+                 { "cuonts", "counts" }, { "member", "members" }, { "verfy", "verify" },
+                 { "foo", NULL },        { "xyzzy", NULL },       { "", NULL } };
     static const char *const words[] = { "status", "counts", "members", "verify", "log" };
 
     (void)state;
