@@ -106,7 +106,8 @@ static bool by_freeze(const struct subject *subject, struct finding *out)
 
     if (!feed_frozen(&subject->feed->replica.feed, subject->mine->epoch))
         return false;
-    cause_remedy(out, "at %s: stop one of the two daemons; then HQ opens a new epoch for it",
+    cause_remedy(out,
+                 "at %s: stop one of the two daemons   (HQ opens a new epoch for it by itself)",
                  subject->code);
     if (subject->feed->replica.feed.freeze == FREEZE_FORKED)
         return cause_is(out, CAUSE_FORKED,
@@ -118,6 +119,19 @@ static bool by_freeze(const struct subject *subject, struct finding *out)
                     "%s signed a state that does not follow from its former one: its feed"
                     " stays as it was at change %llu, all other chapters go on",
                     subject->code, (unsigned long long)seq);
+}
+
+/* HQ has opened an epoch of which nothing was signed yet. */
+static bool by_new_epoch(const struct subject *subject, struct finding *out)
+{
+    if (subject->place == NULL || subject->mine->seq == 0 ||
+        subject->place->entry.epoch <= subject->mine->epoch)
+        return false;
+    cause_remedy(out, "at %s: chapterctl status   (it fetches its feed back)", subject->code);
+    return cause_is(out, CAUSE_RECOVERING,
+                    "the directory of %s was restored, copied or lost: HQ closed its epoch at"
+                    " change %llu and opened the next, in which it has signed nothing yet",
+                    subject->code, (unsigned long long)subject->place->entry.closed_seq);
 }
 
 static bool by_quota(const struct subject *subject, struct finding *out)
@@ -442,9 +456,9 @@ static void subject_init(struct node *node, uint32_t index, struct subject *out)
 enum status cause_find(struct node *node, uint32_t index, struct finding *out)
 {
     static cause_question *const questions[] = {
-        by_roster,     by_freeze,    by_full_disk, by_quota,  by_damage,  by_refusal,
-        by_loneliness, by_lag,       by_never,     by_start,  by_silence, by_delay,
-        by_hq_tier,    by_absent_hq, by_clock,     by_nothing
+        by_roster,  by_freeze,     by_new_epoch, by_full_disk, by_quota,  by_damage,
+        by_refusal, by_loneliness, by_lag,       by_never,     by_start,  by_silence,
+        by_delay,   by_hq_tier,    by_absent_hq, by_clock,     by_nothing
     };
     struct subject subject;
     size_t i = 0;

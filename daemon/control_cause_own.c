@@ -208,34 +208,61 @@ static bool by_own_hq_away(const struct subject *subject, struct finding *out)
 
 /* --- the own feed ------------------------------------------------------------------------- */
 
-static bool by_old_copy(const struct subject *subject, struct finding *out)
+static bool by_lock_out(const struct subject *subject, struct finding *out)
 {
-    const struct node *node = subject->node;
+    const char *error;
+    const char *remedy;
 
-    if (!node->recovering)
+    if (!subject->node->locked_out)
         return false;
-    cause_remedy(out, "stop this daemon and bring the newest directory back to %s", node->dir);
-    return cause_is(out, CAUSE_RECOVERING,
-                    "this directory is an older copy: it ends at change %llu, while other"
-                    " nodes hold change %llu of %s. Nothing is signed until that is mended",
-                    (unsigned long long)subject->mine->seq,
-                    (unsigned long long)node->recovering_seq, node->code);
+    epoch_explain(subject->node, &error, &remedy);
+    cause_remedy(out, "%s", remedy);
+    return cause_is(out, CAUSE_QUARANTINED, "%s: what was written here reaches it over HQ",
+                    error);
 }
 
 static bool by_own_freeze(const struct subject *subject, struct finding *out)
 {
+    const char *error;
+    const char *remedy;
+
     if (!feed_frozen(&subject->feed->replica.feed, subject->mine->epoch))
         return false;
-    cause_remedy(out, "stop the daemon that runs on a copy of %s; then ask HQ for a new epoch",
-                 subject->node->dir);
+    epoch_explain(subject->node, &error, &remedy);
+    cause_remedy(out, "%s", remedy);
     if (subject->feed->replica.feed.freeze == FREEZE_FORKED)
         return cause_is(out, CAUSE_FORKED,
                         "two daemons signed with the key of %s, which happens when a"
                         " directory was copied and both run: its feed is frozen everywhere at"
-                        " change %llu, the proof is kept",
+                        " change %llu, the proof is kept; it goes on in a new epoch, which HQ"
+                        " opens for one of the two",
                         subject->code, (unsigned long long)subject->mine->seq);
-    return cause_is(out, CAUSE_DIVERGED, "the feed of %s contradicts itself: it is frozen",
+    return cause_is(out, CAUSE_DIVERGED,
+                    "the feed of %s contradicts itself: it is frozen, and goes on in a new"
+                    " epoch, which HQ opens",
                     subject->code);
+}
+
+static bool by_recovery(const struct subject *subject, struct finding *out)
+{
+    const struct node *node = subject->node;
+    const char *error;
+    const char *remedy;
+
+    if (!node->recovering)
+        return false;
+    epoch_explain(node, &error, &remedy);
+    cause_remedy(out, "%s", remedy);
+    (void)cause_is(out, CAUSE_RECOVERING, "%s. Changes up to %llu are here", error,
+                   (unsigned long long)subject->mine->seq);
+    if (node->recovering_seq > subject->mine->seq)
+        cause_adds(out, ", other nodes hold change %llu of %s",
+                   (unsigned long long)node->recovering_seq, node->code);
+    if (node->phase != EPOCH_ASKING && subject->place != NULL)
+        cause_adds(out, ". HQ has opened epoch %llu: it begins when change %llu is here",
+                   (unsigned long long)subject->place->entry.epoch,
+                   (unsigned long long)subject->place->entry.closed_seq);
+    return true;
 }
 
 static bool by_own_place(const struct subject *subject, struct finding *out)
@@ -276,8 +303,8 @@ static bool by_own_nothing(const struct subject *subject, struct finding *out)
 void cause_of_own(const struct subject *subject, struct finding *out)
 {
     static cause_question *const questions[] = {
-        by_old_copy,       by_own_freeze,  by_own_place, by_full_disk,  by_own_refusal,
-        by_own_loneliness, by_own_hq_away, by_own_clock, by_own_nothing
+        by_lock_out,    by_own_freeze,     by_recovery,    by_own_place, by_full_disk,
+        by_own_refusal, by_own_loneliness, by_own_hq_away, by_own_clock, by_own_nothing
     };
     size_t i = 0;
 

@@ -114,11 +114,13 @@
  * add some.  The first that applies is told. */
 #define CAUSE_TABLE(X)                                                                         \
     X(NONE, "none", "all is well")                                                             \
-    X(RECOVERING, "recovering", "this node's directory is an older copy: it signs nothing")    \
+    X(RECOVERING, "recovering",                                                                \
+      "a restored or copied directory: nothing is signed before a"                             \
+      " new epoch")                                                                            \
     X(FORKED, "forked", "two daemons signed with one key: the feed is frozen")                 \
     X(DIVERGED, "diverged", "it contradicts itself: the feed is frozen")                       \
     X(REVOKED, "revoked", "HQ has revoked the chapter")                                        \
-    X(QUARANTINED, "quarantined", "HQ has suspended the chapter")                              \
+    X(QUARANTINED, "quarantined", "HQ has suspended it, or named another daemon of it")        \
     X(FULL_DISK, "full-disk", "this node's store or disk is full")                             \
     X(OVER_LIMIT, "over-limit", "the feed is larger than the roster allows: it is paused")     \
     X(DAMAGED, "damaged", "this node's copy is damaged and fetched again")                     \

@@ -5,10 +5,9 @@ real daemons over real sockets, no sequence number used twice, nothing lost on e
 
 import os
 import shutil
-import subprocess
 import time
 
-from federation import BIN, Federation, Node, check, main, wait_until
+from federation import Federation, Node, check, fit_marker, main, wait_until
 
 CHANGES = 5000
 
@@ -153,7 +152,7 @@ def make_twin(f, node):
     twin = Node(f, node.code + "-twin")
     shutil.copytree(node.dir, twin.dir)
     for directory in (node.dir, twin.dir):
-        subprocess.run([os.path.join(BIN, "fit_marker"), directory], check=True)
+        fit_marker(directory)
     return twin
 
 

@@ -6,7 +6,7 @@ import shutil
 import threading
 import time
 
-from federation import Failed, Federation, Node, check, main, wait_until
+from federation import Failed, Federation, Node, check, fit_marker, main, wait_until
 
 
 class Writer(threading.Thread):
@@ -127,6 +127,7 @@ def test_hq_away():
 
 
 def test_clone_is_seen_and_frozen():
+    """While HQ is away nobody can open a new epoch; epoch_test.py shows how it is healed."""
     with Federation() as f:
         fr, lu, qc = f.join("fr"), f.join("lu", listen=False), f.join("qc", listen=False)
         fr.add(name="one")
@@ -138,27 +139,22 @@ def test_clone_is_seen_and_frozen():
         # both sign on the same head while neither hears of the other
         f.hq.stop()
         fr.stop()
-        clone.start()
-        time.sleep(3.2)
-        check(clone.add(name="from the copy")["ok"], "the copy writes")
-        clone.stop()
-        qc.start()
-        time.sleep(3.2)
-        check(qc.add(name="from the original")["ok"], "the original writes")
-        f.hq.start()
+        for node in (clone, qc):
+            fit_marker(node.dir)
+            node.start()
+            time.sleep(3.2)
+            check(node.add(name="from " + node.code)["ok"], node.code + " writes")
         fr.start()
-        clone.start()
 
         def frozen(node):
             return any(x["chapter"] == "qc" and x["state"] == "forked"
                        for x in node.status()["feeds"])
 
-        for node in (f.hq, fr, lu):
-            wait_until(lambda: frozen(node), 30, "%s sees the fork" % node.code)
+        for node in (fr, lu):
+            wait_until(lambda: frozen(node), 40, "%s sees the fork" % node.code)
             check(node.status()["alarms"], "an alarm at " + node.code)
         check(fr.add(name="others go on")["ok"], "fr writes on")
-        f.agree(30, [f.hq, fr, lu], without=["qc"])
-        code, _, err = qc.ctl("members", "add", "name=X", check=False)
+        f.agree(30, [fr, lu], without=["qc"])
         wait_until(lambda: qc.ctl("members", "add", "name=X", check=False)[0] == 1, 20,
                    "qc refuses to write")
         lu.ctl("verify", "--deep")

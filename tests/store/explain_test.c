@@ -225,7 +225,10 @@ static void test_own_feed(void **state)
     own->replica.feed.freeze = FREEZE_NONE;
     hq->node->recovering = true;
     hq->node->recovering_seq = 99;
+    hq->node->own_epoch.reason = EPOCH_COPIED;
     assert_cause(hq, "hq", "recovering", "current", "change 99 of hq");
+    hq->node->locked_out = true;
+    assert_cause(hq, "hq", "quarantined", "current", "reaches it over HQ");
 }
 
 static void test_a_record_from_the_future(void **state)
