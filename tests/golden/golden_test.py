@@ -154,6 +154,17 @@ COMMANDS = [
     ("chapters-revoke", "hq", ["chapters", "revoke", "dk"], 0),
     ("chapters-revoke-json", "hq", ["--json", "chapters", "revoke", "fi"], 0),
     ("chapters-revoke-hq", "hq", ["chapters", "revoke", "hq"], 1),
+    ("chapters-rekey", "hq", ["chapters", "rekey", "lu"], 0),
+    ("chapters-rekey-json", "hq", ["--json", "chapters", "rekey", "fr", "--ttl", "1h"], 0),
+    ("chapters-rekey-unknown", "hq", ["chapters", "rekey", "zz"], 1),
+    # the store
+    ("backup", "lu", ["backup", "BACKUP"], 0),
+    ("backup-json", "fr", ["--json", "backup", "BACKUP-2"], 0),
+    ("backup-there", "lu", ["backup", "BACKUP"], 1),
+    ("backup-no-file", "lu", ["backup"], 2),
+    ("compact", "lu", ["compact"], 0),
+    ("compact-json", "fr", ["--json", "compact"], 0),
+    ("compact-word", "lu", ["compact", "now"], 2),
     # chapterctl itself
     ("help", "none", ["help"], 0),
     ("help-option", "none", ["counts", "--help"], 0),
@@ -195,6 +206,9 @@ WORDS = [
     (r"(?m)^(libraries\.\S+ +)\S.*$", r"\1VERSION"),
     (r"(?<=\"libraries\":)\{[^}]*\}",
      lambda m: re.sub(r":\"[^\"]*\"", ':"VERSION"', m.group())),
+    (r"(DIR/backup\S*: )\d+ bytes", r"\1N bytes"),
+    (r"compacted: \d+ bytes before, \d+ now", "compacted: N bytes before, N now"),
+    (r"(\"(?:bytes|after|before)\": ?)\d+", r"\1N"),
     (r"has \d+ bytes, this system allows \d+", "has N bytes, this system allows N"),
 ]
 
@@ -260,7 +274,8 @@ def ask_to_join(f, code):
 
 def arguments_of(f, words):
     """Names of files and of invitations that differ at each run."""
-    files = {"FILE": os.path.join(f.dir, "members.csv"), "OUT": os.path.join(f.dir, "out.csv")}
+    files = {"FILE": os.path.join(f.dir, "members.csv"), "OUT": os.path.join(f.dir, "out.csv"),
+             "BACKUP": os.path.join(f.dir, "backup"), "BACKUP-2": os.path.join(f.dir, "backup-2")}
     words = [files.get(w, w) for w in words]
     if any(w.startswith("ID-OF-") for w in words):
         ids = {"ID-OF-" + i["chapter"]: i["id"] for i in f.hq.json("invite", "list")}
