@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* sim_wrap.h - the linker's names for wrapped functions (--wrap), which the nodes' code calls. */
+/* sim_wrap.h - the linker's names for wrapped functions (--wrap), which nodes call. */
 #ifndef CHAPTERD_SIM_WRAP_H
 #define CHAPTERD_SIM_WRAP_H
 
