@@ -233,14 +233,27 @@ static uint64_t held_by_others(int index)
 void sim_restore(int index, bool first, uint32_t pause_ms)
 {
     struct sim_node *sim = &world.nodes[index];
+    const bool running = sim->node != NULL;
+    char data[300];
+    char former[300];
     char from[300];
 
     if (!first && !world.has_backup[index])
         return;
     (void)snprintf(from, sizeof from, "%s.%s", sim->dir, first ? "first" : "copy");
     memset(sim->seen, 0, sizeof sim->seen);
-    sim_stop(index);
+    /* The daemon is stopped in order, or its file goes before the older one comes: what a kill
+     * and a copy into the very same file leave, only peers can tell. */
+    if (running) {
+        world.active = SIM_NODES_MAX;
+        sim_must(store_marker_renew(sim->node->store, sim->dir), "marker");
+        sim_stop(index);
+    }
     sim_doubt_promises(index, held_by_others(index));
+    (void)snprintf(data, sizeof data, "%s/db/data.mdb", sim->dir);
+    (void)snprintf(former, sizeof former, "%s/db/former", sim->dir);
+    if (!running && rename(data, former) != 0)
+        sim_fail("cannot rename %s", data);
     for (int i = 0; i < world.plan.nodes; i++)
         sim->held_of_me[i] = world.nodes[i].node != NULL && i != index
                                  ? world.nodes[i].seen[index].mark[0].seq
