@@ -165,23 +165,39 @@ void sync_show_head(struct node *node, const struct link *link, uint32_t index,
     node_send(node, link->handle, mp_writer_bytes(writer));
 }
 
+static bool find_evidence(struct store_txn *txn, const struct node_feed *feed,
+                          struct signed_head out_pair[2])
+{
+    struct signed_head pairs[EVIDENCE_MAX][2];
+    struct head head;
+    size_t count = 0;
+
+    if (store_list_evidence(txn, feed->record.origin, pairs, EVIDENCE_MAX, &count) != OK)
+        return false;
+    /* Older ones are of epochs that HQ has closed since. */
+    while (count > 0)
+        if (head_read(signed_head_bytes(&pairs[--count][0]), &head) == OK &&
+            head.epoch == feed->replica.feed.freeze_epoch) {
+            memcpy(out_pair, pairs[count], sizeof pairs[count]);
+            return true;
+        }
+    return false;
+}
+
 /* Who was away when a fork was flooded learns of it with the hello. */
 void sync_show_evidence(struct node *node, const struct link *link)
 {
     for (size_t i = 0; i < node->replica.feed_count; i++) {
         const struct node_feed *feed = node->feeds[i];
-        struct signed_head pair[1][2];
+        struct signed_head pair[2];
         struct store_txn *txn;
         struct mp_writer *writer;
-        size_t count = 0;
 
         if (feed->replica.feed.freeze != FREEZE_FORKED || BUG(FORK_NOT_TOLD) ||
-            (txn = node_reading(node)) == NULL ||
-            store_list_evidence(txn, feed->record.origin, pair, 1, &count) != OK || count == 0)
+            (txn = node_reading(node)) == NULL || !find_evidence(txn, feed, pair))
             continue;
         writer = node_writer(node);
-        wire_write_evidence(writer, signed_head_bytes(&pair[0][0]),
-                            signed_head_bytes(&pair[0][1]));
+        wire_write_evidence(writer, signed_head_bytes(&pair[0]), signed_head_bytes(&pair[1]));
         node_send(node, link->handle, mp_writer_bytes(writer));
     }
 }
