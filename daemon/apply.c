@@ -145,15 +145,13 @@ static bool tiers_apart(const struct node_feed *feed)
            feed->replica.feed.tier[0].seq != feed->replica.feed.tier[1].seq;
 }
 
-/* Both tiers share their rows: an origin that signed two records at one seq, one in each tier,
- * contradicts itself. */
-static enum status seq_is_taken(struct node *node, const struct node_feed *feed,
-                                const struct change *change, bool *out_taken)
+static enum status is_taken(struct node *node, uint32_t number, const struct change *change,
+                            bool *out_taken)
 {
     CLEANUP(store_cursor_close) struct store_cursor cursor = { 0 };
     struct change there;
-    enum status status = store_cursor_open(&node->txn, feed->record.tier[0].number, TIERS_BOTH,
-                                           change->seq - 1, &cursor);
+    enum status status =
+        store_cursor_open(&node->txn, number, TIERS_BOTH, change->seq - 1, &cursor);
 
     if (status == OK)
         status = store_cursor_next(&cursor, &there);
@@ -162,6 +160,30 @@ static enum status seq_is_taken(struct node *node, const struct node_feed *feed,
     *out_taken = there.seq == change->seq &&
                  (there.type != change->type || memcmp(there.id, change->id, ID_SIZE) != 0);
     return OK;
+}
+
+/* Both tiers share their rows: an origin that signed two records at one seq, one in each tier,
+ * contradicts itself; and between epochs one tier may be of a history that the other is not
+ * of. */
+static enum status seq_is_taken(struct node *node, const struct node_feed *feed,
+                                const struct judge *judge, const struct change *change,
+                                bool *out_taken)
+{
+    enum status status = OK;
+
+    for (int tier = 0; tier < TIERS_PUBLISHED && status == OK && !*out_taken; tier++)
+        if ((judge->tiers & change->tiers & (1u << tier)) && change->seq > judge->from[tier] &&
+            feed->record.tier[tier].number != 0)
+            status = is_taken(node, feed->record.tier[tier].number, change, out_taken);
+    return status;
+}
+
+static bool crosses_epochs(const struct node_feed *feed, const struct head *head)
+{
+    const struct feed_mark *marks = feed->replica.feed.tier;
+
+    return (marks[0].seq != 0 && marks[0].epoch != head->epoch) ||
+           (marks[1].seq != 0 && marks[1].epoch != head->epoch);
 }
 
 static enum status judge_list(struct node *node, const struct node_feed *feed, unsigned tiers,
@@ -192,7 +214,8 @@ static enum status judge_list(struct node *node, const struct node_feed *feed, u
         }
         if ((status = get_versions(node, feed, change.id, &old)) != OK)
             return status;
-        if (tiers_apart(feed) && (status = seq_is_taken(node, feed, &change, &taken)) != OK)
+        if ((tiers_apart(feed) || crosses_epochs(feed, head)) &&
+            (status = seq_is_taken(node, feed, judge, &change, &taken)) != OK)
             return status;
         if (taken) {
             judge->contradiction = true;

@@ -23,8 +23,10 @@ struct story {
 struct rejoin {
     struct node *node;
     struct node_feed *feed;
-    uint32_t federation;
+    uint32_t federation; /* where the tiers are; hq 0: nowhere */
     uint32_t hq;
+    uint32_t fresh; /* where they are united, 0: they are already */
+    bool same_line; /* tier hq is of the history that was closed */
     struct digest_sum hq_sum;
     struct story story;
     /* those to be put once more */
@@ -47,35 +49,19 @@ static enum status remember(struct rejoin *rejoin, const uint8_t id[ID_SIZE])
     return OK;
 }
 
-/* Tier hq of id, if it is held at seq. */
+/* Tier hq of id, if it is held at the record's own seq, in the same history. */
 static enum status find_hq(struct rejoin *rejoin, const struct change *federation,
                            struct store_row *out_row, bool *out_fits)
 {
     enum status status = NOT_FOUND;
 
-    if (rejoin->hq != 0)
+    if (rejoin->hq != 0 && rejoin->same_line)
         status = store_get_row(&rejoin->node->txn, rejoin->hq, federation->id, out_row);
     *out_fits = status == OK && (out_row->tiers & TIERS_HQ) &&
                 out_row->seq[TIER_HQ] == federation->seq &&
                 value_is_removal(out_row->value[TIER_HQ]) ==
                     value_is_removal(federation->value[TIER_FEDERATION]);
     return status == NOT_FOUND ? OK : status;
-}
-
-/* Takes a fitting row of tier hq over under the number of tier federation. */
-static enum status take_over(struct rejoin *rejoin, const struct store_row *row)
-{
-    uint8_t value[RECORD_SIZE_MAX];
-    struct change change = { .type = row->type, .seq = row->seq[TIER_HQ], .tiers = TIERS_HQ };
-
-    if (row->value[TIER_HQ].size > sizeof value)
-        return STORE_DAMAGED;
-    memcpy(value, row->value[TIER_HQ].data, row->value[TIER_HQ].size);
-    memcpy(change.id, row->id, ID_SIZE);
-    memcpy(change.salt, row->salt, SALT_SIZE);
-    change.value[TIER_HQ] = slice_of(value, row->value[TIER_HQ].size);
-    digest_add(&rejoin->hq_sum, rejoin->feed->record.origin, TIER_HQ, &change);
-    return store_put_row(&rejoin->node->txn, rejoin->federation, &change);
 }
 
 static void tell_of(struct rejoin *rejoin, const struct change *change)
@@ -90,9 +76,40 @@ static void tell_of(struct rejoin *rejoin, const struct change *change)
     story->unsure++;
 }
 
+/* A record under the fresh number: with its tier hq, or without, and then put once more. */
+static enum status take_over(struct rejoin *rejoin, const struct change *federation)
+{
+    struct node *node = rejoin->node;
+    struct census_delta deltas[CENSUS_DELTAS_MAX];
+    uint8_t value[RECORD_SIZE_MAX];
+    struct change change = *federation;
+    struct store_row row;
+    bool fits = false;
+    size_t count = 0;
+    enum status status = find_hq(rejoin, federation, &row, &fits);
+
+    if (status != OK)
+        return status;
+    change.tiers = fits ? TIERS_BOTH : TIERS_FEDERATION;
+    if (fits) {
+        memcpy(value, row.value[TIER_HQ].data, row.value[TIER_HQ].size);
+        change.value[TIER_HQ] = slice_of(value, row.value[TIER_HQ].size);
+        memcpy(change.salt, row.salt, SALT_SIZE);
+        digest_add(&rejoin->hq_sum, rejoin->feed->record.origin, TIER_HQ, &change);
+    } else if ((status = remember(rejoin, change.id)) != OK) {
+        return status;
+    }
+    if ((status = store_put_row(&node->txn, rejoin->fresh, &change)) != OK)
+        return status;
+    if (change.type == RECORD_MEMBER)
+        count = census_deltas(SLICE_NONE, change.value[TIER_FEDERATION], deltas);
+    for (size_t i = 0; i < count && status == OK; i++)
+        status = node_census_add(node, rejoin->fresh, &deltas[i]);
+    return status;
+}
+
 static enum status look_at_rows(struct rejoin *rejoin)
 {
-    const bool apart = rejoin->hq != rejoin->federation;
     struct rows *rows = rows_open(rejoin->node, rejoin->federation, TIERS_FEDERATION, 0);
     struct change change;
     enum status status = OK;
@@ -100,16 +117,9 @@ static enum status look_at_rows(struct rejoin *rejoin)
     if (rows == NULL)
         return NO_MEMORY;
     while (status == OK && rows_next(rows, &change)) {
-        struct store_row row;
-        bool fits = false;
-
         tell_of(rejoin, &change);
-        if ((status = find_hq(rejoin, &change, &row, &fits)) != OK)
-            break;
-        if (!fits)
-            status = remember(rejoin, change.id);
-        else if (apart)
-            status = take_over(rejoin, &row);
+        if (rejoin->fresh != 0)
+            status = take_over(rejoin, &change);
     }
     if (status == OK)
         status = rows_status(rows);
@@ -117,29 +127,23 @@ static enum status look_at_rows(struct rejoin *rejoin)
     return status;
 }
 
-/* Tier hq of records that tier federation does not have any more. */
-static enum status drop_orphans(struct rejoin *rejoin)
+/* The fresh number counts in place of the former one, whose rows go. */
+static enum status leave_former(struct rejoin *rejoin)
 {
-    struct rows *rows = rows_open(rejoin->node, rejoin->hq, TIERS_HQ, 0);
-    struct change change;
-    enum status status = OK;
+    struct node *node = rejoin->node;
+    const char *origin = rejoin->feed->record.origin;
+    const bool shared = rejoin->hq == rejoin->federation;
+    enum status status;
 
-    if (rows == NULL)
-        return NO_MEMORY;
-    while (status == OK && rows_next(rows, &change)) {
-        struct store_row row;
-
-        status = store_get_row(&rejoin->node->txn, rejoin->federation, change.id, &row);
-        if (status == OK && (row.tiers & TIERS_FEDERATION))
-            continue;
-        if (status != OK && status != NOT_FOUND)
-            break;
-        digest_subtract(&rejoin->hq_sum, rejoin->feed->record.origin, TIER_HQ, &change);
-        status = store_drop_row(&rejoin->node->txn, rejoin->hq, TIERS_HQ, change.id);
-    }
-    if (status == OK)
-        status = rows_status(rows);
-    rows_close(&rows);
+    node->sweep_more = true;
+    if ((status = node_census_flush(node)) != OK ||
+        (status = store_census_merge(&node->txn, rejoin->federation, -1)) != OK ||
+        (status = store_census_merge(&node->txn, rejoin->fresh, 1)) != OK ||
+        (status = store_discard(&node->txn, origin, rejoin->federation,
+                                shared ? TIERS_BOTH : TIERS_FEDERATION)) != OK)
+        return status;
+    if (rejoin->hq != 0 && !shared)
+        status = store_discard(&node->txn, origin, rejoin->hq, TIERS_HQ);
     return status;
 }
 
@@ -149,25 +153,24 @@ static enum status unite(struct rejoin *rejoin)
     struct node *node = rejoin->node;
     struct store_feed_tier *tiers = rejoin->feed->record.tier;
     struct feed *feed = &rejoin->feed->replica.feed;
+    struct digest_sum sum;
+    struct feed_term term;
     enum status status;
 
-    if (rejoin->hq == rejoin->federation) {
-        status = store_get_sum(&node->txn, rejoin->hq, TIER_HQ, &rejoin->hq_sum);
-        if (status == OK)
-            status = drop_orphans(rejoin);
-        if (status != OK)
-            return status;
-    }
-    if ((status = look_at_rows(rejoin)) != OK)
+    roster_term_of(node, node->code, &term);
+    rejoin->same_line = feed_on_line(feed, &feed->tier[TIER_HQ], &term);
+    if (rejoin->hq == rejoin->federation &&
+        memcmp(feed->tier[TIER_HQ].hash, feed->tier[TIER_FEDERATION].hash, HASH_SIZE) == 0)
+        return look_at_rows(rejoin); /* it has both already */
+    if ((status = store_new_number(&node->txn, &rejoin->fresh)) != OK ||
+        (status = store_get_sum(&node->txn, rejoin->federation, TIER_FEDERATION, &sum)) != OK ||
+        (status = store_put_sum(&node->txn, rejoin->fresh, TIER_FEDERATION, &sum)) != OK ||
+        (status = look_at_rows(rejoin)) != OK || (status = leave_former(rejoin)) != OK)
         return status;
-    if (rejoin->hq != 0 && rejoin->hq != rejoin->federation &&
-        (status = store_discard(&node->txn, rejoin->feed->record.origin, rejoin->hq,
-                                TIERS_HQ)) != OK)
-        return status;
+    tiers[TIER_FEDERATION].number = rejoin->fresh;
     tiers[TIER_HQ] = tiers[TIER_FEDERATION];
     feed->tier[TIER_HQ] = feed->tier[TIER_FEDERATION];
-    node->sweep_more = true;
-    return store_put_sum(&node->txn, rejoin->federation, TIER_HQ, &rejoin->hq_sum);
+    return store_put_sum(&node->txn, rejoin->fresh, TIER_HQ, &rejoin->hq_sum);
 }
 
 /* The last value of tier hq that anybody here knows: at an older seq, or the empty map. */
@@ -180,7 +183,7 @@ static enum status put_once_more(struct rejoin *rejoin, const uint8_t id[ID_SIZE
     struct store_row hq;
     struct slice last = slice_of(empty_map, sizeof empty_map);
     uint64_t seq;
-    enum status status = store_get_row(&node->txn, rejoin->federation, id, &row);
+    enum status status = store_get_row(&node->txn, rejoin->fresh, id, &row);
 
     if (status != OK)
         return status;

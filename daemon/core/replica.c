@@ -52,13 +52,19 @@ bool replica_end_missed(const struct replica_feed *feed, enum tier tier)
                            goes_back(feed, (int)tier));
 }
 
+/* The closed state of the own feed takes the place of a newer one: see feed.h. */
+static bool is_replaced(const struct replica_feed *feed, int tier)
+{
+    return feed->feed.replacing && tier == TIER_FEDERATION;
+}
+
 /* Is what peer claims worth fetching?  To mend damage, the head that I stand at already is. */
 static bool is_wanted(const struct replica_claim *claim, const struct replica_feed *feed,
                       int tier)
 {
     const struct feed_mark *mark = &feed->feed.tier[tier];
 
-    if (feed->feed.replacing && tier == TIER_FEDERATION) /* HQ has it, whatever it claims */
+    if (is_replaced(feed, tier)) /* HQ has it, whatever it claims */
         return claim->seq != 0;
     if (is_beyond_end(feed, claim->epoch, claim->seq))
         return false;
@@ -220,6 +226,9 @@ static bool choose_peer(const struct replica *replica, uint32_t index, int tier,
             continue;
         if (!has_mismatched(&feed->tier[tier], i))
             rank += 8;
+        /* Where the closed state replaces mine, HQ is the one that must hold it. */
+        if (is_replaced(feed, tier) && origin)
+            rank += 16;
         /* After failures everybody is as good as the origin: it may be the one that fails. */
         if (feed->tier[tier].failures < 2)
             rank += origin ? 4 : strcmp(peer->code, "hq") == 0 ? 2 : 0;
@@ -305,7 +314,8 @@ static void plan_tier(struct replica *replica, uint32_t index, int tier, int64_t
         (feed->pull[TIER_FEDERATION].tiers & TIERS_HQ))
         return;
     if ((feed_frozen(&feed->feed, state->target.epoch) && !feed->own) ||
-        !(is_wanted(&state->target, feed, tier) || goes_back(feed, tier)))
+        !(is_wanted(&state->target, feed, tier) || goes_back(feed, tier) ||
+          is_replaced(feed, tier)))
         return;
     if (!choose_peer(replica, index, tier, &peer))
         return;
