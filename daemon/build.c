@@ -211,7 +211,7 @@ static void prove_divergence(struct node *node, uint32_t index, unsigned tiers,
     struct node_feed *feed = node->feeds[index];
     bool proven = false;
 
-    if (feed->replica.own) { /* it is being fetched back: HQ's is of another history than mine */
+    if (feed->replica.own) { /* fetched back: HQ's tier hq is of another history than mine */
         for (uint32_t peer = 0; peer < node->replica.peer_count; peer++)
             node->peers[peer]->claim[index][TIER_HQ] = (struct replica_claim){ 0, 0 };
         return;

@@ -102,20 +102,6 @@ static enum status recover(struct node *node, enum epoch_reason reason)
     return OK;
 }
 
-enum status epoch_check_marker(struct node *node)
-{
-    bool copied = false;
-    enum status status = store_marker_check(node->store, node->dir, &copied);
-
-    if (status == OK && copied && node->own_epoch.wanted == 0 &&
-        own_feed(node)->replica.feed.tier[TIER_FEDERATION].seq != 0) {
-        if ((status = recover(node, EPOCH_COPIED)) == OK)
-            status = store_commit_turn(&node->txn);
-    }
-    /* From here on the copy is a directory like any other, which recovers. */
-    return status == OK ? store_marker_renew(node->store, node->dir) : status;
-}
-
 enum status epoch_signed(struct node *node, uint64_t epoch, uint64_t instance,
                          uint64_t first_seq)
 {
@@ -439,6 +425,26 @@ static void set_fetching(struct node *node)
         federation->snapshot = true;
     if (own->feed.recovering && !was)
         claim_again(node);
+}
+
+enum status epoch_check_marker(struct node *node)
+{
+    bool copied = false;
+    enum status status = store_marker_check(node->store, node->dir, &copied);
+
+    if (status == OK && copied && node->own_epoch.wanted == 0 &&
+        own_feed(node)->replica.feed.tier[TIER_FEDERATION].seq != 0) {
+        if ((status = recover(node, EPOCH_COPIED)) == OK)
+            status = store_commit_turn(&node->txn);
+    }
+    if (status == OK) { /* what is asked of it before its first turn is answered truly */
+        const struct feed_term term = own_term(node);
+
+        node->phase = phase_of(node, &term);
+        set_fetching(node);
+    }
+    /* From here on the copy is a directory like any other, which recovers. */
+    return status == OK ? store_marker_renew(node->store, node->dir) : status;
 }
 
 /* All that HQ holds of my tier hq has come, or HQ holds nothing more of it. */

@@ -134,12 +134,14 @@ static void lay_out(int index)
 {
     static const char *const codes[] = { "hq", "fr", "lu", "qc", "be", "sn" };
     struct sim_node *sim = &world.nodes[index];
+    char dir[sizeof sim->dir];
 
     if (index < (int)(sizeof codes / sizeof codes[0]))
         memcpy(sim->code, codes[index], strlen(codes[index]) + 1);
     else
         (void)snprintf(sim->code, sizeof sim->code, "c%02d", index);
-    (void)snprintf(sim->dir, sizeof sim->dir, "%s/%s", world.root, sim->code);
+    (void)snprintf(dir, sizeof dir, "%s/%s", world.root, sim->code);
+    memcpy(sim->dir, dir, sizeof dir);
     if (index == 0 || (world.plan.listening >> (index % 64) & 1))
         (void)snprintf(sim->address, sizeof sim->address, "10.0.0.%d:7440", index + 1);
     sim->store_size = SIM_STORE_SIZE;

@@ -424,9 +424,81 @@ static void test_a_liar_is_forgotten(void **state)
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+/* The own feed is fetched back only while it recovers; the closed state that replaces a newer
+ * one is HQ's, whatever HQ claims, and although its list has not fitted mine. */
+static void test_own_feed_is_fetched_back(void **state)
+{
+    struct fixture *f = *state;
+    struct replica_feed *own = &f->feeds[FR];
+    struct replica_effects effects;
+
+    own->own = true;
+    own->followed[TIER_HQ] = true;
+    for (int tier = 0; tier < TIERS_PUBLISHED; tier++) {
+        own->feed.tier[tier].epoch = 1;
+        own->feed.tier[tier].seq = 9;
+    }
+    f->peers[PEER_FR]->up = false; /* nobody dials himself */
+    claim(f, PEER_QC, 12, 1000);
+    claim(f, PEER_HQ, 7, 1000);
+    assert_int_equal(tick(f, 5000).count, 0);
+    own->feed.recovering = true;
+    effects = tick(f, 6000);
+    assert_int_equal(effects.count, 1);
+    assert_int_equal(effects.list[0].peer, PEER_QC); /* HQ has no more than I do */
+    assert_int_equal(effects.list[0].since, 9);
+    (void)step(
+        f, (struct replica_input){ .kind = INPUT_ENDED, .request = effects.list[0].request },
+        6001);
+    own->feed.replacing = true;
+    own->tier[TIER_FEDERATION].snapshot = true;
+    own->tier[TIER_FEDERATION].target = (struct replica_claim){ 0, 0 };
+    own->tier[TIER_FEDERATION].mismatch_peer[0] = PEER_HQ;
+    own->tier[TIER_FEDERATION].mismatches = 1;
+    effects = tick(f, 50000);
+    assert_int_equal(effects.count, 1);
+    assert_int_equal(effects.list[0].peer, PEER_HQ);
+    assert_int_equal(effects.list[0].since, 0);
+}
+
+/* Between two epochs one list that does not fit says enough: the whole is asked for. */
+static void test_mismatch_between_epochs(void **state)
+{
+    struct fixture *f = *state;
+    struct replica_effects effects;
+
+    f->feeds[FR].feed.tier[TIER_FEDERATION].epoch = 1;
+    f->feeds[FR].feed.tier[TIER_FEDERATION].seq = 9;
+    (void)step(
+        f,
+        (struct replica_input){
+            .kind = INPUT_HEARD, .feed = FR, .tiers = TIERS_FEDERATION, .epoch = 2, .seq = 12 },
+        1000);
+    (void)step(f,
+               (struct replica_input){ .kind = INPUT_CLAIM,
+                                       .peer = PEER_QC,
+                                       .feed = FR,
+                                       .tiers = TIERS_FEDERATION,
+                                       .epoch = 2,
+                                       .seq = 12 },
+               1000);
+    (void)step(f,
+               (struct replica_input){ .kind = INPUT_MISMATCH,
+                                       .peer = PEER_QC,
+                                       .feed = FR,
+                                       .tiers = TIERS_FEDERATION,
+                                       .answer = true },
+               2000);
+    effects = tick(f, 60000);
+    assert_int_equal(effects.count, 1);
+    assert_int_equal(effects.list[0].since, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(test_own_feed_is_fetched_back),
+        TEST(test_mismatch_between_epochs),
         TEST(test_an_empty_feed_is_fetched_at_once_from_its_origin),
         TEST(test_a_gap_is_given_time),
         TEST(test_a_silent_peer_is_left_for_another),
