@@ -227,7 +227,7 @@ static bool choose_peer(const struct replica *replica, uint32_t index, int tier,
         if (!has_mismatched(&feed->tier[tier], i))
             rank += 8;
         /* Where the closed state replaces mine, HQ is the one that must hold it. */
-        if (is_replaced(feed, tier) && origin)
+        if (is_replaced(feed, tier) && origin && feed->tier[tier].failures < 2)
             rank += 16;
         /* After failures everybody is as good as the origin: it may be the one that fails. */
         if (feed->tier[tier].failures < 2)
@@ -313,7 +313,8 @@ static void plan_tier(struct replica *replica, uint32_t index, int tier, int64_t
     if (tier == TIER_HQ && feed->pull[TIER_FEDERATION].active &&
         (feed->pull[TIER_FEDERATION].tiers & TIERS_HQ))
         return;
-    if ((feed_frozen(&feed->feed, state->target.epoch) && !feed->own) ||
+    /* A damaged copy of a frozen feed can be mended once HQ has closed the epoch there. */
+    if ((feed_frozen(&feed->feed, state->target.epoch) && !feed->own && !state->damaged) ||
         !(is_wanted(&state->target, feed, tier) || goes_back(feed, tier) ||
           is_replaced(feed, tier)))
         return;

@@ -184,7 +184,10 @@ static void test_fetched_back(void **state)
     (void)state;
     feed.freeze = FREEZE_FORKED;
     feed.freeze_epoch = 1;
+    /* The closed head is taken by all: HQ vouches for it. */
     assert_int_equal(feed_judge(&feed, TIER_FEDERATION, &second, &closed, 0, &other),
+                     FEED_KNOWN);
+    assert_int_equal(feed_judge(&feed, TIER_FEDERATION, &second, &before, 0, &other),
                      FEED_FROZEN);
     feed.recovering = true;
     feed.replacing = true;
