@@ -102,10 +102,16 @@ static void check_freeze(const struct sim_node *sim, const struct feed *feed, in
 
     if (feed->freeze != FREEZE_NONE && !world.tainted[origin])
         sim_fail("%s froze the feed of %s, nobody lied", sim->code, feed->origin);
+    /* A head of a newer epoch ends it, in whatever tier. */
     if (seen->frozen && seen->frozen_epoch == mark->epoch &&
+        feed->tier[TIER_HQ].epoch <= mark->epoch &&
         (feed->freeze == FREEZE_NONE || !marks_equal(mark, &seen->frozen_at)) &&
         !sim->was_recovering)
-        sim_fail("the feed of %s is frozen at %s, and goes on", feed->origin, sim->code);
+        sim_fail("the feed of %s was frozen in epoch %llu at %llu at %s, and is %s at %llu",
+                 feed->origin, (unsigned long long)seen->frozen_epoch,
+                 (unsigned long long)seen->frozen_at.seq, sim->code,
+                 feed->freeze == FREEZE_NONE ? "free" : "frozen",
+                 (unsigned long long)mark->seq);
     seen->frozen = feed->freeze != FREEZE_NONE;
     seen->frozen_epoch = feed->freeze_epoch;
     seen->frozen_at = *mark;
@@ -365,7 +371,7 @@ void sim_check_start(int index)
     sim_check_node(index);
     if (!sim_failed())
         sim_check_rows(index);
-    if (!sim_failed() && index < world.plan.nodes)
+    if (!sim_failed() && index < world.plan.nodes && !world.restored[index])
         sim_check_promises(index);
 }
 

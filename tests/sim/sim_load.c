@@ -296,8 +296,7 @@ void sim_check_promises(int origin)
     CLEANUP(store_abort) struct store_txn txn = { 0 };
     struct node *node = world.nodes[origin].node;
 
-    if (node == NULL || (world.restored[origin] && (!world.healing || node->recovering)) ||
-        store_begin_read(node->store, &txn) != OK)
+    if (node == NULL || store_begin_read(node->store, &txn) != OK)
         return;
     for (size_t i = 0; i < world.op_count && !sim_failed(); i++) {
         const struct sim_op *op = &world.ops[i];
