@@ -225,6 +225,10 @@ static void send_vector(struct node *node)
     for (size_t i = 0; i < node->link_count; i++)
         if (node->links[i].dialled && node->links[i].up)
             node_send(node, node->links[i].handle, mp_writer_bytes(writer));
+    /* A hello or its answer was lost, and equal vectors will ask for no other. */
+    for (size_t i = 0; i < node->link_count; i++)
+        if (node->links[i].dialled && node->links[i].up && !node->links[i].greeted)
+            sync_greet(node, &node->links[i]);
     node->vector_at_ms = node_now(node) + VECTOR_INTERVAL_MS;
 }
 

@@ -167,6 +167,7 @@ struct world {
     bool has_backup[SIM_NODES_MAX];
     uint64_t hits[FAULT_COUNT]; /* how often each kind of fault happened */
     char failure[512];
+    const char *failure_kind; /* its format */
 };
 
 extern struct world world;
@@ -243,6 +244,7 @@ struct sim_totals {
 };
 struct sim_outcome {
     char failure[512];
+    const char *kind; /* alike for failures of one kind */
     uint64_t trace_hash;
 };
 /* In a process of its own, so that an assertion is a failure like any other. */

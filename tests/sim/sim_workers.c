@@ -59,6 +59,7 @@ void sim_run_apart(const struct sim_plan *plan, struct sim_outcome *out_outcome)
         alarm(60);
         sim_run_plan(plan, false);
         memcpy(shared->failure, world.failure, sizeof shared->failure);
+        shared->kind = world.failure_kind;
         shared->trace_hash = world.trace_hash;
         _exit(0);
     }

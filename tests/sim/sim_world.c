@@ -77,6 +77,7 @@ void sim_fail(const char *format, ...)
 
     if (world.failure[0] != '\0')
         return;
+    world.failure_kind = format;
     va_start(arguments, format);
     (void)vsnprintf(world.failure, sizeof world.failure, format, arguments);
     va_end(arguments);
