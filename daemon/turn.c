@@ -41,6 +41,9 @@ static struct outgoing *out_add(struct node *node, struct slice bytes)
 {
     struct outgoing *out;
 
+    /* What memory did not suffice for is no message. */
+    if (bytes.data == node->writer.data && node_turn_fails(node, node->writer.status) != OK)
+        return NULL;
     if (node->out_count == node->out_capacity) {
         const size_t capacity = node->out_capacity == 0 ? 64 : 2 * node->out_capacity;
         struct outgoing *grown = realloc(node->out, capacity * sizeof *grown);
