@@ -301,7 +301,7 @@ void epoch_close(const struct node *node, struct roster_entry *entry, uint64_t i
 
 /* The roster in memory is that of the last commit: a turn closes one epoch at most. */
 static enum epoch_answer close_epoch(struct node *node, const struct roster_entry *old,
-                                     uint64_t instance)
+                                     uint64_t instance, const struct head *head)
 {
     const uint64_t turn = node->counters.turns + node->counters.commits_failed + 1;
     struct roster_entry entry = *old;
@@ -312,6 +312,10 @@ static enum epoch_answer close_epoch(struct node *node, const struct roster_entr
         return EPOCH_LATER;
     node->closing_turn = turn;
     epoch_close(node, &entry, instance);
+    if (entry.closed_seq == 0 && head != NULL && head->epoch == old->epoch) {
+        entry.closed_seq = head->seq; /* I hold nothing of it: what the requester has is all */
+        memcpy(entry.closed_hash, head->hash, HASH_SIZE);
+    }
     if (write_roster(node, &entry) != OK || node_turn_fails(node, write_seal(node)) != OK)
         return EPOCH_LATER;
     log_event(LOG_NOTICE, "event=epoch_opened chapter=%s epoch=%llu closed_seq=%llu",
@@ -355,7 +359,7 @@ static enum epoch_answer judge(struct node *node, const struct link *link,
     request.others = others_of(node, link, term.instance);
     answer = epoch_answer(&request, &term, feed);
     if (answer == EPOCH_GRANTED)
-        answer = close_epoch(node, &place->entry, wire->instance);
+        answer = close_epoch(node, &place->entry, wire->instance, head);
     if (answer == EPOCH_WAITS_FOR_HEAD)
         node_step(node, &(struct replica_input){ .kind = INPUT_CLAIM,
                                                  .peer = link->peer,
@@ -432,8 +436,10 @@ enum status epoch_check_marker(struct node *node)
     bool copied = false;
     enum status status = store_marker_check(node->store, node->dir, &copied);
 
-    if (status == OK && copied && node->own_epoch.wanted == 0 &&
-        own_feed(node)->replica.feed.tier[TIER_FEDERATION].seq != 0) {
+    /* Also while it recovers: the other one asks with the same number. */
+    if (status == OK && copied &&
+        (node->own_epoch.wanted != 0 ||
+         own_feed(node)->replica.feed.tier[TIER_FEDERATION].seq != 0)) {
         if ((status = recover(node, EPOCH_COPIED)) == OK)
             status = store_commit_turn(&node->txn);
     }
