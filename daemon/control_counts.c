@@ -9,7 +9,7 @@
 
 #include "proto/country.h"
 
-#define VALUES 65536 /* of a country or a month in a census key */
+#define VALUE_SLOTS_MIN 256 /* a power of two; countries alone do not fill half of it */
 
 /* Members of one group, by kind. */
 struct tally {
@@ -43,11 +43,68 @@ static uint64_t tally_sum(const struct tally *tally)
 
 /* --- the census --------------------------------------------------------------------------- */
 
+/* Active members of one value: of a country or a month, as it stands in a census key. */
+struct value_tally {
+    bool used;
+    uint16_t value;
+    struct tally tally;
+};
+
 /* A dimension of one number: active members by value, and by status whatever the value. */
 struct dimension {
-    struct tally *by_value; /* VALUES of them; NULL: not wanted */
+    bool by_value;              /* wanted */
+    struct value_tally *values; /* open addressing */
+    size_t slots;
+    size_t used;
     struct tally by_status[MEMBER_STATUS_COUNT];
 };
+
+static void dimension_done(struct dimension *dimension)
+{
+    free(dimension->values);
+}
+
+static struct value_tally *find_value(const struct dimension *dimension, uint16_t value)
+{
+    size_t i = value * 40503u & (dimension->slots - 1);
+
+    while (dimension->values[i].used && dimension->values[i].value != value)
+        i = (i + 1) & (dimension->slots - 1);
+    return &dimension->values[i];
+}
+
+/* Twice as many slots; they are never more than half full. */
+static enum status grow_values(struct dimension *dimension)
+{
+    struct dimension grown = *dimension;
+
+    grown.slots = dimension->slots == 0 ? VALUE_SLOTS_MIN : 2 * dimension->slots;
+    if ((grown.values = calloc(grown.slots, sizeof *grown.values)) == NULL)
+        return NO_MEMORY;
+    for (size_t i = 0; i < dimension->slots; i++)
+        if (dimension->values[i].used)
+            *find_value(&grown, dimension->values[i].value) = dimension->values[i];
+    free(dimension->values);
+    *dimension = grown;
+    return OK;
+}
+
+static enum status count_value(struct dimension *dimension, uint16_t value,
+                               enum member_kind kind, uint64_t count)
+{
+    struct value_tally *found;
+    enum status status;
+
+    if (2 * dimension->used >= dimension->slots && (status = grow_values(dimension)) != OK)
+        return status;
+    found = find_value(dimension, value);
+    if (!found->used)
+        dimension->used++;
+    found->used = true;
+    found->value = value;
+    found->tally.kind[kind] += count;
+    return OK;
+}
 
 static enum status visit(void *context, const uint8_t key[CENSUS_KEY_SIZE], uint64_t count)
 {
@@ -59,9 +116,9 @@ static enum status visit(void *context, const uint8_t key[CENSUS_KEY_SIZE], uint
         group.status >= MEMBER_STATUS_COUNT)
         return STORE_DAMAGED;
     dimension->by_status[group.status].kind[group.kind] += count;
-    if (dimension->by_value != NULL && group.status == MEMBER_ACTIVE)
-        dimension->by_value[key[3] << 8 | key[4]].kind[group.kind] += count;
-    return OK;
+    if (!dimension->by_value || group.status != MEMBER_ACTIVE)
+        return OK;
+    return count_value(dimension, (uint16_t)(key[3] << 8 | key[4]), group.kind, count);
 }
 
 static enum status scan(struct control_wait *request, uint32_t number, uint8_t letter,
@@ -70,7 +127,7 @@ static enum status scan(struct control_wait *request, uint32_t number, uint8_t l
     const enum status status =
         store_census_scan(&request->node->txn, number, &letter, 1, visit, out);
 
-    return status == OK ? OK : control_store_error(request, status);
+    return status == OK || status == NO_MEMORY ? status : control_store_error(request, status);
 }
 
 /* --- rows --------------------------------------------------------------------------------- */
@@ -125,16 +182,19 @@ static enum status rows_by_chapter(struct control_wait *request, struct rows *ro
     return status;
 }
 
-static enum status rows_by_value(const struct tally *by_value, bool month, struct rows *rows)
+static enum status rows_by_value(const struct dimension *dimension, bool month,
+                                 struct rows *rows)
 {
     enum status status = OK;
 
-    for (unsigned value = 0; value < VALUES && status == OK; value++) {
+    for (size_t i = 0; i < dimension->slots && status == OK; i++) {
+        const struct value_tally *found = &dimension->values[i];
+        const unsigned value = found->value;
         const char country[3] = { (char)(value >> 8), (char)(value & 0xff), '\0' };
         const char *name = NULL;
         char key[CODE_SIZE] = "";
 
-        if (tally_sum(&by_value[value]) == 0)
+        if (!found->used)
             continue;
         if (value != 0 && month)
             (void)snprintf(key, sizeof key, "%04u-%02u", value / 12, value % 12 + 1);
@@ -142,7 +202,7 @@ static enum status rows_by_value(const struct tally *by_value, bool month, struc
             (void)snprintf(key, sizeof key, "%s", country);
         if (!month)
             name = country_name(country);
-        status = add_row(rows, key, name, &by_value[value]);
+        status = add_row(rows, key, name, &found->tally);
     }
     return status;
 }
@@ -202,7 +262,7 @@ struct counts {
 
 static void counts_done(struct counts *counts)
 {
-    free(counts->whole.by_value);
+    dimension_done(&counts->whole);
     rows_done(&counts->rows);
 }
 
@@ -229,13 +289,12 @@ static enum status gather(struct control_wait *request, struct counts *counts)
     struct node *node = request->node;
     enum status status;
 
-    counts->whole.by_value = calloc(VALUES, sizeof *counts->whole.by_value);
-    if (counts->whole.by_value == NULL)
-        return NO_MEMORY;
+    counts->whole.by_value = true;
     if ((status = scan(request, 0, CENSUS_COUNTRY, &counts->whole)) != OK)
         return status;
-    for (unsigned value = 1; value < VALUES; value++)
-        counts->countries += counts->whole.by_value[value].kind[KIND_INDIVIDUAL] != 0;
+    for (size_t i = 0; i < counts->whole.slots; i++)
+        counts->countries += counts->whole.values[i].value != 0 &&
+                             counts->whole.values[i].tally.kind[KIND_INDIVIDUAL] != 0;
     if (node->is_hq && (status = store_person_count(&node->txn, &counts->persons)) != OK)
         return control_store_error(request, status);
     count_chapters(node, counts);
@@ -244,7 +303,7 @@ static enum status gather(struct control_wait *request, struct counts *counts)
 
 static enum status gather_rows(struct control_wait *request, struct counts *counts)
 {
-    struct dimension months = { 0 };
+    CLEANUP(dimension_done) struct dimension months = { .by_value = true };
     enum status status = OK;
 
     switch (counts->by) {
@@ -254,7 +313,7 @@ static enum status gather_rows(struct control_wait *request, struct counts *coun
         status = rows_by_chapter(request, &counts->rows);
         break;
     case BY_COUNTRY:
-        status = rows_by_value(counts->whole.by_value, false, &counts->rows);
+        status = rows_by_value(&counts->whole, false, &counts->rows);
         break;
     case BY_KIND:
         status = rows_by_kind(&counts->whole, &counts->rows);
@@ -263,12 +322,9 @@ static enum status gather_rows(struct control_wait *request, struct counts *coun
         status = rows_by_status(&counts->whole, &counts->rows);
         break;
     case BY_MONTH:
-        if ((months.by_value = calloc(VALUES, sizeof *months.by_value)) == NULL)
-            return NO_MEMORY;
         status = scan(request, 0, CENSUS_MONTH, &months);
         if (status == OK)
-            status = rows_by_value(months.by_value, true, &counts->rows);
-        free(months.by_value);
+            status = rows_by_value(&months, true, &counts->rows);
         break;
     }
     if (status == OK && counts->rows.count > 0)

@@ -280,6 +280,35 @@ static uint64_t ask_news(struct hq *hq, uint64_t after)
     return ask_raw(hq, "log", mp_writer_bytes(&writer));
 }
 
+/* More groups than the first table of them has room for. */
+static void test_counts_of_many_months(void **state)
+{
+    enum { MONTHS = 600 };
+    struct hq *hq = *state;
+    struct member members[MONTHS];
+    char joined[MONTHS][16];
+    struct slice counts;
+
+    for (unsigned i = 0; i < MONTHS; i++) {
+        (void)snprintf(joined[i], sizeof joined[i], "%04u-%02u-05", 1950 + i / 12, 1 + i % 12);
+        members[i] = (struct member){ .joined = joined[i], .name = "Somebody" };
+    }
+    put_members(hq, members, MONTHS);
+    put_members(hq, members + 17, 1);
+    counts = ask_ok(hq, "counts", "by", "month", NULL, NULL);
+    assert_int_equal(length_of(counts, "rows"), MONTHS);
+    assert_text(element_of(counts, "rows", 0), "key", "1951-06");
+    assert_int_equal(uint_of(element_of(counts, "rows", 0), "memberships"), 2);
+    for (size_t i = 1; i < MONTHS; i++) { /* equal ones by key */
+        char key[8];
+
+        memcpy(key, joined[i - (i <= 17)], 7);
+        key[7] = '\0';
+        assert_text(element_of(counts, "rows", i), "key", key);
+        assert_int_equal(uint_of(element_of(counts, "rows", i), "memberships"), 1);
+    }
+}
+
 static void test_log_waits_for_news(void **state)
 {
     static const struct member member = { .name = "Ann" };
@@ -389,6 +418,7 @@ int main(void)
         TEST(test_pages),
         TEST(test_persons),
         TEST(test_counts),
+        TEST(test_counts_of_many_months),
         TEST(test_log_waits_for_news),
         TEST(test_log_by_time_and_newest),
         TEST(test_status_and_the_rest),

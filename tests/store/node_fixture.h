@@ -377,23 +377,24 @@ struct member {
     const char *country;
     const char *email;
     const char *expires;
+    const char *joined;
     const char *name;
     const char *notes;
 };
 
 static inline void write_member(struct mp_writer *writer, const struct member *member)
 {
-    const char *const keys[] = { "country", "email", "expires", "name", "notes" };
-    const char *const texts[] = { member->country, member->email, member->expires, member->name,
-                                  member->notes };
+    const char *const keys[] = { "country", "email", "expires", "joined", "name", "notes" };
+    const char *const texts[] = { member->country, member->email, member->expires,
+                                  member->joined,  member->name,  member->notes };
     size_t count = 0;
 
-    for (size_t i = 0; i < 5; i++)
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
         count += texts[i] != NULL;
     mp_write_map(writer, 2);
     mp_write_text(writer, "fields");
     mp_write_map(writer, count);
-    for (size_t i = 0; i < 5; i++)
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
         if (texts[i] != NULL)
             mp_write_key_text(writer, keys[i], texts[i]);
     mp_write_key_text(writer, "op", "put");
