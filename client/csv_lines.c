@@ -47,11 +47,11 @@ static size_t text_size(const struct csv_lines *lines)
 {
     const uint8_t *const data = lines->buffer + lines->at;
     const size_t left = lines->filled - lines->at;
-    size_t size = 0;
+    const uint8_t *feed = memchr(data, '\n', left);
+    const size_t size = feed == NULL ? left : (size_t)(feed - data);
+    const uint8_t *carriage = memchr(data, '\r', size);
 
-    while (size < left && data[size] != '\n' && data[size] != '\r')
-        size++;
-    return size;
+    return carriage == NULL ? size : (size_t)(carriage - data);
 }
 
 enum status csv_lines_take(struct csv_lines *lines, struct csv_piece *out_piece)

@@ -58,7 +58,8 @@ static const char *objection_to(const struct import_column *column, struct slice
 {
     const char *objection = NULL;
 
-    if (memmem(text.data, text.size, CSV_LOST, sizeof CSV_LOST - 1) != NULL)
+    if (memchr(text.data, CSV_LOST[0], text.size) != NULL &&
+        memmem(text.data, text.size, CSV_LOST, sizeof CSV_LOST - 1) != NULL)
         return "holds U+FFFD, the mark of a lost character";
     if (column->rule != NULL)
         return field_check(column->rule, text, &objection) == OK ? NULL : objection;
