@@ -35,18 +35,18 @@ def die_with_parent():
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def free_port_pair():
+def free_port_pair(host="127.0.0.1"):
     """A port P such that P and P + 1 can be bound now; below the range of outgoing connections."""
     for _ in range(200):
         port = random.randrange(10000, 30000, 2)
         try:
             with socket.socket() as a, socket.socket() as b:
-                a.bind(("127.0.0.1", port))
-                b.bind(("127.0.0.1", port + 1))
+                a.bind((host, port))
+                b.bind((host, port + 1))
                 return port
         except OSError:
             continue
-    raise RuntimeError("no two free ports beside each other on 127.0.0.1")
+    raise RuntimeError("no two free ports beside each other on " + host)
 
 
 class Failed(AssertionError):
@@ -208,6 +208,8 @@ class Node:
 class Federation:
     """with Federation() as f: f.hq, f.join("fr"), ..."""
 
+    host = "127.0.0.1"
+
     def __init__(self, name="Testing Society"):
         self.name = name
         self.dir = tempfile.mkdtemp(prefix="chapterd-e2e-")
@@ -247,7 +249,7 @@ class Federation:
         return run.returncode, run.stdout, run.stderr
 
     def found(self):
-        port = free_port_pair()
+        port = free_port_pair(self.host)
         node = Node(self, "hq", port)
         self.nodes["hq"] = self.hq = node
         out = self.daemon("init", "--hq", "--dir", node.dir, "--name", self.name,
@@ -257,13 +259,13 @@ class Federation:
 
     def place(self, node):
         """Where a node listens: options of init and join."""
-        return ["--listen", "127.0.0.1:%d" % node.port]
+        return ["--listen", "%s:%d" % (self.host, node.port)]
 
     def invite(self, code, *args):
         return self.hq.json("invite", code, *args)["token"]
 
     def join(self, code, listen=True, start=True, token=None):
-        port = free_port_pair() if listen else None
+        port = free_port_pair(self.host) if listen else None
         node = Node(self, code, port)
         token = token or self.invite(code, "--name", "Chapter " + code)
         self.daemon("join", token, "--dir", node.dir,

@@ -12,7 +12,7 @@ import time
 import uuid
 
 from federation import SLOW, Failed, Federation, check, main, wait_until
-from proxy import HERE, Proxied
+from proxy import Proxied
 
 MEMORY_MAX = (40 << 20) * (1 if SLOW == 1 else 8)  # sanitizers keep what was freed
 SEED = int(os.environ.get("CHAPTERD_TEST_SEED", "20260101"))
@@ -263,7 +263,7 @@ def say(port, data):
     heard = b""
     with socket.socket() as s:
         s.settimeout(3)
-        s.connect((HERE, port))
+        s.connect((Federation.host, port))
         try:
             s.sendall(data)
             s.settimeout(0.3)
@@ -315,7 +315,7 @@ def test_strangers_at_both_ports():
         try:
             for _, port in targets:
                 for n in range(200):
-                    s = socket.create_connection((HERE, port))
+                    s = socket.create_connection((Federation.host, port))
                     idle.append(s)
                     if n % 4 == 0:
                         s.sendall(greeting(b"CURVE") + CLAIM)
@@ -330,7 +330,7 @@ def test_strangers_at_both_ports():
             crowd = []
             for _, port in targets:
                 for _ in range(50):
-                    s = socket.create_connection((HERE, port))
+                    s = socket.create_connection((Federation.host, port))
                     s.setblocking(False)
                     crowd.append(s)
             blob = greeting(b"CURVE") + CLAIM + bytes(1 << 20)

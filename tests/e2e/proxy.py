@@ -15,7 +15,9 @@ import threading
 
 from federation import Federation
 
-HERE, PROXY = "127.0.0.1", "127.0.0.2"
+# Addresses of this run alone: a port stays ours while its daemon is away.
+HERE, PROXY = ("127.%d.%d.%d" % (random.randrange(64, 128), random.randrange(256), last)
+               for last in (1, 2))
 ANY = "*"
 BLOCK = 65536
 WAYS = ("up", "down")  # "up" is from the one who dialled
@@ -331,13 +333,15 @@ class Proxy:
 class Proxied(Federation):
     """A federation all of whose links go through self.proxy."""
 
+    host = HERE
+
     def __init__(self, seed, name_dialler=None):
         super().__init__()
         self.proxy = Proxy(seed, name_dialler)
 
     def place(self, node):
         self.proxy.stand_before(node.port)
-        return ["--listen", "%s:%d" % (HERE, node.port), "--advertise", PROXY]
+        return [*super().place(node), "--advertise", PROXY]
 
     def __exit__(self, *what):
         self.proxy.__exit__()
