@@ -241,16 +241,19 @@ static void warn_of_unknown(const struct options *options, const json_t *fields)
 
 enum exit_code command_members_add(struct session *session, int argc, char **argv)
 {
+    static const struct argument_rule rules[] = { { "--again", "again", ARGUMENT_FLAG } };
     const struct options *options = session_options(session);
     CLEANUP(arguments_done) struct arguments arguments = { NULL, 0, NULL };
     json_t *fields;
     json_t *operation;
     const char *id;
 
-    if (!arguments_parse(options, argc, argv, NULL, 0, 1, INT_MAX, &arguments))
+    if (!arguments_parse(options, argc, argv, rules, 1, 1, INT_MAX, &arguments))
         return EXIT_USAGE;
     operation = json_pack("{s:s, s:{}}", "op", "put", "fields");
     fields = json_object_get(operation, "fields");
+    if (json_is_true(json_object_get(arguments.args, "again")))
+        (void)json_object_set_new(operation, "again", json_true());
     if (!arguments_fields(options, arguments.word_count, arguments.words, fields)) {
         json_decref(operation);
         return EXIT_USAGE;

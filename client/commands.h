@@ -31,13 +31,20 @@
       "  --limit N    at most so many; else 100, or all with --json\n")                        \
     X(command_members_show, "members", "show", "ID",                                           \
       "one member, as far as this node may see", COMMAND_READS, "")                            \
-    X(command_members_add, "members", "add", "FIELD=VALUE...", "a new member of this chapter", \
-      0, "  e.g. chapterctl members add name='Zoé Durand' country=FR email=zoe@example.fr\n")  \
+    X(command_members_add, "members", "add", "[--again] FIELD=VALUE...",                       \
+      "a new member of this chapter", 0,                                                       \
+      "  --again      even if it is somebody who was erased here\n"                            \
+      "  e.g. chapterctl members add name='Zoé Durand' country=FR email=zoe@example.fr\n")     \
     X(command_members_edit, "members", "edit", "ID FIELD=VALUE...",                            \
       "changes fields; FIELD= deletes one", 0,                                                 \
       "  e.g. chapterctl members edit ID country=LU phone=\n")                                 \
     X(command_members_remove, "members", "remove", "ID", "removes a member of this chapter",   \
       0, "")                                                                                   \
+    X(command_members_erase, "members", "erase", "ID [--wait S]",                              \
+      "takes a person out of every node's files, for good", 0,                                 \
+      "  --wait S     so long until every node has confirmed; asked again it only tells\n"     \
+      "Exit 4 as long as a node has not.  The id is not used again; the same e-mail or\n"      \
+      "external id comes back only with members add --again.\n")                               \
     X(command_members_apply, "members", "apply", "-",                                          \
       "changes as JSON lines from stdin, a result line each", 0,                               \
       "  {\"op\":\"put\",\"id\":ID,\"fields\":{NAME:VALUE}}   without id a new member; null "  \

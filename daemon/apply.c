@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* apply.c - the one path by which changes become rows: judge first, then put. */
+#include "daemon/erase.h"
 #include "daemon/node_internal.h"
 
 #include <sodium.h>
@@ -391,6 +392,8 @@ enum status apply_advance(struct node *node, uint32_t index, unsigned tiers,
         if (tiers & (1u << tier)) {
             status = signed_head_set(&feed->record.tier[tier].head, envelope);
             ASSERT(status == OK); /* head_read took it: it fits */
+            if (head->horizon > feed->record.tier[tier].horizon)
+                cleared_due(node);
             feed->record.tier[tier].horizon = head->horizon;
         }
     feed_advance(&feed->replica.feed, tiers, head);

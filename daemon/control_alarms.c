@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* control_alarms.c - what an operator must know or do, each with its next step. */
 #include "daemon/control_internal.h"
+#include "daemon/erase.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -131,6 +132,14 @@ static void about_own_feed(const struct node *node, struct alarms *alarms)
             (unsigned long long)node->lapse_asked, LAPSE_PERCENT_MAX);
 }
 
+static void about_compaction(const struct node *node, struct alarms *alarms)
+{
+    if (node->erasure->compactions != 0 && node->erasure->compact_status != OK)
+        alarm_add(alarms,
+                  "free as much space on the disk as the store takes; it is tried again",
+                  "the store could not be compacted: what was erased is still in its file");
+}
+
 static void about_store(const struct node *node, struct alarms *alarms)
 {
     const uint64_t size =
@@ -245,6 +254,7 @@ enum status control_write_alarms(struct control_wait *request, struct mp_writer 
     about_own_feed(node, &alarms);
     about_recovered(request, &alarms);
     about_store(node, &alarms);
+    about_compaction(node, &alarms);
     about_links(node, &alarms);
     for (size_t i = 0; i < count; i++)
         about_feed(node, order[i], &alarms);

@@ -2,6 +2,7 @@
 /* control_backup.c - backup and compact: both wait for what takes long.  A backup is written by
  * a thread of its own from a snapshot; to compact the store, everything else stands still. */
 #include "daemon/control_internal.h"
+#include "daemon/erase.h"
 #include "daemon/io/backup.h"
 
 #include <pthread.h>
@@ -128,45 +129,35 @@ enum status control_backup(struct control_wait *request, struct mp_writer *write
 
 /* --- compact ------------------------------------------------------------------------------ */
 
-/* Between two turns: no transaction is open. */
-enum status control_compact_if_due(struct node *node)
+bool control_backup_runs(struct node *node)
 {
-    if (!node->compact_due)
-        return OK;
-    node->compact_due = false;
-    end_job(node);
-    node->compact_before = store_file_bytes(node->store);
-    node->compact_status = store_compact(&node->store, node->dir);
-    return node->store == NULL ? IO : OK;
+    return node->backup != NULL && !atomic_load(&node->backup->done);
 }
 
 enum status control_compact(struct control_wait *request, struct mp_writer *writer)
 {
     struct node *node = request->node;
+    const struct erasure *erasure = node->erasure;
     const uint64_t after = store_file_bytes(node->store);
 
     if (!control_is_parked(request))
         return AGAIN;
     if (!request->job_asked) {
         request->job_asked = true;
-        request->due_ms = node_now(node);
-        node->compact_due = true;
-        node->compact_status = OK;
+        request->asked = erasure->compactions;
+        cleared_compact_now(node);
+    }
+    if (erasure->compactions == request->asked) {
+        request->due_ms = node_now(node) + POLL_MS;
         return AGAIN;
     }
-    if (node->compact_due) {
-        request->due_ms = node_now(node);
-        return AGAIN;
-    }
-    if (node->compact_status != OK)
-        return control_error(request, node->compact_status,
+    if (erasure->compact_status != OK)
+        return control_error(request, erasure->compact_status,
                              "free as much space as the store takes, then try again",
                              "the store was not compacted, and is as it was: %s",
-                             status_text(node->compact_status));
+                             status_text(erasure->compact_status));
     mp_write_map(writer, 2);
     mp_write_key_uint(writer, "after", after);
-    mp_write_key_uint(writer, "before", node->compact_before);
-    log_event(LOG_NOTICE, "event=compacted before=%llu after=%llu",
-              (unsigned long long)node->compact_before, (unsigned long long)after);
+    mp_write_key_uint(writer, "before", erasure->bytes_before);
     return OK;
 }

@@ -102,6 +102,7 @@ struct control_wait {
     struct lapse_result lapsed;
     int64_t greeted_ms; /* 0: not yet */
     uint64_t hellos;    /* counted when it was greeted */
+    uint64_t asked;     /* compactions when this one was asked for */
 };
 
 /* Writes the result and returns OK; or AGAIN to be parked until due_ms (which it sets); or
@@ -156,6 +157,8 @@ enum status control_reading(struct control_wait *request,
 enum status control_store_error(struct control_wait *request, enum status status);
 /* May this request write now?  AGAIN: park it. */
 enum status control_may_write(struct control_wait *request) MUST_CHECK;
+/* Who asks, for the history: "uid 1000". */
+void control_name_writer(const struct control_wait *request, char *out, size_t size);
 /* A job keeps the request: it must be parked before, which this sees to (then: AGAIN). */
 bool control_is_parked(struct control_wait *request);
 /* The contract's map of a chapter. */
@@ -218,6 +221,7 @@ control_handler control_members_list;     /* control_members.c */
 control_handler control_members_get;      /* control_members.c */
 control_handler control_members_apply;    /* control_write.c */
 control_handler control_members_lapse;    /* control_write.c */
+control_handler control_members_erase;    /* control_erase.c */
 control_handler control_invite;           /* control_invite.c */
 control_handler control_invite_approve;   /* control_invite.c */
 control_handler control_invite_list;      /* control_invite.c */

@@ -22,6 +22,7 @@ static const struct control_command commands[] = {
       0, false },
     { "members.get", control_members_get, BIT(id), BIT(id), false },
     { "members.apply", control_members_apply, BIT(brief) | BIT(ops), BIT(ops), true },
+    { "members.erase", control_members_erase, BIT(id), BIT(id), true },
     { "members.lapse", control_members_lapse, BIT(confirm), 0, false },
     { "log", control_log,
       BIT(after) | BIT(chapter) | BIT(member) | BIT(since) | BIT(limit) | BIT(newest) |

@@ -16,6 +16,15 @@ struct op_read {
     const char *error;
 };
 
+/* "again": true */
+static const char *read_again(struct mp_reader *reader, struct op_read *out)
+{
+    if (mp_peek(reader) != MP_BOOL)
+        return "\"again\" must be true or false";
+    out->op.again = mp_read_bool(reader);
+    return NULL;
+}
+
 static const char *read_op_field(struct slice name, struct mp_reader *reader,
                                  struct op_read *out)
 {
@@ -26,6 +35,8 @@ static const char *read_op_field(struct slice name, struct mp_reader *reader,
         out->op.fields = mp_read_raw(reader, CONTROL_SIZE_MAX);
         return NULL;
     }
+    if (slice_is_text(name, "again"))
+        return read_again(reader, out);
     if (mp_peek(reader) != MP_STR)
         return "\"op\" and \"id\" must be texts, and there is nothing else but \"fields\"";
     if (slice_is_text(name, "id")) {
@@ -132,7 +143,7 @@ static void write_outcome(struct mp_writer *writer, const struct op_outcome *out
         mp_write_key_uint(writer, "seq", outcome->seq);
 }
 
-static void name_writer(const struct control_wait *request, char *out, size_t size)
+void control_name_writer(const struct control_wait *request, char *out, size_t size)
 {
     if (request->uid >= 0)
         (void)snprintf(out, size, "uid %lld", (long long)request->uid);
@@ -202,7 +213,7 @@ enum status control_members_apply(struct control_wait *request, struct mp_writer
                              "a request holds at most %d changes", TURN_WRITES_MAX);
     if ((status = control_may_write(request)) != OK)
         return status;
-    name_writer(request, who, sizeof who);
+    control_name_writer(request, who, sizeof who);
     request->ops = count;
     if (ARGUMENT(request, brief)->flag)
         return apply_brief(request, &ops, count, who, writer);

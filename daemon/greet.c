@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* greet.c - links, hellos, vectors and beats: who has what, and is it still the newest? */
+#include "daemon/erase.h"
 #include "daemon/node_internal.h"
 
 #include <stdlib.h>
@@ -347,6 +348,7 @@ static void on_hello(struct node *node, struct link *link, struct slice message)
     struct wire_hello hello;
     struct wire_hello_entry entry;
     bool named_itself = false;
+    bool first;
 
     if (wire_read_hello(message, &hello) != OK) {
         node->counters.messages_malformed++;
@@ -358,6 +360,7 @@ static void on_hello(struct node *node, struct link *link, struct slice message)
         return;
     }
     node->counters.hellos++;
+    first = !link->greeted;
     link->greeted = true;
     while (wire_next_entry(&hello.entries, &entry)) {
         named_itself |= strcmp(entry.origin, hello.code) == 0;
@@ -375,6 +378,8 @@ static void on_hello(struct node *node, struct link *link, struct slice message)
         node->hello_done = true;
     sync_show_evidence(node, link);
     surplus_offer(node, link);
+    if (first)
+        cleared_greet(node, link);
     /* A new link wants to know that I am alive now: HQ's beat starts everybody's. */
     if (node->is_hq && !hello.reply)
         sync_beat_soon(node, OWN_BEAT_SPACING_MS);
@@ -408,6 +413,9 @@ static void on_message(struct node *node, struct link *link, struct slice messag
         break;
     case WIRE_EVIDENCE:
         sync_on_evidence(node, link->peer, message);
+        break;
+    case WIRE_CLEARED:
+        cleared_on_message(node, link, message);
         break;
     case WIRE_REFUSAL:
         pull_on_refusal(node, link->peer, message);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* jobs.c - background work, one slice a turn: the list of jobs, sweeping what was discarded,
  * and what is due every day. */
+#include "daemon/erase.h"
 #include "daemon/invitation.h"
 #include "daemon/jobs_internal.h"
 
@@ -228,7 +229,7 @@ static void plan_daily(struct node *node)
         return;
     if (!done_today(node, today) && !jobs_have(node, &job_lapse)) {
         if ((node->is_hq && invitation_sweep(node) != OK) ||
-            jobs_lapse(node, false, NULL, NULL) != OK ||
+            horizon_mark_day(node, today) != OK || jobs_lapse(node, false, NULL, NULL) != OK ||
             !add_plain(node, &job_prune, sizeof(struct prune_job)))
             return;
     }

@@ -132,6 +132,14 @@ static bool field_is(struct write_scratch *scratch, const char *name, struct sli
     return field != NULL && !field->dropped && text_of(field->raw, out_text);
 }
 
+bool scratch_new_text(struct write_scratch *scratch, const char *name, struct slice *out_text)
+{
+    const struct write_field *field = find_field(scratch, slice_of_text(name));
+
+    return field != NULL && !field->dropped && !slice_equal(field->raw, field->old_raw) &&
+           text_of(field->raw, out_text) && out_text->size != 0;
+}
+
 static void add_default(struct write_scratch *scratch, const char *name, struct slice raw)
 {
     struct write_field *field = find_field(scratch, slice_of_text(name));

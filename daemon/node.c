@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* node.c - open, load, the turn, close.  Read node_turn first. */
+#include "daemon/erase.h"
 #include "daemon/node_internal.h"
 
 #include <sodium.h>
@@ -260,7 +261,10 @@ enum status node_open(const struct node_config *config, struct node **out_node)
     node->replica.peers = node->peers;
     node->id_set = calloc(ID_SLOTS, sizeof *node->id_set);
     node->changes = calloc(EVENT_CHANGES_MAX, sizeof *node->changes);
-    status = node->id_set == NULL || node->changes == NULL ? NO_MEMORY : open_parts(node);
+    node->erasure = calloc(1, sizeof *node->erasure);
+    status = node->id_set == NULL || node->changes == NULL || node->erasure == NULL
+                 ? NO_MEMORY
+                 : open_parts(node);
     if (status != OK) {
         node_close(&node);
         return status;
@@ -301,6 +305,9 @@ void node_close(struct node **node_pointer)
     mp_writer_done(&node->writer);
     free(node->id_set);
     free(node->changes);
+    if (node->erasure != NULL)
+        sodium_memzero(node->erasure, sizeof *node->erasure);
+    free(node->erasure);
     free(node);
     *node_pointer = NULL;
 }
@@ -418,6 +425,10 @@ static enum status commit(struct node *node)
         roster_dial(node);
         node->tick_due = true;
     }
+    if ((status = cleared_turn(node)) != OK)
+        return status;
+    store_abort(&node->txn);
+    node_out_flush(node);
     return OK;
 }
 
@@ -435,6 +446,8 @@ static int64_t wait_ms(struct node *node, int64_t timeout_ms, bool more)
     due = earliest(due, epoch_next_ms(node));
     due = earliest(due, control_next_ms(node));
     due = earliest(due, jobs_next_ms(node));
+    due = earliest(due, horizon_next_ms(node));
+    due = earliest(due, cleared_next_ms(node));
     if (node->full_since_ms != 0 && due < node->full_since_ms + FULL_PAUSE_MS)
         due = node->full_since_ms + FULL_PAUSE_MS;
     due = due > now ? due - now : 0;
@@ -445,7 +458,6 @@ enum status node_turn(struct node *node, int64_t timeout_ms)
 {
     const enum status waited =
         transport_wait(node->transport, wait_ms(node, timeout_ms, node->more));
-    enum status status;
 
     if (waited != OK && waited != TIMEOUT && waited != AGAIN)
         return waited;
@@ -461,12 +473,14 @@ enum status node_turn(struct node *node, int64_t timeout_ms)
         if (node->full_since_ms == 0 || node_now(node) >= node->full_since_ms + FULL_PAUSE_MS) {
             node->more |= pull_merge_slice(node);
             node->more |= persons_slice(node);
+            erase_plan(node);
+            horizon_turn(node);
             node->more |= jobs_turn(node);
+            cleared_prepare(node);
         }
         /* What is served ends with a head: it covers what this turn has written. */
         if (node_turn_fails(node, write_seal(node)) == OK)
             node->more |= serve_turn(node);
     }
-    status = commit(node);
-    return status == OK ? control_compact_if_due(node) : status;
+    return commit(node);
 }

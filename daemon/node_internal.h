@@ -16,6 +16,7 @@
  * epoch.c     recovering: the way to a new epoch; rejoin.c: its beginning
  * surplus.c   what a replica keeps of a closed epoch; offers.c: fetching it
  * closure.c   HQ's own epochs, closed with the recovery key
+ * erase.c     taking a person out for good; horizon.c, cleared.c: how all forget him
  * persons.c   distinct persons (HQ)
  * enrol.c     enrolment (HQ); invitation.c: invitations in the store
  * control*.c  what local programs ask
@@ -138,6 +139,7 @@ struct walk;         /* serve.c */
 struct own_batch;    /* write.c */
 struct control_wait; /* control.c: a request that waits for something */
 struct job;          /* jobs.c: background work */
+struct erasure;      /* erase.h */
 
 struct census_slot {
     uint32_t number;
@@ -230,6 +232,7 @@ struct node {
     struct closure closure;  /* of HQ's own epoch; epoch 0: none */
     struct signed_closure closure_bytes;
     struct own_batch *batch;
+    struct erasure *erasure;
 
     struct walk *walks[WALKS_MAX];
     size_t walk_count;
@@ -242,9 +245,6 @@ struct node {
     uint64_t lapse_asked;      /* members that the daily job did not lapse by itself, 0: none */
     int64_t full_since_ms;     /* the store is full since, 0: not */
     struct backup_job *backup; /* control_backup.c: NULL: none is being written */
-    bool compact_due;          /* after this turn */
-    enum status compact_status;
-    uint64_t compact_before; /* bytes */
     struct counters counters;
 
     /* enrolment (HQ) */
@@ -392,6 +392,8 @@ enum status apply_person(struct node *node, uint32_t index,
 /* The feed's persons are to be stated anew from seq reached_plus_one on; 0: all are. */
 enum status persons_mark(struct node *node, uint32_t index,
                          uint64_t reached_plus_one) MUST_CHECK;
+/* Of the address as it is compared: NFC, trimmed, lower-cased; false if there is none. */
+bool persons_email_hash(struct slice email, uint8_t out_hash[PERSON_HASH_SIZE]);
 enum status persons_load(struct node *node, struct store_txn *txn) MUST_CHECK;
 bool persons_slice(struct node *node); /* true if there is more */
 
@@ -415,6 +417,7 @@ void serve_drop_all(struct node *node);
 /* --- write.c: the origin's own changes --- */
 struct write_op {
     bool remove;
+    bool again; /* of a put: even if it is of somebody who was erased */
     bool has_id;
     uint8_t id[ID_SIZE];
     enum record_type type;
@@ -527,8 +530,8 @@ void control_timers(
 int64_t control_next_ms(const struct node *node);
 void control_drop_all(struct node *node);
 void control_backup_end(struct node *node); /* waits for a backup that is being written */
-/* Between two turns; a status other than OK is fatal. */
-enum status control_compact_if_due(struct node *node) MUST_CHECK;
+/* A backup has a snapshot of the store open. */
+bool control_backup_runs(struct node *node);
 /* A turn was dropped: the requests that it held have no answer; their clients are told. */
 void control_fail_all(struct node *node, enum status status);
 

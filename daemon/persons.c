@@ -26,7 +26,7 @@ static bool lower_ascii(struct slice text, uint8_t *out, size_t capacity)
 }
 
 /* NFC, trimmed, lower-cased; hashed, so that the table holds no address. */
-static bool email_hash(struct slice email, uint8_t out_hash[PERSON_HASH_SIZE])
+bool persons_email_hash(struct slice email, uint8_t out_hash[PERSON_HASH_SIZE])
 {
     uint8_t normal[1024];
     size_t size = sizeof normal;
@@ -99,7 +99,7 @@ enum status apply_person(struct node *node, uint32_t index, const struct change 
             return status;
         if (value.size != 0) {
             form = PERSON_ANONYMOUS;
-            if (mp_map_get_text(value, "email", &email) && email_hash(email, hash))
+            if (mp_map_get_text(value, "email", &email) && persons_email_hash(email, hash))
                 form = PERSON_HASHED;
         }
     }

@@ -5,6 +5,7 @@
  *
  * What is kept is the whole state at a signed head, so that whoever gets it proves it with the
  * head's digest like any other list: nobody can slip something in. */
+#include "daemon/erase.h"
 #include "daemon/surplus_internal.h"
 
 #include <stdlib.h>
@@ -127,6 +128,7 @@ enum status surplus_drop(struct node *node, const struct store_kept *kept)
         status =
             store_discard(&node->txn, kept->origin, kept->number, kept->tiers & TIERS_BOTH);
     node->sweep_more = true;
+    cleared_due(node);
     return status;
 }
 
@@ -327,8 +329,13 @@ static enum status look_at(struct node *node, const struct change *row, unsigned
     struct store_row held;
     struct feed_term term;
     struct epoch_surplus surplus = { .epoch = epoch, .seq = row->seq };
-    enum status status = store_get_row(&node->txn, mine->number, row->id, &held);
+    uint64_t erased = 0;
+    enum status status = erase_look_up(node, ERASED_ID, slice_of(row->id, ID_SIZE), &erased);
 
+    /* Whoever was erased since comes back from no replica. */
+    if (status != OK || (erased != 0 && !value_is_removal(row->value[TIER_FEDERATION])))
+        return status;
+    status = store_get_row(&node->txn, mine->number, row->id, &held);
     if (status != OK && status != NOT_FOUND)
         return status;
     surplus.held = status == OK;

@@ -5,25 +5,11 @@
  * */
 #include "daemon/write_internal.h"
 
+#include "daemon/erase.h"
+
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define HISTORY_ENTRY_SIZE_MAX (TIERS_ALL * RECORD_SIZE_MAX + 1024)
-
-/* Changes of the turn that no head covers yet. */
-struct own_batch {
-    bool open;
-    uint64_t prev_seq;
-    uint64_t seq;
-    size_t changes;
-    size_t bytes;
-    struct digest_sum sum[TIERS_PUBLISHED];
-    struct write_scratch scratch;
-    uint8_t history[HISTORY_ENTRY_SIZE_MAX]; /* one, as it is packed */
-    uint8_t random[4096];                    /* for salts: a system call each would be dear */
-    size_t random_left;
-};
 
 static struct node_feed *own_feed(struct node *node)
 {
@@ -72,7 +58,7 @@ void write_forget(struct node *node)
         node->batch->open = false;
 }
 
-static enum status batch_open(struct node *node)
+enum status batch_open(struct node *node)
 {
     struct node_feed *own = own_feed(node);
     struct own_batch *batch = node->batch;
@@ -102,6 +88,7 @@ static enum status batch_open(struct node *node)
     }
     batch->prev_seq = own->replica.feed.tier[TIER_FEDERATION].seq;
     batch->seq = batch->prev_seq;
+    batch->horizon = own->replica.feed.tier[TIER_FEDERATION].horizon;
     batch->changes = 0;
     batch->bytes = 0;
     batch->open = true;
@@ -128,7 +115,7 @@ static void fill_head(struct node *node, const struct own_batch *batch, struct h
         digest_of(&batch->sum[tier], (enum tier)tier, out_head->digest[tier]);
         out_head->count[tier] = batch->sum[tier].count;
     }
-    out_head->horizon = mine->horizon;
+    out_head->horizon = batch->horizon;
     out_head->roster_epoch = roster->epoch;
     out_head->roster_seq = roster->seq;
 }
@@ -188,7 +175,7 @@ static enum status send_events(struct node *node, uint64_t since, struct slice e
     return OK;
 }
 
-static enum status sign_batch(struct node *node)
+enum status sign_batch(struct node *node)
 {
     struct own_batch *batch = node->batch;
     struct node_feed *own = own_feed(node);
@@ -288,7 +275,7 @@ static void make_salt(struct own_batch *batch, uint8_t out_salt[SALT_SIZE])
 }
 
 /* Gives the change the next seq and puts it everywhere; values are not of the map. */
-static enum status put_own(struct node *node, struct change *change)
+enum status put_own(struct node *node, struct change *change)
 {
     struct own_batch *batch = node->batch;
     struct node_feed *own = own_feed(node);
@@ -321,7 +308,7 @@ static enum status put_own(struct node *node, struct change *change)
     return OK;
 }
 
-static enum status load_old(struct node *node, const uint8_t id[ID_SIZE])
+enum status load_old(struct node *node, const uint8_t id[ID_SIZE])
 {
     struct write_scratch *scratch = &node->batch->scratch;
     struct store_row row;
@@ -351,7 +338,7 @@ static enum status load_old(struct node *node, const uint8_t id[ID_SIZE])
 }
 
 /* Another chapter's record is that chapter's to change. */
-static bool belongs_elsewhere(struct node *node, const uint8_t id[ID_SIZE])
+bool belongs_elsewhere(struct node *node, const uint8_t id[ID_SIZE])
 {
     for (size_t i = 0; i < node->replica.feed_count; i++) {
         const uint32_t number = node->feeds[i]->record.tier[TIER_FEDERATION].number;
@@ -442,6 +429,33 @@ static enum status apply_removal(struct node *node, const struct write_op *op, c
     return OK;
 }
 
+/* Somebody who was erased comes back only if that is meant. */
+static enum status check_erased(struct node *node, struct write_result *out_result)
+{
+    static const struct {
+        const char *field;
+        enum erased_kind kind;
+    } traits[] = { { "email", ERASED_EMAIL }, { "external_id", ERASED_EXTERNAL_ID } };
+    enum status status = OK;
+
+    for (size_t i = 0; i < sizeof traits / sizeof traits[0] && status == OK; i++) {
+        uint64_t erased = 0;
+        struct slice text;
+
+        if (!scratch_new_text(&node->batch->scratch, traits[i].field, &text))
+            continue;
+        status = erase_look_up(node, traits[i].kind, text, &erased);
+        if (status == OK && erased != 0) {
+            (void)slice_copy_text(slice_of_text(traits[i].field), out_result->field,
+                                  sizeof out_result->field);
+            return result_error(out_result, REFUSED,
+                                "is that of a person who was erased here; if they joined again:"
+                                " members add --again");
+        }
+    }
+    return status;
+}
+
 static enum status apply_put(struct node *node, const uint8_t id[ID_SIZE],
                              const struct write_op *op, const char *who,
                              struct write_result *out_result)
@@ -456,6 +470,9 @@ static enum status apply_put(struct node *node, const uint8_t id[ID_SIZE],
         return result_error(out_result, REFUSED, "that id is not a member's");
     if (!scratch_merge(scratch, op->fields, out_result))
         return OK;
+    if (!op->again &&
+        ((status = check_erased(node, out_result)) != OK || out_result->status != OK))
+        return status;
     if (!scratch_pack(scratch, (uint64_t)(clock_wall_ms() / 1000), &published, &any,
                       out_result))
         return OK;
@@ -490,6 +507,7 @@ static enum status apply_put(struct node *node, const uint8_t id[ID_SIZE],
 enum status write_apply(struct node *node, const struct write_op *op, const char *who,
                         struct write_result *out_result)
 {
+    uint64_t erased = 0;
     enum status status;
 
     memset(out_result, 0, sizeof *out_result);
@@ -507,6 +525,14 @@ enum status write_apply(struct node *node, const struct write_op *op, const char
     }
     if ((status = load_old(node, out_result->id)) != OK)
         return node_turn_fails(node, status);
+    if (op->has_id &&
+        (status = erase_look_up(node, ERASED_ID, slice_of(op->id, ID_SIZE), &erased)) != OK)
+        return node_turn_fails(node, status);
+    if (erased != 0)
+        return result_error(
+            out_result, op->remove ? NOT_FOUND : REFUSED,
+            "that id was erased and is not used again; a person who joined again"
+            " gets a new one");
     if (op->has_id && !node->batch->scratch.exists && belongs_elsewhere(node, op->id))
         return result_error(out_result, REFUSED, "that id belongs to another chapter's member");
     status = op->remove ? apply_removal(node, op, who, out_result)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* write_internal.h - one record being changed: the version that was, the fields that come, and
- * the three values that they make.  Private to write.c and merge.c. */
+ * the three values that they make.  Private to write.c and merge.c,
+ * erase.c and horizon.c. */
 #ifndef CHAPTERD_WRITE_INTERNAL_H
 #define CHAPTERD_WRITE_INTERNAL_H
 
@@ -45,5 +46,35 @@ bool scratch_merge(struct write_scratch *scratch, struct slice fields,
 bool scratch_pack(struct write_scratch *scratch, uint64_t now_s, bool *out_published,
                   bool *out_any, struct write_result *out_result);
 struct slice scratch_value(const struct write_scratch *scratch, enum tier tier);
+
+/* The new text of a field, if it has one that it did not have before. */
+bool scratch_new_text(struct write_scratch *scratch, const char *name, struct slice *out_text);
+
+#define HISTORY_ENTRY_SIZE_MAX (TIERS_ALL * RECORD_SIZE_MAX + 1024)
+
+/* Changes of the turn that no head covers yet. */
+struct own_batch {
+    bool open;
+    uint64_t prev_seq;
+    uint64_t seq;
+    uint64_t horizon; /* of the head to be signed */
+    size_t changes;
+    size_t bytes;
+    struct digest_sum sum[TIERS_PUBLISHED];
+    struct write_scratch scratch;
+    uint8_t history[HISTORY_ENTRY_SIZE_MAX]; /* one, as it is packed */
+    uint8_t random[4096];                    /* for salts: a system call each would be dear */
+    size_t random_left;
+};
+
+/* --- write.c: the steps of a change; an error is one of the turn --- */
+enum status batch_open(struct node *node) MUST_CHECK;
+/* Signs even an empty batch whose seq was raised. */
+enum status sign_batch(struct node *node) MUST_CHECK;
+/* The former version of id into the scratch. */
+enum status load_old(struct node *node, const uint8_t id[ID_SIZE]) MUST_CHECK;
+/* Gives the change, whose former version is in the scratch, the next seq, and puts it. */
+enum status put_own(struct node *node, struct change *change) MUST_CHECK;
+bool belongs_elsewhere(struct node *node, const uint8_t id[ID_SIZE]);
 
 #endif

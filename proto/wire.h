@@ -27,7 +27,8 @@ enum wire_type {
     WIRE_OFFER = 14,
     WIRE_SETTLED = 15,
     WIRE_CLOSURE = 16,
-    WIRE_TYPE_LAST = WIRE_CLOSURE
+    WIRE_CLEARED = 17,
+    WIRE_TYPE_LAST = WIRE_CLEARED
 };
 
 /* A list that is still encoded: count elements, to be read one by one from reader. */
@@ -185,6 +186,18 @@ struct wire_closure {
     struct slice closure;
 };
 
+/* [17, [[node, origin, epoch, seq], ...]], ascending by node, origin: what nodes' files hold
+ * nothing of any more (PROTOCOL.md, section 13). */
+struct wire_cleared {
+    struct wire_list entries;
+};
+struct wire_cleared_entry {
+    char node[CODE_SIZE];
+    char origin[CODE_SIZE];
+    uint64_t epoch;
+    uint64_t seq;
+};
+
 /* Type of a message, 0 if it has none.  Reads nothing else. */
 unsigned wire_type_of(struct slice message);
 
@@ -212,9 +225,12 @@ enum status wire_read_offer(struct slice message, struct wire_offer *out) MUST_C
 enum status wire_read_closure(struct slice message, struct wire_closure *out) MUST_CHECK;
 enum status wire_read_settled(struct slice message, struct wire_settled *out) MUST_CHECK;
 
+enum status wire_read_cleared(struct slice message, struct wire_cleared *out) MUST_CHECK;
+
 /* The next element; false at the end.  The whole list was validated when the message was read:
  * ids of changes are NOT yet known to be unique, seqs ARE ascending. */
 bool wire_next_entry(struct wire_list *list, struct wire_hello_entry *out);
+bool wire_next_cleared(struct wire_list *list, struct wire_cleared_entry *out);
 bool wire_next_change(struct wire_list *list, unsigned tiers, struct change *out);
 
 /* Writers.  Lists: begin, then the elements (wire_write_entry, change_write), then end. */
@@ -243,6 +259,8 @@ void wire_write_epoch_reply(struct mp_writer *writer, const struct wire_epoch_re
 void wire_write_offer(struct mp_writer *writer, unsigned tiers, struct slice head);
 void wire_write_closure(struct mp_writer *writer, struct slice closure);
 void wire_write_settled(struct mp_writer *writer, const uint8_t hash[HASH_SIZE]);
+void wire_write_cleared_begin(struct mp_writer *writer, size_t entries);
+void wire_write_cleared_entry(struct mp_writer *writer, const struct wire_cleared_entry *entry);
 
 /* Hash of a vector: BLAKE2b-256 over "chapterd vec 1\0\0", then for each origin with epoch > 0,
  * in ascending order of origin: origin (16, NUL-padded), epoch (8, big-endian), seq (8), hash

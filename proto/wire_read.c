@@ -436,3 +436,48 @@ enum status wire_read_closure(struct slice message, struct wire_closure *out)
         out->closure = closure;
     return mp_reader_finish(&reader);
 }
+
+static void read_cleared(struct mp_reader *reader, struct wire_cleared_entry *out)
+{
+    memset(out, 0, sizeof *out);
+    mp_read_array_exact(reader, 4);
+    read_code(reader, out->node);
+    read_code(reader, out->origin);
+    out->epoch = mp_read_uint(reader, UINT64_MAX);
+    out->seq = mp_read_uint(reader, UINT64_MAX);
+}
+
+enum status wire_read_cleared(struct slice message, struct wire_cleared *out)
+{
+    struct wire_cleared_entry last = { .node = "" };
+    struct wire_list entries;
+    struct mp_reader reader;
+
+    begin(&reader, message, WIRE_CLEARED, 2);
+    entries.count = mp_read_array(&reader, CLEARED_ENTRIES_MAX);
+    entries.reader = reader;
+    for (size_t i = 0; i < entries.count && reader.status == OK; i++) {
+        struct wire_cleared_entry entry;
+        int order;
+
+        read_cleared(&reader, &entry);
+        order = strcmp(entry.node, last.node);
+        if (reader.status == OK &&
+            (order < 0 || (order == 0 && strcmp(entry.origin, last.origin) <= 0)))
+            mp_fail(&reader, INVALID);
+        last = entry;
+    }
+    if (mp_reader_finish(&reader) == OK)
+        out->entries = entries;
+    return mp_reader_finish(&reader);
+}
+
+bool wire_next_cleared(struct wire_list *list, struct wire_cleared_entry *out)
+{
+    if (list->count == 0)
+        return false;
+    list->count--;
+    read_cleared(&list->reader, out);
+    ASSERT(list->reader.status == OK);
+    return true;
+}

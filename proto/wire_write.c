@@ -212,3 +212,18 @@ void wire_vector_hash(const struct wire_hello_entry *entries, size_t count,
     }
     crypto_generichash_final(&state, out_hash, HASH_SIZE);
 }
+
+void wire_write_cleared_begin(struct mp_writer *writer, size_t entries)
+{
+    begin(writer, WIRE_CLEARED, 2);
+    mp_write_array(writer, entries);
+}
+
+void wire_write_cleared_entry(struct mp_writer *writer, const struct wire_cleared_entry *entry)
+{
+    mp_write_array(writer, 4);
+    mp_write_text(writer, entry->node);
+    mp_write_text(writer, entry->origin);
+    mp_write_uint(writer, entry->epoch);
+    mp_write_uint(writer, entry->seq);
+}

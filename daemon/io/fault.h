@@ -11,7 +11,9 @@
 /* True: fail here as the world would.  Points:
  * "store.commit.before"  the transaction is dropped, and IO returned
  * "store.commit.full"    the same, and NO_SPACE returned
- * "store.commit.after"   IO is returned, although the transaction is durable */
+ * "store.commit.after"   IO is returned, although the transaction is durable
+ * "store.compact.before" the copy is thrown away, and IO returned
+ * "store.compact.after"  IO is returned, although the copy is in place */
 bool fault_at(const char *point);
 
 #endif

@@ -10,7 +10,7 @@
  * records    number 4, seq 8            one row: the tiers that are at this seq    row
  * by_id      number 4, id 16            which tiers are held, and their seq        index
  * removals   number 4, seq 8            tiers that are nil 1, id 16                row
- * sums       number 4, tier 1           lanes 2048, count 8                        scan
+ * sums       number 4, tier 1           lanes 2048, count 8, bytes 8               scan
  * census     number 4, counter 6        count 8                                    census
  * persons    hash 16, or one NUL        memberships 8                              person
  * person_of  origin 16, id 16           form 1, hash 16 if there is one            person
@@ -23,6 +23,8 @@
  * discards   number 4                   tiers 1, origin 16, reached 8              discard
  * kept       origin 16, epoch 8, hash   number 4, tiers 1, size 2, envelope        kept
  * offered    id 16                      epoch 8, seq 8, seq of the new one 8, hq 1 kept
+ * erased     kind 1, hash 16            the caller's                               erased
+ * cleared    node 16, origin 16         epoch 8, seq 8                             erased
  *
  * Rows are appended: a feed's newest row has the highest key of its number, so that changes of
  * whatever records touch the same last pages. */

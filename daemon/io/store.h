@@ -199,10 +199,44 @@ enum status store_prune_history(struct store_txn *txn, uint64_t before_s,
                                 size_t max) MUST_CHECK;
 typedef enum status store_history_visit(void *context, uint64_t number, uint64_t time_s,
                                         struct slice value);
+/* Deletes those of the next max entries from number `from` on that the visitor picks;
+ * *out_next: where to go on, 0 when there are no more. */
+typedef bool store_history_pick(void *context, struct slice value);
+enum status store_purge_history(struct store_txn *txn, uint64_t from, size_t max,
+                                store_history_pick *pick, void *context,
+                                uint64_t *out_next) MUST_CHECK;
 /* Newest first, from number < before (UINT64_MAX for the newest); the visitor stops it with
  * AGAIN. */
 enum status store_scan_history(struct store_txn *txn, uint64_t before,
                                store_history_visit *visit, void *context) MUST_CHECK;
+/* Hashes of what was erased and must not come back unnoticed; values are the caller's. */
+#define ERASED_HASH_SIZE 16
+enum erased_kind { ERASED_ID = 1, ERASED_EMAIL = 2, ERASED_EXTERNAL_ID = 3 };
+/* NOT_FOUND */
+enum status store_get_erased(struct store_txn *txn, enum erased_kind kind,
+                             const uint8_t hash[ERASED_HASH_SIZE],
+                             struct slice *out) MUST_CHECK;
+enum status store_put_erased(struct store_txn *txn, enum erased_kind kind,
+                             const uint8_t hash[ERASED_HASH_SIZE],
+                             struct slice value) MUST_CHECK;
+typedef enum status store_erased_visit(void *context, struct slice value);
+enum status store_scan_erased(struct store_txn *txn, enum erased_kind kind,
+                              store_erased_visit *visit, void *context) MUST_CHECK;
+/* A node's files hold nothing of what was removed from an origin's feed up to (epoch, seq). */
+struct store_cleared {
+    char node[CODE_SIZE];
+    char origin[CODE_SIZE];
+    uint64_t epoch;
+    uint64_t seq;
+};
+/* NOT_FOUND */
+enum status store_get_cleared(struct store_txn *txn, const char *node, const char *origin,
+                              struct store_cleared *out) MUST_CHECK;
+enum status store_put_cleared(struct store_txn *txn,
+                              const struct store_cleared *cleared) MUST_CHECK;
+/* The first after `after` (NULL: of all), ascending by node, origin.  NOT_FOUND. */
+enum status store_next_cleared(struct store_txn *txn, const struct store_cleared *after,
+                               struct store_cleared *out) MUST_CHECK;
 /* Invitations at HQ: secret's hash -> MessagePack of the caller. */
 enum status store_get_invite(struct store_txn *txn, const uint8_t hash[HASH_SIZE],
                              struct slice *out) MUST_CHECK;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* store_copy.c - a store made of another one's data file: compacted in place of the old one,
  * or from a backup.  What takes a store's place is whole and synced before it is renamed. */
+#include "daemon/io/fault.h"
 #include "daemon/io/identity.h"
 #include "daemon/io/store_internal.h"
 
@@ -78,12 +79,15 @@ enum status store_compact(struct store **store, const char *dir)
     if ((status = join(path, dir, "db")) != OK ||
         (status = make_temporary(dir, temporary)) != OK)
         return status;
-    status = store_status_of(mdb_env_copy2((*store)->env, temporary, MDB_CP_COMPACT));
-    if (status == OK)
+    if ((status = store_copy_entries(*store, temporary, map_size)) == OK)
         status = finish_copy(temporary, map_size);
+    if (status == OK && fault_at("store.compact.before"))
+        status = IO;
     if (status == OK) {
         store_close(store);
         status = put_in_place(temporary, path);
+        if (status == OK && fault_at("store.compact.after"))
+            status = IO;
         store_remove_leftovers(dir);
         if (status == OK && (status = store_open(dir, map_size, store)) == OK)
             return store_marker_renew(*store, dir);

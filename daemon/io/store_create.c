@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define TABLES_MAX 20
+#define TABLES_MAX 32
 #define MAP_SIZE_TRIED_MIN (1024ull * 1024 * 1024)
 #define MAP_SIZE_NEW (1024 * 1024)
 

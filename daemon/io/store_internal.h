@@ -27,7 +27,9 @@
     X(BUILDS, "builds")                                                                        \
     X(DISCARDS, "discards")                                                                    \
     X(KEPT, "kept")                                                                            \
-    X(OFFERED, "offered")
+    X(OFFERED, "offered")                                                                      \
+    X(ERASED, "erased")                                                                        \
+    X(CLEARED, "cleared")
 
 #define STORE_TABLE_ENUM(name, text) TABLE_##name,
 enum table { STORE_TABLES(STORE_TABLE_ENUM) TABLE_COUNT };
@@ -73,6 +75,10 @@ enum status store_open_path(const char *path, uint64_t map_size,
                             struct store **out_store) MUST_CHECK;
 /* The part of store_marker_renew that is in the store; out_id may be NULL. */
 enum status store_marker_put(struct store *store, uint8_t *out_id) MUST_CHECK;
+/* Puts all entries into a new environment in directory path, synced: none of its pages ever
+ * held anything else (store_compact.c). */
+enum status store_copy_entries(struct store *store, const char *path,
+                               uint64_t map_size) MUST_CHECK;
 /* Of the write transaction: only what makes room may be written. */
 bool store_is_tight(const struct store *store);
 /* flags: 0 or MDB_CREATE.  STORE_DAMAGED if a table is missing. */

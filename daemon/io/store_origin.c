@@ -107,6 +107,35 @@ enum status store_prune_history(struct store_txn *txn, uint64_t before_s, size_t
     return OK;
 }
 
+enum status store_purge_history(struct store_txn *txn, uint64_t from, size_t max,
+                                store_history_pick *pick, void *context, uint64_t *out_next)
+{
+    for (size_t i = 0; i < max; i++) {
+        uint8_t buffer[HISTORY_KEY_SIZE];
+        struct slice key;
+        struct slice value;
+        struct slice rest;
+        uint64_t number = 0;
+        uint64_t time_s = 0;
+        enum status status =
+            table_seek(txn, TABLE_HISTORY, history_key(buffer, from), &key, &value);
+
+        if (status == NOT_FOUND) {
+            *out_next = 0;
+            return OK;
+        }
+        if (status == OK)
+            status = history_decode(key, value, &number, &time_s, &rest);
+        if (status == OK && pick(context, rest))
+            status = table_delete(txn, TABLE_HISTORY, history_key(buffer, number));
+        if (status != OK)
+            return status;
+        from = number + 1;
+    }
+    *out_next = from;
+    return OK;
+}
+
 enum status store_scan_history(struct store_txn *txn, uint64_t before,
                                store_history_visit *visit, void *context)
 {

@@ -39,10 +39,14 @@
       "{chapter?, country?, kind?, status?, search?, limit?, cursor?, private?}"               \
       " -> {members: [...], cursor?}")                                                         \
     X("members.get", "{id} -> {member: {...}}")                                                \
-    X("members.apply", "{ops: [{op: put|remove, id?, fields?}, ...], brief?} -> {results:"     \
-                       " [{id, ok, seq} or {id, ok: false, error}, ...]}, in order, once"      \
-                       " durable; brief: {done: number, failed: [{at, error}, ...]}, at the"   \
-                       " place in ops from 0")                                                 \
+    X("members.apply",                                                                         \
+      "{ops: [{op: put|remove, id?, fields?, again?}, ...], brief?} -> {results:"              \
+      " [{id, ok, seq} or {id, ok: false, error}, ...]}, in order, once"                       \
+      " durable; brief: {done: number, failed: [{at, error}, ...]}, at the"                    \
+      " place in ops from 0")                                                                  \
+    X("members.erase",                                                                         \
+      "{id} -> {id, seq, done, waits_for, confirmed: [code], missing: [code], shut_out: "      \
+      "[code]}; asked again it only tells how far it is")                                      \
     X("members.lapse", "{confirm?} -> {due, lapsed, confirmed}: what the daily job asks")      \
     X("log",                                                                                   \
       "{after?: {chapter: seq}, chapter?, member?, since?, limit?, newest?, wait_ms?} -> "     \

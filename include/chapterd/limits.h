@@ -31,6 +31,7 @@
 #define ADDRESS_SIZE 272          /* "host:port" and a NUL; host at most 253 */
 #define NAME_SIZE_MAX 256         /* a chapter's or federation's name */
 #define ORIGINS_MAX 512           /* feeds of one federation */
+#define CLEARED_ENTRIES_MAX 512   /* of one message */
 #define HEADS_KEPT 64             /* heads remembered per origin, to see a fork */
 #define HORIZON_REMOVALS_MAX 1024 /* removals that one head may drop */
 #define DELTA_ONE_TURN_MAX 16384  /* changes applied in one transaction */
@@ -57,6 +58,8 @@
 #define CONTROL_REQUESTS_MAX 64 /* of one client under way; replies to more may be lost */
 #define HISTORY_DAYS 400
 #define INVITES_MAX 1024
+#define REMOVALS_KEPT_DAYS                                                                     \
+    30 /* then the horizon passes them: who was away longer needs a snapshot */
 
 #define BEAT_INTERVAL_MS 30000
 #define BEAT_AFTER_HEAD_MS 500

@@ -184,6 +184,19 @@ static inline bool again_write_changes(struct slice message, struct mp_writer *w
     return true;
 }
 
+static inline bool again_write_cleared(struct slice message, struct mp_writer *writer)
+{
+    struct wire_cleared_entry entry;
+    struct wire_cleared cleared;
+
+    if (wire_read_cleared(message, &cleared) != OK)
+        return false;
+    wire_write_cleared_begin(writer, cleared.entries.count);
+    while (wire_next_cleared(&cleared.entries, &entry))
+        wire_write_cleared_entry(writer, &entry);
+    return true;
+}
+
 /* False if it was refused.  An enrol is written with another key: all but its signature. */
 static inline bool again_write_message(struct slice message, struct mp_writer *writer)
 {
@@ -277,6 +290,8 @@ static inline bool again_write_message(struct slice message, struct mp_writer *w
             return false;
         wire_write_settled(writer, as.settled.hash);
         return true;
+    case WIRE_CLEARED:
+        return again_write_cleared(message, writer);
     default:
         return false;
     }

@@ -238,6 +238,26 @@ static void kept_and_offered(void **state)
     assert_int_equal(found.epoch, 0);
 }
 
+static void erased_and_cleared(void **state)
+{
+    static const uint8_t hash[ERASED_HASH_SIZE] = { 0xf0, 0xe1, 0xd2, 0xc3, 0xb4, 0xa5,
+                                                    0x96, 0x87, 0x78, 0x69, 0x5a, 0x4b,
+                                                    0x3c, 0x2d, 0x1e, 0x0f };
+    struct place *place = *state;
+    struct store_cleared cleared = { .node = "lu", .origin = "fr", .epoch = 1, .seq = 9 };
+    struct slice value;
+
+    assert_ok(store_put_erased(&place->txn, ERASED_ID, hash, slice_of_text("\xaa\xbb")));
+    assert_entry(place, TABLE_ERASED, "01 f0e1d2c3b4a5968778695a4b3c2d1e0f", "aabb");
+    assert_status(store_get_erased(&place->txn, ERASED_EMAIL, hash, &value), NOT_FOUND);
+    assert_ok(store_put_cleared(&place->txn, &cleared));
+    assert_entry(place, TABLE_CLEARED, "6c750000000000000000000000000000" FR,
+                 "0000000000000001 0000000000000009");
+    assert_ok(store_next_cleared(&place->txn, NULL, &cleared));
+    assert_string_equal(cleared.origin, "fr");
+    assert_status(store_next_cleared(&place->txn, &cleared, &cleared), NOT_FOUND);
+}
+
 int main(void)
 {
 #define OPEN(test) cmocka_unit_test_setup_teardown(test, place_make, place_free)
@@ -252,6 +272,7 @@ int main(void)
         OPEN(the_origins_own),
         OPEN(builds_and_discards),
         OPEN(kept_and_offered),
+        OPEN(erased_and_cleared),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

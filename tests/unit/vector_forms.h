@@ -396,6 +396,19 @@ static inline void make_settled(struct vector *vector)
     end_bytes(vector, &writer);
 }
 
+static inline void make_cleared(struct vector *vector)
+{
+    static const struct wire_cleared_entry entries[] = { { "hq", "fr", 1, 5 },
+                                                         { "lu", "fr", 1, 3 } };
+    struct mp_writer writer;
+
+    begin_bytes(vector, &writer);
+    wire_write_cleared_begin(&writer, 2);
+    for (size_t i = 0; i < 2; i++)
+        wire_write_cleared_entry(&writer, &entries[i]);
+    end_bytes(vector, &writer);
+}
+
 /* --- the control protocol, which has no codec of its own ---------------------------------- */
 
 static inline void begin_control(struct mp_writer *writer, uint64_t id)

@@ -177,6 +177,14 @@ FORM("closure", "wire",
             "federation", "epoch that begins", "instance", "closed seq", "closed hash",
             "signature"))
 
+FORM("cleared", "wire",
+     "# 17, cleared, of HQ to fr: the files of hq and of lu hold nothing of what was removed "
+     "from\n"
+     "# fr's feed up to (1, 5) and (1, 3).",
+     make_cleared, check_message,
+     LABELS("message", "type: cleared", "entries", "entry", "node", "origin", "epoch", "seq",
+            "entry", "node", "origin", "epoch", "seq"))
+
 FORM("control-request", "mp",
      "# A program asks its local daemon to put a member: [1, id, command, arguments].",
      make_control_request, check_control,

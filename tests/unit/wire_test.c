@@ -13,7 +13,7 @@ static const char *const names[] = {
     "hello",    "event-federation", "event-both", "beat-message",  "vector",
     "want",     "want-snapshot",    "credit",     "changes-first", "changes-last",
     "evidence", "evidence-single",  "refusal",    "enrol",         "enrolled",
-    "offer",    "epoch-request",    "settled",    "epoch-reply",
+    "offer",    "epoch-request",    "settled",    "epoch-reply",   "cleared",
 };
 #define NAME_COUNT (sizeof names / sizeof names[0])
 
@@ -244,6 +244,35 @@ static void test_messages_of_epochs(void **state)
     assert_int_equal(wire_read_offer(mp_writer_bytes(&writer), &offer), INVALID);
 }
 
+static void test_cleared(void **state)
+{
+    static const struct wire_cleared_entry entries[] = { { "hq", "fr", 1, 5 },
+                                                         { "hq", "lu", 1, 3 } };
+    struct wire_cleared_entry entry;
+    struct wire_cleared cleared;
+    uint8_t bytes[128];
+
+    (void)state;
+    assert_int_equal(wire_read_cleared(message_of("cleared"), &cleared), OK);
+    assert_int_equal(cleared.entries.count, 2);
+    assert_true(wire_next_cleared(&cleared.entries, &entry));
+    assert_code(entry.node, "hq");
+    assert_code(entry.origin, "fr");
+    assert_int_equal(entry.seq, 5);
+    /* ascending, each once */
+    for (size_t first = 0; first < 2; first++)
+        for (size_t second = 0; second < 2; second++) {
+            struct mp_writer writer;
+
+            mp_writer_init(&writer, bytes, sizeof bytes);
+            wire_write_cleared_begin(&writer, 2);
+            wire_write_cleared_entry(&writer, &entries[first]);
+            wire_write_cleared_entry(&writer, &entries[second]);
+            assert_int_equal(wire_read_cleared(mp_writer_bytes(&writer), &cleared),
+                             first < second ? OK : INVALID);
+        }
+}
+
 static void test_enrol(void **state)
 {
     const struct slice message = message_of("enrol");
@@ -440,11 +469,11 @@ int main(void)
         cmocka_unit_test(test_hello),          cmocka_unit_test(test_event),
         cmocka_unit_test(test_want),           cmocka_unit_test(test_changes),
         cmocka_unit_test(test_small_messages), cmocka_unit_test(test_messages_of_epochs),
-        cmocka_unit_test(test_enrol),          cmocka_unit_test(test_round_trips),
-        cmocka_unit_test(test_cut_short),      cmocka_unit_test(test_trailing_bytes),
-        cmocka_unit_test(test_flipped_bits),   cmocka_unit_test(test_other_leads),
-        cmocka_unit_test(test_random_damage),  cmocka_unit_test(test_type),
-        cmocka_unit_test(test_wrong_type),
+        cmocka_unit_test(test_cleared),        cmocka_unit_test(test_enrol),
+        cmocka_unit_test(test_round_trips),    cmocka_unit_test(test_cut_short),
+        cmocka_unit_test(test_trailing_bytes), cmocka_unit_test(test_flipped_bits),
+        cmocka_unit_test(test_other_leads),    cmocka_unit_test(test_random_damage),
+        cmocka_unit_test(test_type),           cmocka_unit_test(test_wrong_type),
     };
 
     return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
