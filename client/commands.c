@@ -17,13 +17,11 @@ static const struct command commands[] = { COMMAND_TABLE(COMMAND_ROW) };
 static const struct {
     const char *noun;
     const char *verb;
-} later[] = { { "members", "restore" }, { "import", "list" },
-              { "import", "undo" },     { "offices", "" },
-              { "funding", "" },        { "feeds", "" },
-              { "who-sees", "" },       { "check", "" },
-              { "doctor", "" },         { "top", "" },
-              { "config", "check" },    { "config", "reload" },
-              { "metrics", "" },        { "completion", "" } };
+} later[] = { { "members", "restore" }, { "import", "list" },   { "import", "undo" },
+              { "offices", "" },        { "funding", "" },      { "feeds", "" },
+              { "check", "" },          { "doctor", "" },       { "top", "" },
+              { "config", "check" },    { "config", "reload" }, { "metrics", "" },
+              { "completion", "" } };
 
 static bool is_later(const char *noun, const char *verb)
 {

@@ -123,6 +123,15 @@
       "Its links are cut; its feed ends with the change that HQ holds now, everywhere.  "      \
       "What\n"                                                                                 \
       "is held of its members stays; the chapter counts no more among the chapters.\n")        \
+    X(command_tiers_list, "tiers", "list", "", "which field of a member goes how far",         \
+      COMMAND_READS,                                                                           \
+      "federation: every node; hq: HQ and this chapter; chapter: this chapter alone.\n")       \
+    X(command_tiers_set, "tiers", "set", "FIELD=TIER...",                                      \
+      "how far fields of this chapter's members go", 0,                                        \
+      "  e.g. chapterctl tiers set country=hq joined=chapter      FIELD= is the default\n"     \
+      "The records that it concerns are put anew; id, kind and status go to every node.\n")    \
+    X(command_who_sees, "who-sees", "", "ID", "each field of a member and who receives it",    \
+      COMMAND_READS, "")                                                                       \
     X(command_backup, "backup", "", "FILE", "this node's store and keys in one file", 0,       \
       "The file must not be there yet; the daemon writes it.  It holds the secret keys.\n"     \
       "Back: chapterd restore FILE --dir DIR\n")                                               \

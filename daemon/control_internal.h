@@ -39,6 +39,7 @@ enum argument_form {
     X(country, FORM_TEXT)                                                                      \
     X(cursor, FORM_TEXT)                                                                       \
     X(deep, FORM_BOOL)                                                                         \
+    X(fields, FORM_MAP)                                                                        \
     X(file, FORM_TEXT)                                                                         \
     X(id, FORM_ID)                                                                             \
     X(invitation, FORM_TEXT)                                                                   \
@@ -183,6 +184,12 @@ bool control_met_anybody(const struct node *node);
 /* Does this feed matter to "in step", and is it (within lag changes)? */
 bool control_in_step(const struct node *node, const struct node_feed *feed, uint64_t lag);
 
+/* The member whose id is asked for; NOT_FOUND with an error. */
+enum status control_find_member(struct control_wait *request, struct store_txn *txn,
+                                const struct node_feed **out_feed,
+                                struct store_row *out_row) MUST_CHECK;
+void control_row_as_change(const struct store_row *row, struct change *out_change);
+
 /* --- control_record.c: a record's fields from the tiers that this node holds -------------- */
 #define FIELD_VIEWS_MAX (3 * RECORD_FIELDS_MAX + 8)
 struct field_view {
@@ -222,6 +229,9 @@ control_handler control_members_get;      /* control_members.c */
 control_handler control_members_apply;    /* control_write.c */
 control_handler control_members_lapse;    /* control_write.c */
 control_handler control_members_erase;    /* control_erase.c */
+control_handler control_members_who_sees; /* control_tiers.c */
+control_handler control_tiers_list;       /* control_tiers.c */
+control_handler control_tiers_set;        /* control_tiers.c */
 control_handler control_invite;           /* control_invite.c */
 control_handler control_invite_approve;   /* control_invite.c */
 control_handler control_invite_list;      /* control_invite.c */

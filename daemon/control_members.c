@@ -306,51 +306,61 @@ enum status control_members_list(struct control_wait *request, struct mp_writer 
 
 /* --- one member --------------------------------------------------------------------------- */
 
-static enum status write_one(struct control_wait *request, const struct node_feed *feed,
-                             struct store_txn *txn, const struct store_row *row,
-                             struct mp_writer *writer)
+void control_row_as_change(const struct store_row *row, struct change *out_change)
 {
-    struct change change = { .type = row->type,
-                             .tiers = row->tiers,
-                             .seq = row->seq[TIER_FEDERATION] };
+    memset(out_change, 0, sizeof *out_change);
+    out_change->type = row->type;
+    out_change->tiers = row->tiers;
+    out_change->seq = row->seq[TIER_FEDERATION];
+    memcpy(out_change->id, row->id, ID_SIZE);
+    memcpy(out_change->value, row->value, sizeof out_change->value);
+}
+
+enum status control_find_member(struct control_wait *request, struct store_txn *txn,
+                                const struct node_feed **out_feed, struct store_row *out_row)
+{
+    const uint8_t *id = ARGUMENT(request, id)->id;
+    const struct node *node = request->node;
+    char text[UUID_TEXT_SIZE];
+
+    for (size_t i = 0; i < node->replica.feed_count; i++) {
+        const struct node_feed *feed = node->feeds[i];
+        const uint32_t number = feed->record.tier[TIER_FEDERATION].number;
+        enum status status = NOT_FOUND;
+
+        if (number != 0)
+            status = store_get_row(txn, number, id, out_row);
+        if (status != OK && status != NOT_FOUND)
+            return control_store_error(request, status);
+        if (status == OK && out_row->type == RECORD_MEMBER &&
+            (out_row->tiers & TIERS_FEDERATION) &&
+            !value_is_removal(out_row->value[TIER_FEDERATION])) {
+            *out_feed = feed;
+            return OK;
+        }
+    }
+    uuid_format(id, text);
+    return control_error(request, NOT_FOUND, "chapterctl members list --search TEXT",
+                         "no member has the id %s", text);
+}
+
+enum status control_members_get(struct control_wait *request, struct mp_writer *writer)
+{
+    const struct node_feed *feed;
+    struct store_txn *txn = NULL;
     struct record_view view;
+    struct store_row row;
+    struct change change;
     enum status status;
 
-    memcpy(change.id, row->id, ID_SIZE);
-    memcpy(change.value, row->value, sizeof change.value);
+    if ((status = control_reading(request, &txn)) != OK ||
+        (status = control_find_member(request, txn, &feed, &row)) != OK)
+        return status;
+    control_row_as_change(&row, &change);
     if ((status = record_view_init(&view, request->node, feed, txn, &change, true)) != OK)
         return control_store_error(request, status);
     mp_write_map(writer, 1);
     mp_write_text(writer, "member");
     record_view_write_member(&view, writer);
     return OK;
-}
-
-enum status control_members_get(struct control_wait *request, struct mp_writer *writer)
-{
-    const struct argument *id = ARGUMENT(request, id);
-    struct node *node = request->node;
-    struct store_txn *txn = NULL;
-    char text[UUID_TEXT_SIZE];
-    enum status status;
-
-    if ((status = control_reading(request, &txn)) != OK)
-        return status;
-    for (size_t i = 0; i < node->replica.feed_count; i++) {
-        const struct node_feed *feed = node->feeds[i];
-        const uint32_t number = feed->record.tier[TIER_FEDERATION].number;
-        struct store_row row;
-
-        if (number == 0)
-            continue;
-        status = store_get_row(txn, number, id->id, &row);
-        if (status != OK && status != NOT_FOUND)
-            return control_store_error(request, status);
-        if (status == OK && row.type == RECORD_MEMBER && (row.tiers & TIERS_FEDERATION) &&
-            !value_is_removal(row.value[TIER_FEDERATION]))
-            return write_one(request, feed, txn, &row, writer);
-    }
-    uuid_format(id->id, text);
-    return control_error(request, NOT_FOUND, "chapterctl members list --search TEXT",
-                         "no member has the id %s", text);
 }

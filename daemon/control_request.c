@@ -23,6 +23,7 @@ static const struct control_command commands[] = {
     { "members.get", control_members_get, BIT(id), BIT(id), false },
     { "members.apply", control_members_apply, BIT(brief) | BIT(ops), BIT(ops), true },
     { "members.erase", control_members_erase, BIT(id), BIT(id), true },
+    { "members.who_sees", control_members_who_sees, BIT(id), BIT(id), false },
     { "members.lapse", control_members_lapse, BIT(confirm), 0, false },
     { "log", control_log,
       BIT(after) | BIT(chapter) | BIT(member) | BIT(since) | BIT(limit) | BIT(newest) |
@@ -51,6 +52,8 @@ static const struct control_command commands[] = {
     { "backup", control_backup, BIT(file), BIT(file), false },
     { "compact", control_compact, 0, 0, false },
     { "config", control_config, 0, 0, false },
+    { "tiers.list", control_tiers_list, 0, 0, false },
+    { "tiers.set", control_tiers_set, BIT(fields), BIT(fields), true },
     { "version", control_version, 0, 0, false },
 };
 

@@ -38,8 +38,22 @@ bool lapse_today(int32_t *out_days)
     return true;
 }
 
+/* In whichever tier the chapter keeps it. */
+static bool expires_of(struct store_txn *txn, const struct change *change,
+                       struct slice *out_expires)
+{
+    struct slice private_map;
+
+    return mp_map_get_text(change->value[TIER_FEDERATION], "expires", out_expires) ||
+           ((change->tiers & TIERS_HQ) &&
+            mp_map_get_text(change->value[TIER_HQ], "expires", out_expires)) ||
+           (store_get_private(txn, change->id, &private_map) == OK &&
+            mp_map_get_text(private_map, "expires", out_expires));
+}
+
 /* *out_active: counts at all; returns whether it is due. */
-static bool is_due(const struct change *change, int32_t today, bool *out_active)
+static bool is_due(struct store_txn *txn, const struct change *change, int32_t today,
+                   bool *out_active)
 {
     const struct slice value = change->value[TIER_FEDERATION];
     struct member_facts facts;
@@ -51,8 +65,8 @@ static bool is_due(const struct change *change, int32_t today, bool *out_active)
         return false;
     member_facts_of(value, &facts);
     *out_active = facts.status == MEMBER_ACTIVE;
-    return *out_active && mp_map_get_text(value, "expires", &expires) &&
-           date_parse(expires, &days) && days < today;
+    return *out_active && expires_of(txn, change, &expires) && date_parse(expires, &days) &&
+           days < today;
 }
 
 /* Goes through up to ROWS_PER_SLICE own rows; ids of those due, at most LAPSES_PER_SLICE if
@@ -73,7 +87,7 @@ static enum status scan(struct node *node, struct lapse_job *job, uint8_t (*out_
         return node->turn_error;
     if (number == 0)
         return OK;
-    status = store_cursor_open(txn, number, TIERS_FEDERATION, job->reached, &cursor);
+    status = store_cursor_open(txn, number, TIERS_BOTH, job->reached, &cursor);
     for (size_t rows = 0; status == OK; rows++) {
         bool active;
 
@@ -84,7 +98,7 @@ static enum status scan(struct node *node, struct lapse_job *job, uint8_t (*out_
         if ((status = store_cursor_next(&cursor, &change)) != OK || change.seq > job->last)
             break;
         job->reached = change.seq;
-        if (is_due(&change, job->today, &active)) {
+        if (is_due(txn, &change, job->today, &active)) {
             if (out_ids != NULL)
                 memcpy(out_ids[due], change.id, ID_SIZE);
             due++;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/disclosure.h"
 #include "daemon/erase.h"
 
 /* --- loading ------------------------------------------------------------------------------ */
@@ -109,7 +110,8 @@ enum status node_load(struct node *node)
     if (node->is_hq && (status = persons_load(node, &txn)) != OK)
         return status;
     if ((status = closure_load(node, &txn)) != OK || (status = epoch_load(node, &txn)) != OK ||
-        (status = surplus_load(node, &txn)) != OK || (status = erase_load(node, &txn)) != OK)
+        (status = surplus_load(node, &txn)) != OK || (status = erase_load(node, &txn)) != OK ||
+        (status = disclosure_load(node, &txn)) != OK)
         return status;
     store_abort(&txn);
     if (node->is_hq && (status = enrol_load(node)) != OK)

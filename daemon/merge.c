@@ -2,6 +2,8 @@
 /* merge.c - a member's fields: old ones, what is laid over them, and the value of each tier. */
 #include "daemon/write_internal.h"
 
+#include "daemon/disclosure.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -153,7 +155,8 @@ static void add_default(struct write_scratch *scratch, const char *name, struct 
     field->dropped = false;
 }
 
-/* Each known field goes to the tier of its rule, which for a name depends on the kind. */
+/* Each field goes to the tier that the chapter chose, else to its rule's, which for a name
+ * depends on the kind. */
 static void give_tiers(struct write_scratch *scratch)
 {
     struct slice kind = SLICE_NONE;
@@ -161,12 +164,9 @@ static void give_tiers(struct write_scratch *scratch)
 
     organization =
         field_is(scratch, "kind", &kind) && member_kind_of(kind) == KIND_ORGANIZATION;
-    for (size_t i = 0; i < scratch->field_count; i++) {
-        const struct field_rule *rule = scratch->fields[i].rule;
-
-        if (rule != NULL)
-            scratch->fields[i].tier = organization ? rule->organization_tier : rule->tier;
-    }
+    for (size_t i = 0; i < scratch->field_count; i++)
+        scratch->fields[i].tier =
+            disclosure_tier(scratch->disclosure, scratch->fields[i].name, organization);
 }
 
 bool scratch_merge(struct write_scratch *scratch, struct slice fields,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* node.c - open, load, the turn, close.  Read node_turn first. */
+#include "daemon/disclosure.h"
 #include "daemon/erase.h"
 #include "daemon/node_internal.h"
 
@@ -262,7 +263,9 @@ enum status node_open(const struct node_config *config, struct node **out_node)
     node->id_set = calloc(ID_SLOTS, sizeof *node->id_set);
     node->changes = calloc(EVENT_CHANGES_MAX, sizeof *node->changes);
     node->erasure = calloc(1, sizeof *node->erasure);
-    status = node->id_set == NULL || node->changes == NULL || node->erasure == NULL
+    node->disclosure = calloc(1, sizeof *node->disclosure);
+    status = node->id_set == NULL || node->changes == NULL || node->erasure == NULL ||
+                     node->disclosure == NULL
                  ? NO_MEMORY
                  : open_parts(node);
     if (status != OK) {
@@ -308,6 +311,7 @@ void node_close(struct node **node_pointer)
     if (node->erasure != NULL)
         sodium_memzero(node->erasure, sizeof *node->erasure);
     free(node->erasure);
+    free(node->disclosure);
     free(node);
     *node_pointer = NULL;
 }
@@ -474,6 +478,7 @@ enum status node_turn(struct node *node, int64_t timeout_ms)
             node->more |= pull_merge_slice(node);
             node->more |= persons_slice(node);
             erase_plan(node);
+            disclosure_plan(node);
             horizon_turn(node);
             node->more |= jobs_turn(node);
             cleared_prepare(node);

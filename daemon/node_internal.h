@@ -17,6 +17,7 @@
  * surplus.c   what a replica keeps of a closed epoch; offers.c: fetching it
  * closure.c   HQ's own epochs, closed with the recovery key
  * erase.c     taking a person out for good; horizon.c, cleared.c: how all forget him
+ * disclosure.c  which tier each field is in
  * persons.c   distinct persons (HQ)
  * enrol.c     enrolment (HQ); invitation.c: invitations in the store
  * control*.c  what local programs ask
@@ -140,6 +141,7 @@ struct own_batch;    /* write.c */
 struct control_wait; /* control.c: a request that waits for something */
 struct job;          /* jobs.c: background work */
 struct erasure;      /* erase.h */
+struct disclosure;   /* disclosure.h */
 
 struct census_slot {
     uint32_t number;
@@ -233,6 +235,7 @@ struct node {
     struct signed_closure closure_bytes;
     struct own_batch *batch;
     struct erasure *erasure;
+    struct disclosure *disclosure;
 
     struct walk *walks[WALKS_MAX];
     size_t walk_count;

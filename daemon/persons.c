@@ -95,11 +95,16 @@ enum status apply_person(struct node *node, uint32_t index, const struct change 
     if (value.size != 0)
         member_facts_of(value, &facts);
     if (facts.kind == KIND_INDIVIDUAL && facts.status == MEMBER_ACTIVE) {
+        /* A chapter may have chosen to tell everybody, or HQ, or nobody. */
+        const bool open =
+            mp_map_get_text(value, "email", &email) && persons_email_hash(email, hash);
+
         if ((status = value_of_tier(node, feed, TIER_HQ, change, &value)) != OK)
             return status;
         if (value.size != 0) {
             form = PERSON_ANONYMOUS;
-            if (mp_map_get_text(value, "email", &email) && persons_email_hash(email, hash))
+            if (open ||
+                (mp_map_get_text(value, "email", &email) && persons_email_hash(email, hash)))
                 form = PERSON_HASHED;
         }
     }

@@ -68,6 +68,7 @@ enum status batch_open(struct node *node)
     if (batch == NULL) {
         if ((batch = calloc(1, sizeof *batch)) == NULL)
             return NO_MEMORY;
+        batch->scratch.disclosure = node->disclosure;
         node->batch = batch;
     }
     if (node_writing(node) == NULL)

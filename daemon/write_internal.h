@@ -20,6 +20,7 @@ struct write_field {
 };
 
 struct write_scratch {
+    const struct disclosure *disclosure; /* which field goes to which tier */
     bool exists;
     bool removed;
     enum record_type type;

@@ -47,6 +47,8 @@
     X("members.erase",                                                                         \
       "{id} -> {id, seq, done, waits_for, confirmed: [code], missing: [code], shut_out: "      \
       "[code]}; asked again it only tells how far it is")                                      \
+    X("members.who_sees",                                                                      \
+      "{id} -> {id, chapter, complete, fields: [{field, tier, receivers: [code]}]}")           \
     X("members.lapse", "{confirm?} -> {due, lapsed, confirmed}: what the daily job asks")      \
     X("log",                                                                                   \
       "{after?: {chapter: seq}, chapter?, member?, since?, limit?, newest?, wait_ms?} -> "     \
@@ -77,6 +79,11 @@
     X("backup", "{file} -> {bytes, file}: an absolute path that is not there yet")             \
     X("compact", "{} -> {after, before}: bytes of the data file")                              \
     X("config", "{} -> {settings: {name: value}}")                                             \
+    X("tiers.list",                                                                            \
+      "{} -> {fields: [{field, tier, organizations, default, fixed}], changed, refused,"       \
+      " pending: {done, total} or nil}")                                                       \
+    X("tiers.set", "{fields: {field: tier or nil}} -> as tiers.list; records are put anew in"  \
+                   " the background")                                                          \
     X("version", "{} -> {version, protocol, store_format, libraries: {name: version}}")
 
 /* X(name, what it counts): `status` shows them, since the daemon's start. */

@@ -290,6 +290,41 @@ static void test_idle_means_asleep(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, hq_new, hq_free)
 
+/* {"fields": {"expires": tier}} */
+static void keep_expires_in(struct hq *hq, const char *tier)
+{
+    uint8_t buffer[128];
+    struct mp_writer writer;
+    struct reply reply;
+
+    mp_writer_init(&writer, buffer, sizeof buffer);
+    mp_write_map(&writer, 1);
+    mp_write_text(&writer, "fields");
+    mp_write_map(&writer, 1);
+    mp_write_key_text(&writer, "expires", tier);
+    reply = answer_to(hq, ask_raw(hq, "tiers.set", mp_writer_bytes(&writer)));
+    assert_int_equal(reply.code, OK);
+    turns(hq, 10);
+}
+
+/* A date that a chapter keeps to itself is due all the same. */
+static void test_expiry_is_found_in_every_tier(void **state)
+{
+    static const char *const tiers[] = { "chapter", "hq", "federation" };
+    struct hq *hq = *state;
+
+    for (uint64_t i = 0; i < 3; i++) {
+        struct slice result;
+
+        fake_clear();
+        keep_expires_in(hq, tiers[i]);
+        put_many(hq, 1, "2023-12-31");
+        result = ask_ok(hq, "members.lapse", NULL, NULL, NULL, NULL);
+        assert_int_equal(uint_of(result, "due"), 1);
+        assert_int_equal(uint_of(result, "lapsed"), 1);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -298,7 +333,7 @@ int main(void)
         TEST(test_the_replica_is_told),        TEST(test_few_lapse_by_themselves),
         TEST(test_many_need_a_word),           TEST(test_a_dropped_slice_is_done_again),
         TEST(test_a_clock_that_was_never_set), TEST(test_discarded_rows_go),
-        TEST(test_idle_means_asleep),
+        TEST(test_idle_means_asleep),          TEST(test_expiry_is_found_in_every_tier),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

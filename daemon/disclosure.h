@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* disclosure.h - which tier each field of this chapter's members is in: the default of the
+ * field, unless the chapter chose another.  A change puts the records that it concerns anew,
+ * in the background. */
+#ifndef CHAPTERD_DISCLOSURE_H
+#define CHAPTERD_DISCLOSURE_H
+
+#include "daemon/node_internal.h"
+
+#define META_TIERS "tiers"                 /* {field: tier} as the chapter chose */
+#define META_TIERS_REACHED "tiers_reached" /* seq up to which records follow, plus 1; 0: all */
+#define META_TIERS_LAST "tiers_last"       /* seq up to which they are looked at */
+#define TIER_CHOICES_MAX 64
+
+struct tier_choice {
+    char field[FIELD_NAME_MAX + 1];
+    enum tier tier;
+};
+struct disclosure {
+    struct tier_choice choices[TIER_CHOICES_MAX]; /* ascending by field */
+    size_t count;
+    uint64_t reached_plus_one; /* of the records that are put anew; 0: none are */
+    uint64_t last;
+    uint64_t begun_at; /* reached when this process began with it */
+    uint64_t changed;  /* since the start */
+    uint64_t refused;
+};
+
+enum status disclosure_load(struct node *node, struct store_txn *txn) MUST_CHECK;
+/* The tier that a field of a member goes to. */
+enum tier disclosure_tier(const struct disclosure *disclosure, struct slice field,
+                          bool organization);
+/* May the chapter choose?  Not for what all must know of all. */
+bool disclosure_is_fixed(struct slice field);
+/* field to tier, or (tier_given false) back to the default; *out_error for people. */
+enum status disclosure_choose(struct node *node, struct slice field, bool tier_given,
+                              enum tier tier, const char **out_error) MUST_CHECK;
+/* Puts all records anew from here on. */
+enum status disclosure_begin(struct node *node) MUST_CHECK;
+void disclosure_plan(struct node *node);
+
+#endif

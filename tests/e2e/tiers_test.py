@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: MPL-2.0
+"""A chapter chooses how far each field goes, and changes its mind; who sees what is told."""
+
+from erase_test import files_hold
+from federation import Federation, check, main, wait_until
+
+PERSON = {"name": "Zoé Durand", "email": "zoe@example.fr", "country": "FR", "joined": "2001-02-03",
+          "city": "Lyon-la-Canari", "status": "active"}
+
+
+def founded(f):
+    fr, lu = f.join("fr"), f.join("lu", listen=False)
+    record = fr.add(**PERSON)["id"]
+    rest = fr.apply([{"op": "put", "fields": {"name": "N %d" % n, "country": "BE", "joined":
+                                              "2010-01-01"}} for n in range(40)])
+    check(all(r["ok"] for r in rest), rest[:1])
+    f.agree()
+    return fr, lu, record
+
+
+def by_country(node):
+    return {r["key"]: r["memberships"] for r in node.json("counts", "--by", "country")["rows"]}
+
+
+def in_step(f):
+    f.agree()
+    wait_until(lambda: all(x["hq_seq"] == x["seq"] for x in f.hq.status()["feeds"]), 10,
+               "HQ has tier hq")
+
+
+def test_narrowed_and_widened():
+    with Federation() as f:
+        fr, lu, record = founded(f)
+        check(by_country(lu) == {"BE": 40, "FR": 1}, by_country(lu))
+        done = fr.json("tiers", "set", "country=hq", "joined=chapter", "city=federation")
+        check(done["changed"] == 41 and done["pending"] is None, done)
+        in_step(f)
+        for node in (fr, lu, f.hq):  # withdrawn: under the empty key, everywhere alike
+            check(by_country(node) == {"": 41}, "%s: %s" % (node.code, by_country(node)))
+            months = node.json("counts", "--by", "month")["rows"]
+            check({r["key"] for r in months} == {""}, months)
+        shown = {n.code: n.json("members", "show", record) for n in (fr, lu, f.hq)}
+        check("country" not in shown["lu"] and "joined" not in shown["lu"] and
+              shown["lu"]["city"] == PERSON["city"], shown["lu"])
+        check(shown["hq"]["country"] == "FR" and "joined" not in shown["hq"], shown["hq"])
+        check(shown["fr"]["country"] == "FR" and shown["fr"]["joined"] == PERSON["joined"],
+              shown["fr"])
+        # new ones follow, and nothing else was put anew
+        other = fr.add(**PERSON)["id"]
+        f.agree()
+        check("country" not in lu.json("members", "show", other), "new ones follow")
+        seq = fr.feeds()["fr"][1]
+        check(fr.json("tiers", "set", "country=hq")["changed"] == 0, "nothing to do")
+        check(fr.feeds()["fr"][1] == seq, "no seq was taken")
+        # back to the default, and the city to nobody: a compacted file holds it no more
+        check(fr.json("tiers", "set", "country=", "joined=", "city=")["changed"] == 42, "back")
+        in_step(f)
+        check(by_country(lu) == {"BE": 40, "FR": 2} == by_country(f.hq), by_country(lu))
+        for node in (lu, f.hq):
+            node.ctl("compact")
+            check(not files_hold(node, PERSON["city"].encode()), "city at " + node.code)
+        f.verify_all()
+
+
+def test_persons_follow_the_address():
+    with Federation() as f:
+        fr, lu, _ = founded(f)
+        fr.add(**dict(PERSON, name="Twice"))
+        in_step(f)
+        check(f.hq.json("counts")["persons"] == 41, f.hq.json("counts"))
+        fr.json("tiers", "set", "email=federation")
+        in_step(f)
+        check(f.hq.json("counts")["persons"] == 41, "told to everybody: still one person")
+        fr.json("tiers", "set", "email=chapter")
+        in_step(f)
+        check(f.hq.json("counts")["persons"] == 42, "told to nobody: each is one")
+
+
+def test_who_sees():
+    with Federation() as f:
+        fr, lu, record = founded(f)
+        told = {x["field"]: x for x in fr.json("who-sees", record)["fields"]}
+        check(told["country"]["tier"] == "federation" and
+              sorted(told["country"]["receivers"]) == ["fr", "hq", "lu"], told["country"])
+        check(sorted(told["email"]["receivers"]) == ["fr", "hq"], told["email"])
+        check(told["city"]["receivers"] == ["fr"], told["city"])
+        check("id" in told and len(told) == 9, sorted(told))
+        text = fr.ctl("who-sees", record)[1]
+        check(PERSON["email"] not in text and "email" in text, "fields, not values: " + text)
+        theirs = lu.json("who-sees", record)
+        check(not theirs["complete"] and "email" not in str(theirs["fields"]), theirs)
+        for args in (("set", "kind=hq"), ("set", "status=chapter"), ("set", "city=everybody"),
+                     ("set", "id=")):
+            code, _, text = fr.ctl("tiers", *args, check=False)
+            check(code != 0 and text, (args, text))
+        listed = {x["field"]: x for x in fr.json("tiers", "list")["fields"]}
+        check(listed["kind"]["fixed"] and not listed["email"]["fixed"] and
+              listed["name"]["organizations"] == "federation", listed)
+
+
+def test_goes_on_after_a_crash():
+    with Federation() as f:
+        fr, lu = f.join("fr"), f.join("lu", listen=False)
+        for _ in range(3):
+            rest = fr.apply([{"op": "put", "fields": {"name": "N %d" % n, "country": "BE"}}
+                             for n in range(3000)])
+            check(all(r["ok"] for r in rest), rest[:1])
+        f.agree()
+        fr.ctl("-t", "0.05", "tiers", "set", "country=chapter", check=False)
+        wait_until(lambda: by_country(fr).get("", 0) > 500, 20, "it began", 0.005)
+        fr.kill()
+        fr.start()
+        wait_until(lambda: fr.json("tiers", "list")["pending"] is None, 30, "all follow", 0.1)
+        f.agree(60)
+        for node in (fr, lu, f.hq):
+            check(by_country(node) == {"": 9000}, "%s: %s" % (node.code, by_country(node)))
+        f.verify_all()
+
+
+if __name__ == "__main__":
+    main(test_narrowed_and_widened, test_persons_follow_the_address, test_who_sees,
+         test_goes_on_after_a_crash)
