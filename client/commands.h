@@ -123,6 +123,12 @@
       "Its links are cut; its feed ends with the change that HQ holds now, everywhere.  "      \
       "What\n"                                                                                 \
       "is held of its members stays; the chapter counts no more among the chapters.\n")        \
+    X(command_keys_show, "keys", "show", "", "the keys of this node", COMMAND_READS, "")       \
+    X(command_keys_rotate, "keys", "rotate", "[--recovery]",                                   \
+      "another signing key in the place of this one", 0,                                       \
+      "  --recovery   at HQ: signed by the recovery key, read from standard input,\n"          \
+      "               when somebody else has HQ's key\n"                                       \
+      "Exit 4 if it is not in force yet: a chapter's needs HQ.\n")                             \
     X(command_tiers_list, "tiers", "list", "", "which field of a member goes how far",         \
       COMMAND_READS,                                                                           \
       "federation: every node; hq: HQ and this chapter; chapter: this chapter alone.\n")       \

@@ -81,10 +81,9 @@ void sync_note_beat(struct node *node, uint32_t peer, const struct beat *beat,
                     struct slice envelope)
 {
     const uint32_t index = node_feed_index(node, beat->origin);
-    const uint8_t *key = roster_sign_key(node, beat->origin);
     struct node_feed *feed;
 
-    if (index == NO_PEER || key == NULL || envelope.size > SIGNED_BEAT_SIZE_MAX ||
+    if (index == NO_PEER || envelope.size > SIGNED_BEAT_SIZE_MAX ||
         memcmp(beat->federation, node->federation, HASH_SIZE) != 0)
         return;
     feed = node->feeds[index];
@@ -95,7 +94,8 @@ void sync_note_beat(struct node *node, uint32_t peer, const struct beat *beat,
                      feed->replica.feed.tier[0].seq) <= 0)
         return;
     node->counters.signatures_checked++;
-    if (beat_verify(envelope, key) != OK && !BUG(BEAT_NOT_VERIFIED)) {
+    if (!roster_signed(node, beat->origin, beat->epoch, beat->seq, envelope, beat_verify) &&
+        !BUG(BEAT_NOT_VERIFIED)) {
         feed->refused++;
         return;
     }

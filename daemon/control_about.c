@@ -35,13 +35,19 @@ static void write_uint_or_nil(struct mp_writer *writer, const char *key, uint64_
 
 void control_write_chapter(struct mp_writer *writer, const struct roster_entry *entry)
 {
-    mp_write_map(writer, 12);
+    mp_write_map(writer, 14);
     mp_write_key_text(writer, "address", entry->address);
     mp_write_key_uint(writer, "bytes_max", entry->bytes_max);
     mp_write_key_text(writer, "chapter", entry->code);
     mp_write_key_text(writer, "country", entry->country);
     write_key_hex(writer, "curve_key", entry->curve_key, KEY_SIZE);
     mp_write_key_uint(writer, "epoch", entry->epoch);
+    mp_write_text(writer, "former_key");
+    if (!sodium_is_zero(entry->former_key, KEY_SIZE))
+        control_write_hex(writer, entry->former_key, KEY_SIZE);
+    else
+        mp_write_nil(writer);
+    write_uint_or_nil(writer, "former_seq", entry->former_seq);
     mp_write_key_text(writer, "name", entry->name);
     mp_write_key_uint(writer, "records_max", entry->records_max);
     write_key_hex(writer, "sign_key", entry->sign_key, KEY_SIZE);

@@ -52,6 +52,7 @@ enum argument_form {
     X(ops, FORM_LIST)                                                                          \
     X(private, FORM_BOOL)                                                                      \
     X(records_max, FORM_UINT)                                                                  \
+    X(recovery, FORM_TEXT)                                                                     \
     X(search, FORM_TEXT)                                                                       \
     X(since, FORM_TIME)                                                                        \
     X(status, FORM_TEXT)                                                                       \
@@ -230,6 +231,8 @@ control_handler control_members_apply;    /* control_write.c */
 control_handler control_members_lapse;    /* control_write.c */
 control_handler control_members_erase;    /* control_erase.c */
 control_handler control_members_who_sees; /* control_tiers.c */
+control_handler control_keys_rotate;      /* control_keys.c */
+control_handler control_keys_show;        /* control_keys.c */
 control_handler control_tiers_list;       /* control_tiers.c */
 control_handler control_tiers_set;        /* control_tiers.c */
 control_handler control_invite;           /* control_invite.c */

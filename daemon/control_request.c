@@ -52,6 +52,8 @@ static const struct control_command commands[] = {
     { "backup", control_backup, BIT(file), BIT(file), false },
     { "compact", control_compact, 0, 0, false },
     { "config", control_config, 0, 0, false },
+    { "keys.rotate", control_keys_rotate, BIT(recovery), 0, true },
+    { "keys.show", control_keys_show, 0, 0, false },
     { "tiers.list", control_tiers_list, 0, 0, false },
     { "tiers.set", control_tiers_set, BIT(fields), BIT(fields), true },
     { "version", control_version, 0, 0, false },

@@ -382,6 +382,7 @@ static enum wire_enrol_result replace_keys(struct node *node, const struct wire_
         randombytes_buf(&instance, sizeof instance);
     epoch_close(node, &entry, instance);
     memcpy(entry.former_key, former.sign_key, KEY_SIZE);
+    entry.former_epoch = entry.former_seq = 0;
     memcpy(entry.sign_key, enrol->sign_key, KEY_SIZE);
     memcpy(entry.curve_key, enrol->curve_key, KEY_SIZE);
     memset(entry.address, 0, sizeof entry.address);

@@ -293,6 +293,7 @@ void epoch_close(const struct node *node, struct roster_entry *entry, uint64_t i
     const struct feed_mark *held = &node->feeds[index]->replica.feed.tier[TIER_FEDERATION];
 
     memset(entry->former_key, 0, KEY_SIZE);
+    entry->former_epoch = entry->former_seq = 0;
     entry->epoch++;
     entry->instance = instance;
     entry->closed_seq = held->seq;

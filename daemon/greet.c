@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* greet.c - links, hellos, vectors and beats: who has what, and is it still the newest? */
 #include "daemon/erase.h"
+#include "daemon/keys.h"
 #include "daemon/node_internal.h"
 
 #include <stdlib.h>
@@ -98,6 +99,7 @@ void sync_on_link_up(struct node *node, const struct transport_message *message)
     link->since_ms = node_now(node);
     log_event(LOG_NOTICE, "event=link_up peer=%s address=%s",
               link->peer != NO_PEER ? node->peers[link->peer]->code : "?", link->address);
+    keys_greet(node, link);
     sync_greet(node, link);
 }
 
@@ -362,6 +364,8 @@ static void on_hello(struct node *node, struct link *link, struct slice message)
     node->counters.hellos++;
     first = !link->greeted;
     link->greeted = true;
+    if (first && !link->dialled)
+        keys_greet(node, link); /* before what they sign */
     while (wire_next_entry(&hello.entries, &entry)) {
         named_itself |= strcmp(entry.origin, hello.code) == 0;
         on_entry(node, link, &entry);
@@ -413,6 +417,9 @@ static void on_message(struct node *node, struct link *link, struct slice messag
         break;
     case WIRE_EVIDENCE:
         sync_on_evidence(node, link->peer, message);
+        break;
+    case WIRE_KEY:
+        keys_on_message(node, link, message);
         break;
     case WIRE_CLEARED:
         cleared_on_message(node, link, message);
@@ -480,6 +487,7 @@ void sync_on_published(struct node *node, const struct transport_message *messag
     case WIRE_VECTOR:
     case WIRE_EVIDENCE:
     case WIRE_CLOSURE:
+    case WIRE_KEY:
         note_seen(node, link);
         on_message(node, link, message->data);
         break;

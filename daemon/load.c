@@ -5,6 +5,7 @@
 
 #include "daemon/disclosure.h"
 #include "daemon/erase.h"
+#include "daemon/keys.h"
 
 /* --- loading ------------------------------------------------------------------------------ */
 
@@ -109,12 +110,14 @@ enum status node_load(struct node *node)
         return NO_MEMORY;
     if (node->is_hq && (status = persons_load(node, &txn)) != OK)
         return status;
-    if ((status = closure_load(node, &txn)) != OK || (status = epoch_load(node, &txn)) != OK ||
-        (status = surplus_load(node, &txn)) != OK || (status = erase_load(node, &txn)) != OK ||
-        (status = disclosure_load(node, &txn)) != OK)
+    if ((status = keys_load(node, &txn)) != OK || (status = closure_load(node, &txn)) != OK ||
+        (status = epoch_load(node, &txn)) != OK || (status = surplus_load(node, &txn)) != OK ||
+        (status = erase_load(node, &txn)) != OK || (status = disclosure_load(node, &txn)) != OK)
         return status;
     store_abort(&txn);
     if (node->is_hq && (status = enrol_load(node)) != OK)
         return status;
-    return roster_load(node);
+    if ((status = roster_load(node)) != OK)
+        return status;
+    return keys_follow(node);
 }

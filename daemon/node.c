@@ -2,6 +2,7 @@
 /* node.c - open, load, the turn, close.  Read node_turn first. */
 #include "daemon/disclosure.h"
 #include "daemon/erase.h"
+#include "daemon/keys.h"
 #include "daemon/node_internal.h"
 
 #include <sodium.h>
@@ -264,8 +265,9 @@ enum status node_open(const struct node_config *config, struct node **out_node)
     node->changes = calloc(EVENT_CHANGES_MAX, sizeof *node->changes);
     node->erasure = calloc(1, sizeof *node->erasure);
     node->disclosure = calloc(1, sizeof *node->disclosure);
+    node->keys = calloc(1, sizeof *node->keys);
     status = node->id_set == NULL || node->changes == NULL || node->erasure == NULL ||
-                     node->disclosure == NULL
+                     node->disclosure == NULL || node->keys == NULL
                  ? NO_MEMORY
                  : open_parts(node);
     if (status != OK) {
@@ -312,6 +314,9 @@ void node_close(struct node **node_pointer)
         sodium_memzero(node->erasure, sizeof *node->erasure);
     free(node->erasure);
     free(node->disclosure);
+    if (node->keys != NULL)
+        sodium_memzero(node->keys, sizeof *node->keys);
+    free(node->keys);
     free(node);
     *node_pointer = NULL;
 }
@@ -424,7 +429,7 @@ static enum status commit(struct node *node)
     node_out_flush(node);
     if (node->roster_changed && !BUG(ROSTER_NOT_READ)) {
         node->roster_changed = false;
-        if ((status = roster_load(node)) != OK)
+        if ((status = roster_load(node)) != OK || (status = keys_follow(node)) != OK)
             return status;
         roster_dial(node);
         node->tick_due = true;
@@ -451,6 +456,7 @@ static int64_t wait_ms(struct node *node, int64_t timeout_ms, bool more)
     due = earliest(due, control_next_ms(node));
     due = earliest(due, jobs_next_ms(node));
     due = earliest(due, horizon_next_ms(node));
+    due = earliest(due, keys_next_ms(node));
     due = earliest(due, cleared_next_ms(node));
     if (node->full_since_ms != 0 && due < node->full_since_ms + FULL_PAUSE_MS)
         due = node->full_since_ms + FULL_PAUSE_MS;
@@ -477,6 +483,7 @@ enum status node_turn(struct node *node, int64_t timeout_ms)
         if (node->full_since_ms == 0 || node_now(node) >= node->full_since_ms + FULL_PAUSE_MS) {
             node->more |= pull_merge_slice(node);
             node->more |= persons_slice(node);
+            keys_turn(node);
             erase_plan(node);
             disclosure_plan(node);
             horizon_turn(node);

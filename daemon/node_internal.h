@@ -17,6 +17,7 @@
  * surplus.c   what a replica keeps of a closed epoch; offers.c: fetching it
  * closure.c   HQ's own epochs, closed with the recovery key
  * erase.c     taking a person out for good; horizon.c, cleared.c: how all forget him
+ * keys.c      signing keys give way to others
  * disclosure.c  which tier each field is in
  * persons.c   distinct persons (HQ)
  * enrol.c     enrolment (HQ); invitation.c: invitations in the store
@@ -142,6 +143,7 @@ struct control_wait; /* control.c: a request that waits for something */
 struct job;          /* jobs.c: background work */
 struct erasure;      /* erase.h */
 struct disclosure;   /* disclosure.h */
+struct keys;         /* keys.h */
 
 struct census_slot {
     uint32_t number;
@@ -236,6 +238,7 @@ struct node {
     struct own_batch *batch;
     struct erasure *erasure;
     struct disclosure *disclosure;
+    struct keys *keys;
 
     struct walk *walks[WALKS_MAX];
     size_t walk_count;
@@ -306,8 +309,11 @@ void roster_term_of(const struct node *node, const char *code, struct feed_term 
 /* Is a well-formed head its origin's?  Signed by the key of its epoch, or named in the roster
  * as the one at which an epoch was closed. */
 bool roster_head_proven(struct node *node, struct slice envelope, const struct head *head);
-/* The signing key in force for an origin; HQ's is the genesis's.  NULL if unknown. */
-const uint8_t *roster_sign_key(const struct node *node, const char *code);
+/* Is the envelope of a head or beat at (epoch, seq) signed by a key of that origin that was
+ * good then?  HQ's follow from the genesis; see keys.h. */
+typedef enum status roster_verify(struct slice envelope, const uint8_t key[KEY_SIZE]);
+bool roster_signed(const struct node *node, const char *code, uint64_t epoch, uint64_t seq,
+                   struct slice envelope, roster_verify *verify);
 /* An entry that this turn puts is in force at once: what else comes in the turn is judged by
  * it.  A turn that fails loads the former one again. */
 void roster_amend(struct node *node, const struct roster_entry *entry);
@@ -332,6 +338,8 @@ void sync_show_evidence(struct node *node, const struct link *link);
 void sync_own_head(struct node *node, uint64_t epoch, uint64_t seq);
 /* A head of HQ that is older than the roster of the token that this chapter joined with. */
 bool sync_below_floor(const struct node *node, const struct head *head);
+/* The origin signed it standing at a newer roster than mine: its key may have changed. */
+bool sync_roster_is_older(const struct node *node, const struct head *head);
 /* Within the roster's limits for that feed?  Notes it for status if not. */
 bool sync_within_quota(struct node *node, uint32_t feed, const struct head *head);
 /* The tiers of the set whose sums are of more bytes than the roster allows; noted likewise. */

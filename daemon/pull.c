@@ -165,11 +165,12 @@ bool pull_head_good(struct node *node, uint32_t index, const struct wire_changes
         memcmp(out_head->federation, node->federation, HASH_SIZE) != 0 ||
         strcmp(out_head->origin, feed->replica.feed.origin) != 0)
         return false;
-    if (!roster_head_proven(node, answer->head, out_head) || sync_below_floor(node, out_head) ||
-        out_head->seq < answer->base ||
+    *out_tiers = 0;
+    if (!roster_head_proven(node, answer->head, out_head))
+        return sync_roster_is_older(node, out_head);
+    if (sync_below_floor(node, out_head) || out_head->seq < answer->base ||
         (answer->since == 0 && out_head->horizon > answer->base))
         return false;
-    *out_tiers = 0;
     roster_term_of(node, out_head->origin, &term);
     for (int tier = 0; tier < TIERS_PUBLISHED; tier++) {
         const struct feed_mark *other = NULL;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* roster.c - who belongs, with which keys, and whom to dial: HQ's feed of chapter records. */
-#include "daemon/node_internal.h"
+#include "daemon/keys.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -228,31 +228,41 @@ void roster_term_of(const struct node *node, const char *code, struct feed_term 
     memcpy(out_term->closed_hash, node->closure.closed_hash, HASH_SIZE);
 }
 
-const uint8_t *roster_sign_key(const struct node *node, const char *code)
+static bool former_is_good(const struct roster_entry *entry, uint64_t epoch, uint64_t seq)
+{
+    static const uint8_t none[KEY_SIZE] = { 0 };
+
+    if (memcmp(entry->former_key, none, KEY_SIZE) == 0)
+        return false;
+    if (entry->former_epoch == 0)
+        return epoch < entry->epoch;
+    return feed_compare(epoch, seq, entry->former_epoch,
+                        entry->former_seq != 0 ? entry->former_seq : UINT64_MAX) <= 0;
+}
+
+bool roster_signed(const struct node *node, const char *code, uint64_t epoch, uint64_t seq,
+                   struct slice envelope, roster_verify *verify)
 {
     const struct roster_node *found;
 
     if (strcmp(code, "hq") == 0)
-        return node->genesis.sign_key;
-    found = roster_find(node, code);
-    return found != NULL ? found->entry.sign_key : NULL;
+        return verify(envelope, keys_of_hq(node, epoch, seq)) == OK;
+    if ((found = roster_find(node, code)) == NULL)
+        return false;
+    return verify(envelope, found->entry.sign_key) == OK ||
+           (former_is_good(&found->entry, epoch, seq) &&
+            verify(envelope, found->entry.former_key) == OK);
 }
 
 bool roster_head_proven(struct node *node, struct slice envelope, const struct head *head)
 {
-    static const uint8_t none[KEY_SIZE] = { 0 };
-    const struct roster_node *found = roster_find(node, head->origin);
-    const uint8_t *key = roster_sign_key(node, head->origin);
     struct feed_term term;
 
     roster_term_of(node, head->origin, &term);
     if (feed_is_closed_head(&term, head->epoch, head->seq, head->hash))
         return true;
-    if (found != NULL && head->epoch < term.epoch && strcmp(head->origin, "hq") != 0 &&
-        memcmp(found->entry.former_key, none, KEY_SIZE) != 0)
-        key = found->entry.former_key;
     node->counters.signatures_checked++;
-    return key != NULL && head_verify(envelope, key) == OK;
+    return roster_signed(node, head->origin, head->epoch, head->seq, envelope, head_verify);
 }
 
 bool roster_admit(void *context, enum transport_port port, const uint8_t key[KEY_SIZE])

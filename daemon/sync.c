@@ -102,6 +102,14 @@ bool sync_below_floor(const struct node *node, const struct head *head)
            feed_compare(head->epoch, head->seq, node->floor_epoch, node->floor_seq) < 0;
 }
 
+bool sync_roster_is_older(const struct node *node, const struct head *head)
+{
+    const struct feed_mark *roster =
+        &node->feeds[node_feed_index(node, "hq")]->replica.feed.tier[TIER_FEDERATION];
+
+    return feed_compare(head->roster_epoch, head->roster_seq, roster->epoch, roster->seq) > 0;
+}
+
 static void on_single_head(struct node *node, uint32_t peer, struct slice envelope,
                            const struct head *head, uint32_t index)
 {

@@ -6,6 +6,7 @@
 #include "daemon/write_internal.h"
 
 #include "daemon/erase.h"
+#include "daemon/keys.h"
 
 #include <sodium.h>
 #include <stdlib.h>
@@ -35,6 +36,16 @@ enum status write_ready(struct node *node, const char **out_error, const char **
         *out_error = "HQ has suspended or revoked this chapter";
         *out_remedy = "ask HQ; the members of this chapter stay readable here";
         return REFUSED;
+    }
+    if (!keys_in_force(node)) {
+        *out_error = "this directory has a former signing key of this chapter";
+        *out_remedy = "bring the newest keys back, or ask HQ: chapterctl chapters rekey";
+        return REFUSED;
+    }
+    if (node->keys->changing) {
+        *out_error = "HQ's key is just being changed";
+        *out_remedy = "try again in a second";
+        return AGAIN;
     }
     if (epoch_roster_missing(node)) {
         *out_error = "waiting for HQ's roster, which this chapter's token promised";

@@ -170,10 +170,12 @@ void roster_entry_write(struct mp_writer *writer, const struct roster_entry *ent
     const bool has_country = entry->country[0] != '\0';
     const bool closed = entry->closed_seq != 0;
     const bool ended = entry->until_seq != 0;
-    const bool rekeyed = !sodium_is_zero(entry->former_key, KEY_SIZE);
+    const bool former = !sodium_is_zero(entry->former_key, KEY_SIZE);
+    const bool rotated = former && entry->former_epoch != 0;
+    const bool former_ended = rotated && entry->former_seq != 0;
 
-    mp_write_map(writer,
-                 9u + listens + has_country + rekeyed + (closed ? 2u : 0u) + (ended ? 2u : 0u));
+    mp_write_map(writer, 9u + listens + has_country + former + rotated + former_ended +
+                             (closed ? 2u : 0u) + (ended ? 2u : 0u));
     if (listens)
         mp_write_key_text(writer, "address", entry->address);
     mp_write_key_uint(writer, "bytes_max", entry->bytes_max);
@@ -188,10 +190,14 @@ void roster_entry_write(struct mp_writer *writer, const struct roster_entry *ent
     mp_write_text(writer, "curve_key");
     mp_write_bin(writer, entry->curve_key, KEY_SIZE);
     mp_write_key_uint(writer, "epoch", entry->epoch);
-    if (rekeyed) {
+    if (rotated)
+        mp_write_key_uint(writer, "former_epoch", entry->former_epoch);
+    if (former) {
         mp_write_text(writer, "former_key");
         mp_write_bin(writer, entry->former_key, KEY_SIZE);
     }
+    if (former_ended)
+        mp_write_key_uint(writer, "former_seq", entry->former_seq);
     mp_write_key_uint(writer, "instance", entry->instance);
     mp_write_key_text(writer, "name", entry->name);
     mp_write_key_uint(writer, "records_max", entry->records_max);
@@ -240,8 +246,12 @@ static unsigned read_roster_field(struct mp_reader *reader, struct slice key,
         entry->closed_seq = mp_read_uint(reader, UINT64_MAX);
     else if (slice_is_text(key, "country"))
         mp_read_text(reader, entry->country, sizeof entry->country);
+    else if (slice_is_text(key, "former_epoch"))
+        entry->former_epoch = mp_read_uint(reader, UINT64_MAX);
     else if (slice_is_text(key, "former_key"))
         mp_read_bin_exact(reader, entry->former_key, KEY_SIZE);
+    else if (slice_is_text(key, "former_seq"))
+        entry->former_seq = mp_read_uint(reader, UINT64_MAX);
     else if (slice_is_text(key, "name"))
         mp_read_text(reader, entry->name, sizeof entry->name);
     else if (slice_is_text(key, "records_max"))

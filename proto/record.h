@@ -111,7 +111,11 @@ struct roster_entry {
     uint64_t instance;   /* the one that may sign in it */
     uint64_t closed_seq; /* of the epoch before; 0 in the first */
     uint8_t closed_hash[HASH_SIZE];
-    uint8_t former_key[KEY_SIZE]; /* of the epochs before, where it was another; else zeros */
+    uint8_t former_key[KEY_SIZE]; /* the signing key before; zeros: none is good any more */
+    /* The last head that it may have signed; former_epoch 0: all of the epochs before;
+     * former_seq 0: all up to that epoch, until HQ holds one that sign_key signed. */
+    uint64_t former_epoch;
+    uint64_t former_seq;
     uint64_t records_max;
     uint64_t bytes_max;
     /* Of a chapter that is suspended or revoked: the last head that HQ takes of it; seq 0: none

@@ -28,7 +28,8 @@ enum wire_type {
     WIRE_SETTLED = 15,
     WIRE_CLOSURE = 16,
     WIRE_CLEARED = 17,
-    WIRE_TYPE_LAST = WIRE_CLEARED
+    WIRE_KEY = 18,
+    WIRE_TYPE_LAST = WIRE_KEY
 };
 
 /* A list that is still encoded: count elements, to be read one by one from reader. */
@@ -225,6 +226,8 @@ enum status wire_read_offer(struct slice message, struct wire_offer *out) MUST_C
 enum status wire_read_closure(struct slice message, struct wire_closure *out) MUST_CHECK;
 enum status wire_read_settled(struct slice message, struct wire_settled *out) MUST_CHECK;
 
+/* [18, succession envelope] */
+enum status wire_read_key(struct slice message, struct slice *out_succession) MUST_CHECK;
 enum status wire_read_cleared(struct slice message, struct wire_cleared *out) MUST_CHECK;
 
 /* The next element; false at the end.  The whole list was validated when the message was read:
@@ -259,6 +262,7 @@ void wire_write_epoch_reply(struct mp_writer *writer, const struct wire_epoch_re
 void wire_write_offer(struct mp_writer *writer, unsigned tiers, struct slice head);
 void wire_write_closure(struct mp_writer *writer, struct slice closure);
 void wire_write_settled(struct mp_writer *writer, const uint8_t hash[HASH_SIZE]);
+void wire_write_key(struct mp_writer *writer, struct slice succession);
 void wire_write_cleared_begin(struct mp_writer *writer, size_t entries);
 void wire_write_cleared_entry(struct mp_writer *writer, const struct wire_cleared_entry *entry);
 

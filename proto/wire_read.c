@@ -3,6 +3,7 @@
 #include <sodium.h>
 #include <string.h>
 
+#include "proto/succession.h"
 #include "proto/wire.h"
 
 static const char enrol_tag[16] = { 'c', 'h', 'a', 'p', 't', 'e', 'r', 'd',
@@ -480,4 +481,19 @@ bool wire_next_cleared(struct wire_list *list, struct wire_cleared_entry *out)
     read_cleared(&list->reader, out);
     ASSERT(list->reader.status == OK);
     return true;
+}
+
+enum status wire_read_key(struct slice message, struct slice *out_succession)
+{
+    struct mp_reader reader;
+    struct slice succession;
+
+    begin(&reader, message, WIRE_KEY, 2);
+    succession = mp_read_bin(&reader, SUCCESSION_SIZE_MAX);
+    if (mp_reader_finish(&reader) != OK)
+        return mp_reader_finish(&reader);
+    if (succession.size == 0)
+        return INVALID;
+    *out_succession = succession;
+    return OK;
 }

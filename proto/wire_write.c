@@ -227,3 +227,9 @@ void wire_write_cleared_entry(struct mp_writer *writer, const struct wire_cleare
     mp_write_uint(writer, entry->epoch);
     mp_write_uint(writer, entry->seq);
 }
+
+void wire_write_key(struct mp_writer *writer, struct slice succession)
+{
+    begin(writer, WIRE_KEY, 2);
+    mp_write_bin(writer, succession.data, succession.size);
+}

@@ -17,6 +17,7 @@
 /* A file is one line: the word, a space, the secret in hex; the public half follows from it. */
 #define SIGN_FILE "keys/sign"
 #define SIGN_WORD "chapterd-sign-1"
+#define NEXT_FILE "keys/sign.next"
 #define CURVE_FILE "keys/curve"
 #define CURVE_WORD "chapterd-curve-1"
 #define SEED_SIZE 32 /* of Ed25519 and of Curve25519 alike */
@@ -234,6 +235,42 @@ enum status identity_load(const char *dir, struct identity *out_identity)
     if (status == OK)
         *out_identity = identity;
     return status;
+}
+
+enum status identity_store_next(const char *dir, const struct sign_key *key)
+{
+    uint8_t secret[SEED_SIZE];
+    enum status status;
+
+    crypto_sign_ed25519_sk_to_seed(secret, key->secret);
+    status = write_key(dir, NEXT_FILE, SIGN_WORD, secret);
+    sodium_memzero(secret, sizeof secret);
+    return status;
+}
+
+enum status identity_load_next(const char *dir, struct sign_key *out_key)
+{
+    uint8_t secret[SEED_SIZE];
+    const enum status status = read_key(dir, NEXT_FILE, SIGN_WORD, secret);
+
+    if (status == OK)
+        set_sign_key(out_key, secret);
+    sodium_memzero(secret, sizeof secret);
+    return status;
+}
+
+enum status identity_promote_next(const char *dir)
+{
+    char next[PATH_MAX];
+    char present[PATH_MAX];
+    enum status status;
+
+    if ((status = path_of(next, dir, NEXT_FILE)) != OK ||
+        (status = path_of(present, dir, SIGN_FILE)) != OK)
+        return status;
+    if (rename(next, present) != 0)
+        return status_of_errno(errno);
+    return file_sync_parent(present);
 }
 
 /* --- keys apart from files ------------------------------------------------------------ */

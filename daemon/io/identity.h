@@ -26,6 +26,11 @@ void identity_of_seeds(const uint8_t seed[KEY_SIZE], const uint8_t curve_secret[
 enum status identity_prepare(const char *dir) MUST_CHECK;
 enum status identity_store(const char *dir, const struct identity *identity) MUST_CHECK;
 void identity_wipe(struct identity *identity);
+/* A signing key that is to follow the present one, in a file beside it; NOT_FOUND. */
+enum status identity_store_next(const char *dir, const struct sign_key *key) MUST_CHECK;
+enum status identity_load_next(const char *dir, struct sign_key *out_key) MUST_CHECK;
+/* Puts it in the present one's place, whose file is gone then. */
+enum status identity_promote_next(const char *dir) MUST_CHECK;
 /* Fresh Ed25519 key pair. */
 void identity_make_sign_key(struct sign_key *out_key);
 /* Its printed form, for paper: "recovery1-" and 14 groups of 4 characters with "-" between

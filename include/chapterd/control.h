@@ -66,9 +66,10 @@
                      "expired, expires, address, key}]} (HQ)")                                 \
     X("invite.approve", "{invitation: id} -> {invitation: {...}} (HQ)")                        \
     X("invite.revoke", "{invitation: id} -> {invitation: {...}} (HQ)")                         \
-    X("chapters.list", "{} -> {chapters: [{chapter, name, country, state, address, epoch,"     \
-                       " sign_key, curve_key, records_max, bytes_max, until_epoch, "           \
-                       "until_seq}]}")                                                         \
+    X("chapters.list",                                                                         \
+      "{} -> {chapters: [{chapter, name, country, state, address, epoch,"                      \
+      " sign_key, former_key, former_seq, curve_key, records_max, bytes_max, until_epoch, "    \
+      "until_seq}]}")                                                                          \
     X("chapters.show", "{chapter} -> {chapter: {...}}")                                        \
     X("chapters.edit", "{chapter, name?, country?, records_max?, bytes_max?} -> {chapter: "    \
                        "{...}} (HQ)")                                                          \
@@ -79,6 +80,8 @@
     X("backup", "{file} -> {bytes, file}: an absolute path that is not there yet")             \
     X("compact", "{} -> {after, before}: bytes of the data file")                              \
     X("config", "{} -> {settings: {name: value}}")                                             \
+    X("keys.rotate", "{recovery?} -> as keys.show: another signing key is made")               \
+    X("keys.show", "{} -> {sign_key, next_key, curve_key, changes_of_hq}")                     \
     X("tiers.list",                                                                            \
       "{} -> {fields: [{field, tier, organizations, default, fixed}], changed, refused,"       \
       " pending: {done, total} or nil}")                                                       \

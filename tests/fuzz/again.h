@@ -216,6 +216,7 @@ static inline bool again_write_message(struct slice message, struct mp_writer *w
         struct wire_settled settled;
         struct wire_closure closure;
     } as;
+    struct slice succession;
 
     switch (wire_type_of(message)) {
     case WIRE_HELLO:
@@ -292,6 +293,11 @@ static inline bool again_write_message(struct slice message, struct mp_writer *w
         return true;
     case WIRE_CLEARED:
         return again_write_cleared(message, writer);
+    case WIRE_KEY:
+        if (wire_read_key(message, &succession) != OK)
+            return false;
+        wire_write_key(writer, succession);
+        return true;
     default:
         return false;
     }

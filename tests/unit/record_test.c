@@ -354,6 +354,13 @@ static void test_roster_entry(void **state)
     check_entry(&entry, OK);
     entry.state = CHAPTER_REVOKED;
     check_entry(&entry, OK);
+    memset(entry.former_key, 7, KEY_SIZE);
+    check_entry(&entry, OK);
+    entry.former_epoch = 1;
+    entry.former_seq = 9;
+    check_entry(&entry, OK);
+    entry.former_epoch = entry.former_seq = 0;
+    memset(entry.former_key, 0, KEY_SIZE);
     entry.until_epoch = 2;
     entry.until_seq = 77;
     check_entry(&entry, OK);

@@ -5,6 +5,7 @@
 #define CHAPTERD_VECTOR_FORMS_H
 
 #include "proto/closure.h"
+#include "proto/succession.h"
 #include "tests/unit/vector_samples.h"
 #include "tests/unit/vector_text.h"
 
@@ -393,6 +394,21 @@ static inline void make_settled(struct vector *vector)
 
     begin_bytes(vector, &writer);
     wire_write_settled(&writer, sample_get()->heads[2].hash);
+    end_bytes(vector, &writer);
+}
+
+static inline void make_key(struct vector *vector)
+{
+    const struct sample *sample = sample_get();
+    const struct sign_key fresh = sample_sign_key(0x51);
+    struct succession succession = { .code = "hq", .until_epoch = 1, .until_seq = 2 };
+    struct signed_succession envelope;
+    struct mp_writer writer;
+
+    memcpy(succession.federation, sample->federation, HASH_SIZE);
+    succession_sign(&succession, &sample->hq, &fresh, &envelope);
+    begin_bytes(vector, &writer);
+    wire_write_key(&writer, slice_of(envelope.bytes, envelope.size));
     end_bytes(vector, &writer);
 }
 

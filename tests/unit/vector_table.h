@@ -177,6 +177,17 @@ FORM("closure", "wire",
             "federation", "epoch that begins", "instance", "closed seq", "closed hash",
             "signature"))
 
+FORM("key", "wire",
+     "# 18, key: HQ's first key gives way to another after its head (1, 2).  The signature is "
+     "by\n"
+     "# the first key, the proof by the new one, both Ed25519 over \"chapterd key 1\" and 2 "
+     "NULs ||\n"
+     "# version (1 byte) || body.",
+     make_key, check_message,
+     LABELS("message", "type: key", ">succession", "succession", "version", ">body", "body",
+            "federation", "code", "new key", "until: epoch", "until: seq", "signature",
+            "proof"))
+
 FORM("cleared", "wire",
      "# 17, cleared, of HQ to fr: the files of hq and of lu hold nothing of what was removed "
      "from\n"

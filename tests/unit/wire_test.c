@@ -14,6 +14,7 @@ static const char *const names[] = {
     "want",     "want-snapshot",    "credit",     "changes-first", "changes-last",
     "evidence", "evidence-single",  "refusal",    "enrol",         "enrolled",
     "offer",    "epoch-request",    "settled",    "epoch-reply",   "cleared",
+    "key",
 };
 #define NAME_COUNT (sizeof names / sizeof names[0])
 

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: MPL-2.0
+"""Signing keys give way to others: a chapter's, HQ's, and HQ's by the recovery key."""
+
+import os
+import re
+
+from federation import Federation, Node, check, free_port_pair, main, wait_until
+
+
+def founded(f, *codes):
+    nodes = [f.join(code, listen=code != "lu") for code in codes]
+    for node in nodes:
+        check(node.add(name="First of " + node.code, country="FR")["ok"], node.code)
+    f.agree()
+    return nodes
+
+
+def roster(node, code):
+    return node.json("chapters", "show", code)
+
+
+def no_quarrel(f):
+    for node in f.running():
+        status = node.status()
+        check(all(x["state"] != "forked" for x in status["feeds"]), status["feeds"])
+        check(status["counters"]["mismatches"] == 0, "%s: %s" % (node.code, status["counters"]))
+    f.verify_all()
+
+
+def test_of_a_chapter():
+    with Federation() as f:
+        fr, lu, qc = founded(f, "fr", "lu", "qc")
+        before = fr.json("keys", "show")["sign_key"]
+        qc.stop()
+        shown = fr.json("keys", "rotate")
+        check(shown["sign_key"] != before and shown["next_key"] is None, shown)
+        check(roster(f.hq, "fr")["sign_key"] == shown["sign_key"], "the roster has it")
+        # a head is signed with it at once, and the former one is void
+        wait_until(lambda: roster(lu, "fr")["former_seq"], 10, "the former key is void", 0.1)
+        check(fr.add(name="Signed anew", country="FR")["ok"], "fr writes")
+        f.agree(20, [f.hq, fr, lu])
+        qc.start()  # it knows the old key alone, and learns
+        f.agree(30)
+        # twice more, and over a restart in between
+        for _ in range(2):
+            fr.json("keys", "rotate")
+            fr.stop()
+            fr.start()
+            check(fr.add(name="After a restart", country="FR")["ok"], "fr writes")
+            f.agree(20)
+        check(os.listdir(os.path.join(fr.dir, "keys")).count("sign.next") == 0, "no leftover")
+        be = f.join("be")
+        f.agree(20)
+        check(be.feeds()["fr"] == fr.feeds()["fr"], "a newcomer has it, too")
+        no_quarrel(f)
+
+
+def test_waits_for_hq():
+    with Federation() as f:
+        fr, lu = founded(f, "fr", "lu")
+        f.hq.stop()
+        before = fr.json("keys", "show")["sign_key"]
+        code, _, _ = fr.ctl("-t", "2", "keys", "rotate", check=False, timeout=90)
+        check(code == 4, "exit %d" % code)
+        check(fr.add(name="Signed with the old one", country="FR")["ok"], "fr goes on")
+        fr.stop()
+        fr.start()
+        check(fr.json("keys", "show")["sign_key"] == before, "the old one is in force")
+        f.hq.start()
+        wait_until(lambda: fr.json("keys", "show")["next_key"] is None, 20, "in force", 0.1)
+        check(fr.json("keys", "show")["sign_key"] != before, "another")
+        check(fr.add(name="Signed with the new one", country="FR")["ok"], "fr writes")
+        f.agree(20)
+        no_quarrel(f)
+
+
+def test_of_hq():
+    with Federation() as f:
+        fr, lu, qc = founded(f, "fr", "lu", "qc")
+        qc.stop()
+        before = f.hq.json("keys", "show")["sign_key"]
+        for n in range(1, 3):
+            shown = f.hq.json("keys", "rotate")
+            check(shown["sign_key"] != before and shown["changes_of_hq"] == n, shown)
+            wait_until(lambda: roster(fr, "hq")["sign_key"] == shown["sign_key"], 10,
+                       "HQ shows its key", 0.1)
+            check(f.hq.add(name="Organization %d" % n, kind="organization")["ok"], "HQ writes")
+            f.agree(20, [f.hq, fr, lu])
+            check(fr.json("keys", "show")["changes_of_hq"] == n, "fr keeps the chain")
+        qc.start()
+        f.agree(30)
+        f.hq.stop()
+        f.hq.start()
+        be = f.join("be")  # with a token, of which the genesis is the root
+        f.agree(20)
+        check(be.json("keys", "show")["changes_of_hq"] == 2, "be has the chain")
+        check(roster(be, "hq")["sign_key"] == shown["sign_key"], "and HQ's new key")
+        no_quarrel(f)
+
+
+class WithRecovery(Federation):
+    def found(self):
+        port = free_port_pair()
+        self.hq = self.nodes["hq"] = Node(self, "hq", port)
+        out = self.daemon("init", "--hq", "--dir", self.hq.dir, "--listen",
+                          "127.0.0.1:%d" % port)[1]
+        self.recovery = re.search(r"recovery1-[0-9A-Z-]+", out).group(0)
+        self.hq.start()
+
+
+def test_by_the_recovery_key():
+    with WithRecovery() as f:
+        fr, lu = founded(f, "fr", "lu")
+        wrong = f.recovery[:-1] + ("0" if f.recovery[-1] != "0" else "1")
+        code, _, text = f.hq.ctl("keys", "rotate", "--recovery", stdin=wrong + "\n", check=False)
+        check(code == 1 and "recovery key" in text, text)
+        code, _, text = fr.ctl("keys", "rotate", "--recovery", stdin=f.recovery + "\n",
+                               check=False)
+        check(code == 1 and "only HQ" in text, text)
+        before = f.hq.json("keys", "show")["sign_key"]
+        f.hq.ctl("keys", "rotate", "--recovery", stdin=f.recovery.lower() + "\n")
+        check(f.hq.json("keys", "show")["sign_key"] != before, "another key")
+        check(f.hq.add(name="Organization", kind="organization")["ok"], "HQ writes")
+        f.agree(20)
+        check(fr.json("keys", "show")["changes_of_hq"] == 1, "fr took it")
+        no_quarrel(f)
+
+
+if __name__ == "__main__":
+    main(test_of_a_chapter, test_waits_for_hq, test_of_hq, test_by_the_recovery_key)
