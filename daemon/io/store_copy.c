@@ -47,7 +47,7 @@ static enum status finish_copy(const char *temporary, uint64_t map_size)
     enum status status = store_open_path(temporary, map_size, &copy);
 
     if (status == OK)
-        status = store_marker_put(copy, NULL);
+        status = store_marker_put(copy, NULL, NULL);
     store_close(&copy);
     return status;
 }

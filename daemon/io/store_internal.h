@@ -73,8 +73,10 @@ void store_remove_leftovers(const char *dir);
 /* store_open of the directory that holds the environment itself. */
 enum status store_open_path(const char *path, uint64_t map_size,
                             struct store **out_store) MUST_CHECK;
-/* The part of store_marker_renew that is in the store; out_id may be NULL. */
-enum status store_marker_put(struct store *store, uint8_t *out_id) MUST_CHECK;
+/* The part of store_marker_renew that is in the store; file_id (what the file holds) and out_id
+ * may be NULL. */
+enum status store_marker_put(struct store *store, const uint8_t *file_id,
+                             uint8_t *out_id) MUST_CHECK;
 /* Puts all entries into a new environment in directory path, synced: none of its pages ever
  * held anything else (store_compact.c). */
 enum status store_copy_entries(struct store *store, const char *path,

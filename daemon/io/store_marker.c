@@ -146,7 +146,7 @@ enum status store_marker_check(struct store *store, const char *dir, bool *out_c
     return OK;
 }
 
-enum status store_marker_put(struct store *store, uint8_t *out_id)
+enum status store_marker_put(struct store *store, const uint8_t *file_id, uint8_t *out_id)
 {
     CLEANUP(store_abort) struct store_txn txn = { 0 };
     struct marker stored = { .filesystem = 0 };
@@ -159,7 +159,12 @@ enum status store_marker_put(struct store *store, uint8_t *out_id)
     status = stored_marker(&txn, &stored);
     if (status != OK && status != NOT_FOUND)
         return status;
-    memcpy(marker.former, stored.id, sizeof marker.former);
+    /* Where the last start died before it wrote the file, the file has the id before. */
+    memcpy(marker.former,
+           file_id != NULL && memcmp(file_id, stored.former, sizeof stored.former) == 0
+               ? stored.former
+               : stored.id,
+           sizeof marker.former);
     randombytes_buf(marker.id, sizeof marker.id);
     if ((status = put_marker(&txn, &marker)) != OK)
         return status;
@@ -171,10 +176,12 @@ enum status store_marker_put(struct store *store, uint8_t *out_id)
 enum status store_marker_renew(struct store *store, const char *dir)
 {
     uint8_t id[MARKER_ID_SIZE];
+    uint8_t file_id[MARKER_ID_SIZE];
     char path[PATH_MAX];
     enum status status;
 
-    if ((status = marker_path(dir, path)) != OK || (status = store_marker_put(store, id)) != OK)
+    if ((status = marker_path(dir, path)) != OK ||
+        (status = store_marker_put(store, read_file(path, file_id) ? file_id : NULL, id)) != OK)
         return status;
     return file_write_safely(path, 0600, slice_of(id, sizeof id));
 }

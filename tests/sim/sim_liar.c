@@ -19,6 +19,9 @@ static struct {
     size_t size[KEPT_MAX];
 } kept;
 
+/* It forks its feed once: at that seq there may be as many heads as it has peers. */
+static uint64_t forked_at;
+
 struct lie {
     int from, to;
     int connection, stream;
@@ -196,8 +199,9 @@ static void tell_event(const struct lie *lie, struct sim_packet *packet)
         send_besides(lie, &writer, FAULT_FORGE); /* before the true one */
         return;
     }
-    if (own && tells(lie, FAULT_EQUIVOCATE, 20) &&
+    if (own && (forked_at == 0 || forked_at == head.seq) && tells(lie, FAULT_EQUIVOCATE, 20) &&
         sign_other_event(lie, &event, &head, &writer)) {
+        forked_at = head.seq;
         world.hits[FAULT_EQUIVOCATE]++;
         world.tainted[lie->from] = true;
         sim_packet_set(packet, mp_writer_bytes(&writer));
@@ -300,6 +304,7 @@ static void claim_more(const struct lie *lie, struct sim_packet *packet)
 void sim_liar_forget(void)
 {
     kept.count = 0;
+    forked_at = 0;
 }
 
 static void keep(const struct lie *lie, struct slice message)
