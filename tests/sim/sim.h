@@ -180,6 +180,9 @@ bool sim_failed(void);
 bool sim_has(enum sim_fault fault); /* is it switched on, and not yet over? */
 /* Runs the plan; world.failure says what went wrong, "" nothing. */
 void sim_run_plan(const struct sim_plan *plan, bool trace);
+/* The parts of it: a world without nodes, and its end. */
+void sim_begin(const struct sim_plan *plan, bool trace);
+void sim_end(void);
 int sim_node_of(const char *code); /* the first of that code, -1: none */
 
 bool sim_step(int64_t until_ms); /* one instant further; false after a failure */

@@ -356,7 +356,7 @@ static void run(void)
     sim_check_final(true);
 }
 
-static void begin(const struct sim_plan *plan, bool trace)
+void sim_begin(const struct sim_plan *plan, bool trace)
 {
     const char *tmp = getenv("TMPDIR");
     struct stat shm;
@@ -388,9 +388,14 @@ static void begin(const struct sim_plan *plan, bool trace)
 
 void sim_run_plan(const struct sim_plan *plan, bool trace)
 {
-    begin(plan, trace);
+    sim_begin(plan, trace);
     if (!sim_failed())
         run();
+    sim_end();
+}
+
+void sim_end(void)
+{
     world.healing = true;
     for (int i = 0; i < world.node_count; i++)
         sim_stop(i);
