@@ -69,6 +69,33 @@ void write_forget(struct node *node)
         node->batch->open = false;
 }
 
+/* An epoch begins above every seq that this feed had, here or where it was fetched from: rows of
+ * tier hq beyond the closed head may still be there. */
+static enum status begin_above(struct node *node, struct own_batch *batch)
+{
+    const struct node_feed *own = own_feed(node);
+    const uint32_t number = own->record.tier[TIER_FEDERATION].number;
+    struct feed_term term;
+    uint64_t rows = 1;
+
+    roster_term_of(node, node->code, &term);
+    if (term.epoch <= own->replica.feed.tier[TIER_FEDERATION].epoch || batch->prev_seq == 0)
+        return OK;
+    if (node->own_epoch.from_seq > batch->seq)
+        batch->seq = node->own_epoch.from_seq;
+    if (node->recovering_seq > batch->seq)
+        batch->seq = node->recovering_seq;
+    for (uint64_t step = 1; rows != 0; step *= 2) {
+        const enum status status = store_count_rows(&node->txn, number, batch->seq, 1, &rows);
+
+        if (status != OK)
+            return status;
+        if (rows != 0)
+            batch->seq += step;
+    }
+    return OK;
+}
+
 enum status batch_open(struct node *node)
 {
     struct node_feed *own = own_feed(node);
@@ -104,7 +131,7 @@ enum status batch_open(struct node *node)
     batch->changes = 0;
     batch->bytes = 0;
     batch->open = true;
-    return OK;
+    return begin_above(node, batch);
 }
 
 static void fill_head(struct node *node, const struct own_batch *batch, struct head *out_head)

@@ -2,7 +2,7 @@
 /* node_fuzz.c - any bytes as what a local program or a chapter says to a whole node, in the
  * simulator's world of HQ and one chapter; what it checks after each turn must hold.
  *
- * The first byte says to whom: HQ's or the chapter's control socket, or their link, either way. */
+ * The first byte says to whom: HQ's or the chapter's control socket, or their link. */
 #include <string.h>
 
 #include "tests/fuzz/fuzz.h"

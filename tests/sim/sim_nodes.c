@@ -217,6 +217,8 @@ void sim_back_up(int index)
 {
     char to[300];
 
+    if (world.nodes[index].turns == 0)
+        return; /* a directory that never ran is like the first one */
     (void)snprintf(to, sizeof to, "%s.copy", world.nodes[index].dir);
     sim_copy_directory(world.nodes[index].dir, to);
     world.has_backup[index] = true;
