@@ -146,6 +146,27 @@ def test_an_old_copy_with_hq_away():
         check_seqs(f, "fr", acknowledged)
 
 
+def test_a_moved_directory():
+    """Nobody holds more than the copy does: that proves nothing, it recovers all the same."""
+    with Federation() as f:
+        fr = f.join("fr", listen=False)
+        acknowledged = put(fr, people(0, 10))
+        f.agree()
+        copy = copy_of(f, fr)
+        shutil.rmtree(fr.dir)
+        shutil.copytree(copy, fr.dir)
+        f.hq.stop()
+        fr.start()
+        time.sleep(3.5)  # without a marker it would write by now
+        code, _, error = fr.ctl("members", "add", "name=Nobody", check=False)
+        check(code == 1 and "copy" in error, "a copied directory wrote: %s" % error)
+        check(set(members(fr, "fr")) == set(acknowledged), "reads are not served")
+        f.hq.start()
+        wait_until(lambda: epoch_of(f.hq, "fr") == 2, 30, "a new epoch")
+        check(fr.add(name="Goes on")["ok"], "it does not write")
+        f.agree()
+
+
 def make_twin(f, node):
     """The same keys and the same state, as in the copy of a whole disk; both are stopped."""
     node.stop()
@@ -272,7 +293,8 @@ def test_backup_and_restore():
         fr.stop()  # its data file is another one now, and it is no copy
         fr.start()
         check(epoch_of(fr, "fr") == 2 and fr.add(name="Still")["ok"], "recovers after compacting")
-        fr.json("compact")
+        for _ in range(3):
+            fr.json("compact")
         fr.kill()
         fr.start()
         wait_until(lambda: fr.add(name="Killed")["ok"], 10, "writes after a kill")
@@ -369,5 +391,6 @@ def test_hq_is_restored():
         check(qc.status()["node"]["state"] == "ok", "qc has no place any more")
 
 
-main(test_hq_is_restored, test_a_lost_disk, test_backup_and_restore, test_an_old_copy_is_healed, test_an_old_copy_with_hq_away, test_a_clone_is_found_and_healed,
+main(test_hq_is_restored, test_a_lost_disk, test_backup_and_restore, test_an_old_copy_is_healed,
+     test_an_old_copy_with_hq_away, test_a_moved_directory, test_a_clone_is_found_and_healed,
      test_a_copy_elsewhere_disturbs_nobody)
