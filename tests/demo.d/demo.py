@@ -98,9 +98,12 @@ def play(screen, options, chapters):
             ended = society.stop_all()
             screen.line("all %d daemons ended cleanly, none had logged an error" % ended)
             screen.line("%s is removed" % society.dir)
-        finally:
-            on_signals(signal.SIG_IGN)  # what follows is the cleaning up, and short
-            screen.clear()
+            on_signals(signal.SIG_IGN)
+        except BaseException:
+            on_signals(signal.SIG_IGN)  # what follows is the cleaning up, and it ends
+            with contextlib.suppress(OSError):
+                screen.line("ending all processes, removing %s" % society.dir)
+            raise
 
 
 def main():
@@ -119,7 +122,7 @@ def main():
         sys.exit(1)
     except Interrupted as interrupted:
         with contextlib.suppress(OSError):
-            screen.line("interrupted: every process is ended, every file removed")
+            screen.line("interrupted; every process is ended, every file removed")
         sys.exit(128 + interrupted.args[0])
     except BrokenPipeError:  # whoever read this has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

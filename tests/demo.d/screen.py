@@ -20,6 +20,7 @@ import unicodedata
 QUIET_SECONDS = 5  # off a terminal, between two lines of progress
 WIDTH_MAX = 160
 BAR_WIDTH = 30
+ROWS = 1000  # of the terminal that commands see: what they write may scroll by
 COLOR = re.compile("\033\\[[0-9;]*m")
 
 
@@ -135,7 +136,7 @@ class Screen:
             return child.returncode, written.decode(errors="replace")
         master, slave = pty.openpty()
         try:
-            fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, self.width, 0, 0))
+            fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, self.width, 0, 0))
             child = begin(argv, stdin=subprocess.DEVNULL, stdout=slave, stderr=subprocess.STDOUT)
             os.close(slave)
             slave = None

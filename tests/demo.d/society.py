@@ -81,9 +81,12 @@ def children():
 
 
 def end_children():
-    for pid in children():
-        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+    found = children()
+    for pid in found:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+    for pid in found:
+        with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, 0)
 
 
