@@ -24,7 +24,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 
-from figures import MEASURES, Results, as_markdown, as_text  # noqa: E402
+from figures import FIGURES, MEASURES, Results, as_markdown, as_text  # noqa: E402
 from measures import BIN, free_bytes, one_run  # noqa: E402
 from rows import write_rows  # noqa: E402
 
@@ -43,7 +43,8 @@ def parse_arguments():
     parser.add_argument("--only", default=",".join(MEASURES), help="of: " + ", ".join(MEASURES))
     parser.add_argument("--dir", default=tempfile.gettempdir(), help="where the files go")
     parser.add_argument("--json", metavar="FILE", help="also all values of all runs")
-    parser.add_argument("--write", action="store_true", help="also into RESULTS.md")
+    parser.add_argument("--write", nargs="?", const=RESULTS_FILE, metavar="FILE",
+                        help="also into RESULTS.md, or into a copy of it")
     options = parser.parse_args()
     options.measures = options.only.split(",")
     for measure in options.measures:
@@ -101,14 +102,14 @@ def environment(options):
     ]
 
 
-def write_results(facts, table):
-    """Replaces the part of RESULTS.md between the marks; the rest is written by hand."""
-    with open(RESULTS_FILE, encoding="utf-8") as file:
+def write_results(path, facts, table):
+    """Replaces the part of the file between the marks; the rest is written by hand."""
+    with open(path, encoding="utf-8") as file:
         text = file.read()
     before, _, rest = text.partition(BEGIN)
     after = rest.partition(END)[2]
     lines = "\n".join("- %s: %s" % fact for fact in facts)
-    with open(RESULTS_FILE, "w", encoding="utf-8") as file:
+    with open(path, "w", encoding="utf-8") as file:
         file.write("%s%s\n\n%s\n\n%s\n\n%s%s" % (before, BEGIN, lines, as_markdown(table), END,
                                                    after))
 
@@ -137,8 +138,12 @@ def main():
         with open(options.json, "w") as file:
             json.dump({"facts": dict(facts), "values": results.values}, file, indent=1)
     if options.write:
-        write_results(facts, table)
-        print("written: " + RESULTS_FILE)
+        write_results(options.write, facts, table)
+        print("written: " + options.write)
+    unmeasured = [f.text for f in FIGURES
+                  if f.measure in options.measures and f.key not in results.values]
+    if unmeasured:
+        sys.exit("not measured: " + ", ".join(unmeasured))
 
 
 if __name__ == "__main__":

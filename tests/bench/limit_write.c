@@ -319,16 +319,14 @@ static void print_latencies(const struct job *job)
 
 void write_all(const struct job *job)
 {
-    struct writer *writer = calloc(1, sizeof *writer);
-    uint8_t *buffers[3];
+    static uint8_t buffers[3][BATCH_SIZE_MAX];
+    static struct writer all;
+    struct writer *writer = &all;
     int64_t begun;
 
-    MUST(writer != NULL);
     writer->job = job;
     writer->csv = job->csv;
     MUST((writer->ids = calloc(job->members, ID_SIZE)) != NULL);
-    for (int i = 0; i < 3; i++)
-        MUST((buffers[i] = malloc(BATCH_SIZE_MAX)) != NULL);
     mp_writer_init(&writer->values, buffers[0], BATCH_SIZE_MAX);
     mp_writer_init(&writer->rows, buffers[1], BATCH_SIZE_MAX);
     mp_writer_init(&writer->message, buffers[2], BATCH_SIZE_MAX);

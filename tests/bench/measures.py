@@ -4,6 +4,7 @@ on the same disk."""
 
 import json
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -35,7 +36,9 @@ def program(name, *args):
 def limit(mode, csv, count, receivers, *more):
     """limit.c's result, with the bytes on disk at the writer and at the first receiver."""
     with tempfile.TemporaryDirectory(prefix="chapterd-limit-") as directory:
+        before = children_seconds()
         result = program("limit", mode, csv, directory, count, receivers, *more)
+        result["cpu"] = children_seconds() - before
         result["disk"] = [disk_bytes(os.path.join(directory, name))
                           for name in ("writer", "receiver0")]
     return result
@@ -49,6 +52,12 @@ def disk_bytes(directory):
 
 def quantile(values, share):
     return sorted(values)[min(len(values) - 1, int(len(values) * share))]
+
+
+def children_seconds():
+    """Processor time of all children that have ended, and of theirs."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def task_seconds(pid):
@@ -106,18 +115,23 @@ class Loaded:
         ceiling = limit("import", self.csv, members, 1) if report else None
         self.fr = self.join("fr")
         self.federation.agree()
+        daemons = (self.fr.process.pid, self.hq.process.pid)
         before = received_bytes(self.hq.process.pid)
+        cpu = -children_seconds() - sum(map(task_seconds, daemons))
         begun = time.monotonic()
         client_memory = self.import_all()
         returned = time.monotonic() - begun
+        cpu += children_seconds()
         self.wait_for(self.hq)
         seconds = time.monotonic() - begun
+        cpu += sum(map(task_seconds, daemons))
         got = self.hq.json("counts")["memberships"]
         check(got == active_of(members), "HQ counts %d members of %d" % (got, members))
         if not report:
             return
         self.add("import_rate", members / seconds, members / ceiling["seconds"])
         self.add("import_client", returned)
+        self.add("import_cpu", 1e6 * cpu / members, 1e6 * ceiling["cpu"] / members)
         self.add("import_wire", (received_bytes(self.hq.process.pid) - before) / members,
                  ceiling["sent_bytes"] / members)
         for key, node, disk in (("origin", self.fr, 0), ("hq", self.hq, 1)):
