@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: MPL-2.0
 """chapterd and the physical limit of the same work (limit.h), side by side, on the same disk.
 
