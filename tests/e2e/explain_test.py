@@ -206,8 +206,8 @@ def test_forked_clone():
         f.hq.start()
         for node in (f.hq, fr, lu):
             becomes(node, "qc", "none", 60)
-        both = {explain(node, "qc")["cause"] for node in (qc, clone)}
-        check(both == {"none", "quarantined"}, "of the two: %s" % both)
+        wait_until(lambda: {explain(node, "qc")["cause"] for node in (qc, clone)}
+                   == {"none", "quarantined"}, 60, "one goes on, the other is told so", 0.2)
 
 
 def test_old_directory():
