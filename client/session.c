@@ -7,9 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 #define RETRY_MS 250 /* after "not yet" */
 #define TICK_MS 250
@@ -27,7 +25,7 @@ struct session {
     struct options options;
     char path[SOCKET_PATH_SIZE];
     zsock_t *dealer;
-    zactor_t *monitor; /* tells when the connection was lost */
+    zsock_t *monitor; /* tells when the connection was lost */
     uint64_t next_id;
     struct pending window[SESSION_WINDOW]; /* a ring */
     size_t first;
@@ -82,7 +80,10 @@ static void hang_up(struct session *session)
         session->count--;
     }
     zframe_destroy(&session->taken);
-    zactor_destroy(&session->monitor);
+    /* First the events end: libzmq would wait for ever on a closed monitor. */
+    if (session->dealer != NULL && session->monitor != NULL)
+        (void)zmq_socket_monitor(zsock_resolve(session->dealer), NULL, 0);
+    zsock_destroy(&session->monitor);
     zsock_destroy(&session->dealer);
 }
 
@@ -181,16 +182,8 @@ static enum exit_code report_no_memory(struct session *session)
 /* libzmq retries for ever where nobody listens; a plain connection says so at once. */
 static enum exit_code probe(struct session *session)
 {
-    struct sockaddr_un address = { .sun_family = AF_UNIX };
-    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    int error = 0;
+    const int error = session_try_socket(session->path);
 
-    if (fd < 0)
-        return report_unreachable(session, strerror(errno));
-    memcpy(address.sun_path, session->path, sizeof address.sun_path);
-    if (connect(fd, (const struct sockaddr *)&address, sizeof address) != 0)
-        error = errno;
-    (void)close(fd);
     switch (error) {
     case 0:
     case EAGAIN: /* its queue is full: it is there and busy */
@@ -208,6 +201,24 @@ static enum exit_code probe(struct session *session)
     }
 }
 
+/* A socket rather than czmq's monitor, an actor: at the program's end czmq sleeps 200 ms if an
+ * actor is just closing its own sockets. */
+static bool watch_connection(struct session *session)
+{
+    static unsigned serial;
+    char endpoint[64];
+
+    (void)snprintf(endpoint, sizeof endpoint, "inproc://session-%u", ++serial);
+    if (zmq_socket_monitor(zsock_resolve(session->dealer), endpoint, ZMQ_EVENT_DISCONNECTED) !=
+        0)
+        return false;
+    session->monitor = zsock_new(ZMQ_PAIR);
+    if (session->monitor == NULL)
+        return false;
+    zsock_set_linger(session->monitor, 0);
+    return zsock_connect(session->monitor, "%s", endpoint) == 0;
+}
+
 static enum exit_code dial(struct session *session)
 {
     const enum exit_code code = probe(session);
@@ -221,12 +232,8 @@ static enum exit_code dial(struct session *session)
     zsock_set_linger(session->dealer, 0);
     zsock_set_maxmsgsize(session->dealer, CONTROL_SIZE_MAX);
     zsock_set_sndtimeo(session->dealer, (int)(session->options.timeout_seconds * 1000));
-    session->monitor = zactor_new(zmonitor, session->dealer);
-    if (session->monitor == NULL)
+    if (!watch_connection(session))
         return report_no_memory(session);
-    (void)zstr_sendx(session->monitor, "LISTEN", "DISCONNECTED", NULL);
-    (void)zstr_send(session->monitor, "START");
-    (void)zsock_wait(session->monitor);
     if (zsock_connect(session->dealer, "ipc://%s", session->path) != 0)
         return report_unreachable(session, zmq_strerror(zmq_errno()));
     return EXIT_OK;

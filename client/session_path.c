@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* session_path.c - -s, the environment, the user's own daemon, the system's: the first of
- * them. */
+ * them.  And whether anybody listens there. */
 #include "client/session_path.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 static const char *variable(const char *name)
@@ -45,4 +48,19 @@ char *session_find_socket(const struct options *options)
         return strdup(given);
     own = find_own_socket();
     return own != NULL ? own : strdup("/run/chapterd/" CONTROL_SOCKET_NAME);
+}
+
+int session_try_socket(const char *path)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int error = 0;
+
+    if (fd < 0)
+        return errno;
+    memcpy(address.sun_path, path, strlen(path) + 1);
+    if (connect(fd, (const struct sockaddr *)&address, sizeof address) != 0)
+        error = errno;
+    (void)close(fd);
+    return error;
 }

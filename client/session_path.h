@@ -7,5 +7,7 @@
 
 /* Heap of the caller; NULL only without memory. */
 char *session_find_socket(const struct options *options);
+/* 0, or the errno of a plain connection to it; path fits struct sockaddr_un. */
+int session_try_socket(const char *path);
 
 #endif
