@@ -220,19 +220,23 @@ static enum exit_code write_refusals(struct application *application)
 static void report_part(const struct application *application, uint64_t total)
 {
     const struct options *options = application->import->options;
+    const uint64_t refused = application->refusals.count + application->lapses_refused;
+    char more[64] = "";
     uint64_t made = 0;
 
     for (size_t i = 0; i < REQUEST_SORTS; i++)
         made += application->done[i];
+    if (refused > 0)
+        (void)snprintf(more, sizeof more, ", %" PRIu64 " were refused", refused);
     if (interrupted())
         report_error(options, "the same import again: it makes the rest",
-                     "interrupted: %s%" PRIu64 " of %" PRIu64 " changes were made",
-                     application->under_way > 0 ? "at least " : "", made, total);
+                     "interrupted: %s%" PRIu64 " of %" PRIu64 " changes were made%s",
+                     application->under_way > 0 ? "at least " : "", made, total, more);
     else
         notice(options,
-               "%" PRIu64 " of %" PRIu64 " changes were made for certain; the same import again"
-               " makes the rest",
-               made, total);
+               "%" PRIu64 " of %" PRIu64 " changes were made for certain%s; the same import"
+               " again makes the rest",
+               made, total, more);
 }
 
 static enum exit_code conclude(struct application *application, enum exit_code exit_code)

@@ -117,9 +117,9 @@ enum exit_code import_open_file(struct import *import)
 
 /* --- passes ------------------------------------------------------------------------------- */
 
-static enum exit_code visit_rows(struct import *import, struct progress *progress,
-                                 import_visit *visit, void *context)
+static enum exit_code visit_rows(struct import *import, import_visit *visit, void *context)
 {
+    struct progress *const progress = &import->progress;
     enum exit_code exit_code = EXIT_OK;
     const struct csv_row *row;
     enum status status;
@@ -146,11 +146,11 @@ static enum exit_code visit_rows(struct import *import, struct progress *progres
 enum exit_code import_each_row(struct import *import, const char *label, import_visit *visit,
                                void *context)
 {
-    struct progress progress;
     enum exit_code exit_code;
 
-    progress_begin(&progress, import->options, label, (uint64_t)import->input.state.st_size);
-    exit_code = visit_rows(import, &progress, visit, context);
-    progress_end(&progress);
+    progress_begin(&import->progress, import->options, label,
+                   (uint64_t)import->input.state.st_size);
+    exit_code = visit_rows(import, visit, context);
+    progress_end(&import->progress);
     return exit_code;
 }

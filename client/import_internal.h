@@ -50,7 +50,8 @@ struct import {
     uint64_t shown[PLAN_REJECT + 1];
     uint64_t refusals_shown;
     struct import_rejects rejects;
-    bool checked; /* every row was */
+    struct progress progress; /* of the pass under way */
+    bool checked;             /* every row was */
 };
 
 /* --- import_file.c: the file, and passes over its rows ------------------------------------ */

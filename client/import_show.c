@@ -88,6 +88,7 @@ void import_show_row(struct import *import, const struct csv_row *row,
         return;
     if (import->shown[action]++ >= SHOWN_MAX && !import->verbose)
         return;
+    progress_hide(&import->progress);
     if (action == PLAN_REJECT) {
         print_line("%-8s line %" PRIu64 ": %s", words[action], row->line, import->plan.reason);
         return;
@@ -106,6 +107,7 @@ void import_show_refusal(struct import *import, const struct csv_row *row, const
 {
     if (!for_people(import) || (import->refusals_shown++ >= SHOWN_MAX && !import->verbose))
         return;
+    progress_hide(&import->progress);
     print_line("%-8s line %" PRIu64 ": %s", "refused", row->line, reason);
 }
 

@@ -102,10 +102,15 @@ void progress_update_rows(struct progress *progress, uint64_t done, uint64_t row
     progress_update(progress, done);
 }
 
-void progress_end(struct progress *progress)
+void progress_hide(struct progress *progress)
 {
     if (progress->drawn)
         fputs("\r\033[K", stderr);
     progress->drawn = false;
+}
+
+void progress_end(struct progress *progress)
+{
+    progress_hide(progress);
     progress->shown = false;
 }

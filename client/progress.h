@@ -26,6 +26,8 @@ void progress_begin(struct progress *progress, const struct options *options, co
 void progress_update(struct progress *progress, uint64_t done);
 /* Where done and total are bytes of rows. */
 void progress_update_rows(struct progress *progress, uint64_t done, uint64_t rows);
+/* Wipes the bar before a line is printed; the next update draws it again. */
+void progress_hide(struct progress *progress);
 /* Wipes the bar, so that what is printed next starts on a clean line.  Takes one that ended. */
 void progress_end(struct progress *progress);
 
