@@ -32,7 +32,8 @@ static void print_report(const struct options *options, const json_t *report, co
     if (!done)
         print_line("  %-14s %s", "waits", json_text(report, "waits_for"));
     if (!done)
-        notice(options, "to see how far it is: chapterctl members erase %s --wait 60", id);
+        notice(options, "to see how far it is: %s members erase %s --wait 60", options->program,
+               id);
     if (json_array_size(json_object_get(report, "shut_out")) != 0)
         notice(options, "chapters that were shut out may still hold it: ask them");
     if (done)
