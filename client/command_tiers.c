@@ -14,13 +14,12 @@
 
 /* --- tiers ----------------------------------------------------------------------------- */
 
-static const struct table_column tier_columns[] = {
-    { "FIELD", "field", NULL, false, false },
-    { "TIER", "tier", NULL, false, false },
-    { "OF ORGANIZATIONS", "organizations", NULL, false, false },
-    { "DEFAULT", "default", NULL, false, false },
-    { "FIXED", "fixed", NULL, false, false }
-};
+static const struct table_column tier_columns[] = { { "FIELD", "field", NULL, 0, 0 },
+                                                    { "TIER", "tier", NULL, 0, 0 },
+                                                    { "OF ORGANIZATIONS", "organizations", NULL,
+                                                      0, 0 },
+                                                    { "DEFAULT", "default", NULL, 0, 0 },
+                                                    { "FIXED", "fixed", NULL, 0, 0 } };
 
 static enum exit_code print_tiers(const struct options *options, const json_t *result)
 {
@@ -129,10 +128,9 @@ static json_t *words_of(const json_t *receivers, const char *tier)
 
 enum exit_code command_who_sees(struct session *session, int argc, char **argv)
 {
-    static const struct table_column columns[] = { { "FIELD", "field", NULL, false, false },
-                                                   { "TIER", "tier", NULL, false, false },
-                                                   { "SEEN BY", "seen_by", NULL, false,
-                                                     false } };
+    static const struct table_column columns[] = { { "FIELD", "field", NULL, 0, 0 },
+                                                   { "TIER", "tier", NULL, 0, 0 },
+                                                   { "SEEN BY", "seen_by", NULL, 0, 0 } };
     const struct options *options = session_options(session);
     CLEANUP(arguments_done) struct arguments arguments = { NULL, 0, NULL };
     json_t *result = NULL;
