@@ -69,8 +69,8 @@ void write_forget(struct node *node)
         node->batch->open = false;
 }
 
-/* An epoch begins above every seq that this feed had, here or where it was fetched from: rows of
- * tier hq beyond the closed head may still be there. */
+/* An epoch begins above every seq that this feed had, here or where it was fetched from: rows
+ * of tier hq beyond the closed head may still be there. */
 static enum status begin_above(struct node *node, struct own_batch *batch)
 {
     const struct node_feed *own = own_feed(node);

@@ -432,9 +432,8 @@ static void test_read_errors(void **state)
     }
 }
 
-/* Bytes that mean something, at random: never a crash, always an end, lines only upwards. */
-/* Rows without quotes take a shorter way: they must come out as they do where a quote in the last
- * cell keeps them from it. */
+/* Rows without quotes take a shorter way: they must come out as they do where a quote in the
+ * last cell keeps them from it. */
 static void test_plain_rows(void **state)
 {
     static const char alphabet[] = "ab \t,;=' \xc3";
@@ -469,6 +468,7 @@ static void test_plain_rows(void **state)
     }
 }
 
+/* Bytes that mean something, at random: never a crash, always an end, lines only upwards. */
 static void test_noise(void **state)
 {
     static const char alphabet[] = "a,;\t\"\"\"\n\n\r \0\xc3\xa9\xff'=";
