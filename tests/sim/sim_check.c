@@ -99,11 +99,13 @@ static void check_freeze(const struct sim_node *sim, const struct feed *feed, in
                          struct sim_seen *seen)
 {
     const struct feed_mark *mark = &feed->tier[TIER_FEDERATION];
+    struct feed_term term;
 
+    roster_term_of(sim->node, feed->origin, &term);
     if (feed->freeze != FREEZE_NONE && !world.tainted[origin])
         sim_fail("%s froze the feed of %s, nobody lied", sim->code, feed->origin);
-    /* A head of a newer epoch ends it, in whatever tier. */
-    if (seen->frozen && seen->frozen_epoch == mark->epoch &&
+    /* The closed head is taken all the same, and one of a newer epoch ends it. */
+    if (seen->frozen && seen->frozen_epoch == mark->epoch && term.epoch <= mark->epoch &&
         feed->tier[TIER_HQ].epoch <= mark->epoch &&
         (feed->freeze == FREEZE_NONE || !marks_equal(mark, &seen->frozen_at)) &&
         !sim->was_recovering)
