@@ -222,6 +222,7 @@ void sim_back_up(int index)
     (void)snprintf(to, sizeof to, "%s.copy", world.nodes[index].dir);
     sim_copy_directory(world.nodes[index].dir, to);
     world.has_backup[index] = true;
+    world.tainted[index] |= world.nodes[index].seen[index].mark[0].seq == 0;
 }
 
 /* Up to which seq HQ is known to hold the feed in both tiers: what is beyond may be lost. */
