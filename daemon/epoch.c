@@ -272,7 +272,8 @@ static enum epoch_others others_of(struct node *node, const struct link *asker,
         if (link == asker || link->peer != asker->peer ||
             (link->asks_as != 0 && link->asks_as != instance))
             continue;
-        if (probing && link->last_seen_ms > node->probed_at_ms)
+        if (probing &&
+            link->last_seen_ms >= node->probed_at_ms) /* a near one answers at once */
             return OTHERS_ALIVE;
         found = true;
         if (!probing)

@@ -145,7 +145,8 @@ enum feed_verdict feed_judge(const struct feed *feed, enum tier tier,
                    ? FEED_SNAPSHOT
                    : FEED_CLOSED_EPOCH;
     if (feed_frozen(feed, head->epoch) && !(feed->recovering && head->epoch < term->epoch) &&
-        !feed_is_closed_head(term, head->epoch, head->seq, head->hash))
+        !(memcmp(head->hash, mine->hash, HASH_SIZE) == 0 &&
+          feed_is_closed_head(term, head->epoch, head->seq, head->hash)))
         return FEED_FROZEN;
     /* Heads of a closed epoch are evidence only: they freeze nothing. */
     if (head->epoch == term->epoch && (other = feed_conflict(feed, head)) != NULL) {

@@ -184,9 +184,11 @@ static void test_fetched_back(void **state)
     (void)state;
     feed.freeze = FREEZE_FORKED;
     feed.freeze_epoch = 1;
-    /* The closed head is taken by all: HQ vouches for it. */
     assert_int_equal(feed_judge(&feed, TIER_FEDERATION, &second, &closed, 0, &other),
-                     FEED_KNOWN);
+                     FEED_FROZEN);
+    /* Who stands at it may mend a damaged copy with it: HQ vouches for it. */
+    memcpy(feed.tier[TIER_HQ].hash, closed.hash, HASH_SIZE);
+    assert_int_equal(feed_judge(&feed, TIER_HQ, &second, &closed, 0, &other), FEED_KNOWN);
     assert_int_equal(feed_judge(&feed, TIER_FEDERATION, &second, &before, 0, &other),
                      FEED_FROZEN);
     feed.recovering = true;
