@@ -204,7 +204,13 @@ static void about_frozen(const struct node_feed *feed, struct alarms *alarms)
 {
     const char *code = feed->replica.feed.origin;
 
-    if (feed->replica.feed.freeze == FREEZE_FORKED)
+    if (strcmp(code, "hq") == 0)
+        alarm_add(alarms,
+                  "tell HQ's operator: HQ's next epoch is begun with the recovery key (chapterd"
+                  " recover)",
+                  "HQ's own feed contradicts itself and is frozen here: the last good roster"
+                  " stays in force, nobody joins or leaves, all other feeds go on");
+    else if (feed->replica.feed.freeze == FREEZE_FORKED)
         alarm_add(alarms,
                   "its operator must stop one of the two daemons; HQ opens a new epoch for it "
                   "by itself",

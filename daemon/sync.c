@@ -65,10 +65,14 @@ static void freeze(struct node *node, uint32_t index, struct slice a, struct sli
         feed->record.hold_epoch = epoch;
         status = store_put_feed(&node->txn, &feed->record);
         node->counters.forks++;
-        log_event(LOG_ERROR,
-                  "event=fork feed=%s epoch=%llu remedy=\"two daemons run with the keys of %s:"
-                  " stop one, keep the other off, and ask HQ for a new epoch\"",
-                  feed->record.origin, (unsigned long long)epoch, feed->record.origin);
+        log_event(
+            LOG_ERROR, "event=fork feed=%s epoch=%llu remedy=\"%s\"", feed->record.origin,
+            (unsigned long long)epoch,
+            strcmp(feed->record.origin, "hq") == 0
+                ? "two daemons sign with HQ's keys: stop one; the last good roster stays"
+                  " in force until HQ's next epoch is begun with the recovery key"
+                : "two daemons run with this chapter's keys: stop one, keep the other off;"
+                  " HQ opens a new epoch");
         flood_evidence(node, feed->record.origin, a, b);
     }
     (void)node_turn_fails(node, status);

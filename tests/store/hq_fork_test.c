@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+/* hq_fork_test.c - HQ's own feed is forked: the last good roster stays in force, nothing of it
+ * changes any more, the others' feeds go on, and everybody is told. */
+#include "tests/store/node_fixture.h"
+
+#include <sodium.h>
+
+/* A second history under HQ's key: another head over what the newest one covers. */
+static void fork_hq(struct hq *hq)
+{
+    const struct node_feed *feed = hq->node->feeds[node_feed_index(hq->node, "hq")];
+    const struct slice mine = signed_head_bytes(&feed->record.tier[TIER_FEDERATION].head);
+    struct signed_head other;
+    struct head head;
+    uint8_t bytes[2 * SIGNED_HEAD_SIZE_MAX + 16];
+    struct mp_writer writer;
+
+    assert_ok(head_read(mine, &head));
+    head.count[TIER_FEDERATION]++;
+    head_sign(&head, &hq->node->identity.sign, &other);
+    mp_writer_init(&writer, bytes, sizeof bytes);
+    wire_write_evidence(&writer, mine, signed_head_bytes(&other));
+    sync_on_evidence(hq->node, node_peer_make(hq->node, "fr"), mp_writer_bytes(&writer));
+    assert_ok(node_turn(hq->node, 0));
+}
+
+static void enrol(struct hq *hq, const char *code, struct roster_entry *out_entry)
+{
+    struct roster_entry entry = { .epoch = 1, .instance = 1 };
+
+    (void)snprintf(entry.code, sizeof entry.code, "%s", code);
+    (void)snprintf(entry.name, sizeof entry.name, "%s", code);
+    randombytes_buf(entry.sign_key, KEY_SIZE);
+    randombytes_buf(entry.curve_key, KEY_SIZE);
+    assert_ok(write_roster(hq->node, &entry));
+    turns(hq, 1);
+    *out_entry = entry;
+}
+
+static bool alarm_says(struct hq *hq, const char *part)
+{
+    const struct slice status = ask_ok(hq, "status", NULL, NULL, NULL, NULL);
+    const size_t count = length_of(status, "alarms");
+
+    for (size_t i = 0; i < count; i++) {
+        const struct slice alarm = element_of(status, "alarms", i);
+
+        if (memmem(alarm.data, alarm.size, part, strlen(part)) != NULL)
+            return true;
+    }
+    return false;
+}
+
+static void test_at_hq(void **state)
+{
+    struct hq *hq = *state;
+    struct roster_entry fr;
+    uint64_t seq;
+
+    monotonic_ms += SIGN_WAIT_MS;
+    enrol(hq, "fr", &fr);
+    monotonic_ms += SIGN_WAIT_MS;
+    fork_hq(hq);
+    seq = hq->node->feeds[hq->node->own_feed]->replica.feed.tier[TIER_FEDERATION].seq;
+    assert_int_equal(hq->node->feeds[hq->node->own_feed]->replica.feed.freeze, FREEZE_FORKED);
+    /* the roster stays, and nobody's place in it changes */
+    assert_true(roster_admit(hq->node, PORT_XPUB, fr.curve_key));
+    assert_int_not_equal(
+        answer_to(hq, ask(hq, "chapters.revoke", "chapter", "fr", NULL, NULL)).code, OK);
+    assert_int_not_equal(
+        answer_to(hq, ask(hq, "chapters.edit", "chapter", "fr", "name", "x")).code, OK);
+    assert_int_equal(roster_find(hq->node, "fr")->entry.state, CHAPTER_ENROLLED);
+    assert_int_equal(
+        hq->node->feeds[hq->node->own_feed]->replica.feed.tier[TIER_FEDERATION].seq, seq);
+    assert_true(alarm_says(hq, "recover"));
+    /* also after a restart */
+    node_close(&hq->node);
+    fake_clear();
+    hq_start(hq);
+    assert_true(roster_admit(hq->node, PORT_XPUB, fr.curve_key));
+    assert_int_equal(hq->node->feeds[hq->node->own_feed]->replica.feed.freeze, FREEZE_FORKED);
+}
+
+/* As a chapter's node sees it. */
+static void test_at_a_chapter(void **state)
+{
+    struct hq *hq = *state;
+    struct roster_entry fr;
+    struct feed_term term;
+
+    monotonic_ms += SIGN_WAIT_MS;
+    enrol(hq, "fr", &fr);
+    hq->node->feeds[hq->node->own_feed]->replica.own = false;
+    fork_hq(hq);
+    roster_term_of(hq->node, "fr", &term);
+    assert_int_equal(term.epoch, 1);
+    assert_true(roster_admit(hq->node, PORT_XPUB, fr.curve_key));
+    assert_true(hq->node->feeds[node_feed_index(hq->node, "fr")]->replica.fetchable);
+    assert_true(alarm_says(hq, "last good roster"));
+    assert_true(alarm_says(hq, "recovery key"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_at_hq, hq_new, hq_free),
+        cmocka_unit_test_setup_teardown(test_at_a_chapter, hq_new, hq_free),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
