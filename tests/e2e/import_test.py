@@ -130,7 +130,7 @@ def start_import(node, *args):
 
 
 def test_ctrl_c_while_it_writes():
-    count = 60000 if SLOW == 1 else 6000
+    count = 60000 if SLOW == 1 else 30000
     with Federation() as f:
         fr = f.join("fr")
         path = write_people(f, "m.csv", count)
@@ -195,9 +195,9 @@ def on_a_terminal(node, *args, code=OK):
 
 def test_progress():
     with Federation() as f:
-        path = write_people(f, "m.csv", 150000)
+        path = write_people(f, "m.csv", 150000 if SLOW == 1 else 30000)
         shown = on_a_terminal(f.hq, "import", path, "--apply")
-        path = write_people(f, "n.csv", 1000000 if SLOW == 1 else 200000)
+        path = write_people(f, "n.csv", 1000000 if SLOW == 1 else 60000)
         with open(path, "a") as file:  # rows that are shown while a bar stands there
             file.write("M-0000001,Twice,,,,\n" * 5)
         shown += on_a_terminal(f.hq, "import", path, code=REJECTS)
