@@ -64,6 +64,7 @@
       "  --force      even if that is more than 10 % of them\n"                                \
       "Columns: id, external_id, kind, name, email, country, city, language, phone,\n"         \
       "joined, expires, status, notes; only name is required, others are kept.\n"              \
+      "UTF-8, UTF-16LE or Windows-1252; separated by commas, semicolons or tabs.\n"            \
       "Rejected rows go to NAME.rejects.csv: mend them there and import that file.\n"          \
       "Ctrl-C ends it between changes; the same import again makes the rest.\n")               \
     X(command_export, "export", "", "[-o FILE]", "members as a CSV file", 0,                   \

@@ -9,13 +9,16 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "client/temporary.h"
+
 static ssize_t read_file(void *context, void *buffer, size_t size, uint64_t offset)
 {
     const struct csv_input *input = context;
+    const int fd = input->decoded >= 0 ? input->decoded : input->fd;
     ssize_t got;
 
     do {
-        got = pread(input->fd, buffer, size, (off_t)offset);
+        got = pread(fd, buffer, size, (off_t)offset);
     } while (got < 0 && errno == EINTR);
     return got;
 }
@@ -25,7 +28,7 @@ enum status csv_input_open(const char *path, struct csv_input *out_input)
     /* O_NONBLOCK: opening a pipe that nobody writes to would wait for ever. */
     const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
-    out_input->fd = -1;
+    *out_input = CSV_INPUT_NONE;
     if (fd < 0)
         return IO;
     if (fstat(fd, &out_input->state) != 0) {
@@ -40,8 +43,27 @@ enum status csv_input_open(const char *path, struct csv_input *out_input)
         return INVALID;
     }
     out_input->fd = fd;
+    out_input->size = (uint64_t)out_input->state.st_size;
     out_input->source = (struct csv_source){ read_file, out_input };
     return OK;
+}
+
+enum status csv_input_decode(struct csv_input *input, bool *out_reading)
+{
+    enum status status;
+    int fd = -1;
+
+    *out_reading = true;
+    status = csv_encoding_find(&input->source, &input->encoding);
+    if (status != OK || input->encoding == CSV_UTF8 || input->encoding == CSV_UTF8_MARKED)
+        return status;
+    *out_reading = false;
+    if ((status = temporary_open(&fd)) != OK)
+        return status;
+    status =
+        csv_encoding_decode(&input->source, input->encoding, fd, &input->size, out_reading);
+    input->decoded = fd; /* from now on it is what is read */
+    return status;
 }
 
 bool csv_input_changed(const struct csv_input *input)
@@ -57,7 +79,9 @@ void csv_input_close(struct csv_input *input)
 {
     if (input->fd >= 0)
         (void)close(input->fd);
-    input->fd = -1;
+    if (input->decoded >= 0)
+        (void)close(input->decoded);
+    *input = CSV_INPUT_NONE;
 }
 
 static void release(struct csv_output *output)

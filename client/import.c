@@ -174,7 +174,7 @@ enum exit_code command_import(struct session *session, int argc, char **argv)
         return import_no_memory(&(struct import){ .options = session_options(session) });
     import->session = session;
     import->options = session_options(session);
-    import->input.fd = -1;
+    import->input = CSV_INPUT_NONE;
     if (arguments_parse(import->options, argc, argv, rules, sizeof rules / sizeof rules[0], 1,
                         1, &arguments)) {
         import->path = arguments.words[0];

@@ -65,7 +65,7 @@ static enum exit_code report_header(const struct import *import, enum status sta
                      "%s is empty", import->path);
         return EXIT_FAILED;
     case UNSUPPORTED:
-        report_error(import->options, as_utf8, "%s is UTF-16, which is not in this version",
+        report_error(import->options, as_utf8, "%s is UTF-16BE, which cannot be read",
                      import->path);
         return EXIT_FAILED;
     default:
@@ -86,10 +86,22 @@ enum exit_code import_report_columns(const struct import *import, const char *re
     return EXIT_FAILED;
 }
 
+static enum exit_code decode_file(struct import *import)
+{
+    bool reading = false;
+    const enum status status = csv_input_decode(&import->input, &reading);
+
+    if (status == OK)
+        return EXIT_OK;
+    return reading ? report_header(import, status, "", errno)
+                   : import_spool_failed(import, status);
+}
+
 enum exit_code import_open_file(struct import *import)
 {
     char reason[CSV_REASON_SIZE] = "";
     char columns_reason[COLUMNS_REASON_SIZE] = "";
+    enum exit_code exit_code;
     enum status status;
 
     status = csv_input_open(import->path, &import->input);
@@ -102,6 +114,8 @@ enum exit_code import_open_file(struct import *import)
                      S_ISDIR(import->input.state.st_mode) ? "a directory" : "no regular file");
         return EXIT_FAILED;
     }
+    if ((exit_code = decode_file(import)) != EXIT_OK)
+        return exit_code;
     status = csv_reader_open(&import->input.source, import_canonical, import_canonical_count,
                              &import->reader, reason);
     if (status != OK)
@@ -148,8 +162,7 @@ enum exit_code import_each_row(struct import *import, const char *label, import_
 {
     enum exit_code exit_code;
 
-    progress_begin(&import->progress, import->options, label,
-                   (uint64_t)import->input.state.st_size);
+    progress_begin(&import->progress, import->options, label, import->input.size);
     exit_code = visit_rows(import, visit, context);
     progress_end(&import->progress);
     return exit_code;

@@ -46,11 +46,10 @@ static void write_cell(FILE *stream, char separator, struct slice cell)
     free(mended);
 }
 
-static void write_row(struct import *import, const char *first, const char *second,
-                      const struct csv_row *row)
+static void write_cells(const struct import *import, FILE *stream, const char *first,
+                        const char *second, const struct csv_row *row)
 {
     const char separator = csv_reader_separator(import->reader);
-    FILE *stream = import->rejects.output.stream;
 
     csv_write_cell(stream, separator, slice_of_text(first));
     (void)putc(separator, stream);
@@ -62,6 +61,26 @@ static void write_row(struct import *import, const char *first, const char *seco
         write_cell(stream, separator, row->cells[i]);
     }
     (void)putc('\n', stream);
+}
+
+/* In the file's own encoding. */
+static enum exit_code write_row(const struct import *import, const char *first,
+                                const char *second, const struct csv_row *row)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *memory = open_memstream(&text, &size);
+
+    if (memory != NULL)
+        write_cells(import, memory, first, second, row);
+    if (memory == NULL || fclose(memory) != 0) {
+        free(text);
+        return import_no_memory(import);
+    }
+    csv_encoding_write(import->rejects.output.stream, import->input.encoding,
+                       slice_of(text, size));
+    free(text);
+    return EXIT_OK;
 }
 
 /* DIR/NAME.rejects.csv; dir NULL: the file's own. */
@@ -127,11 +146,13 @@ enum exit_code import_reject(struct import *import, const struct csv_row *row,
     if (import->rejects.path == NULL) {
         if ((exit_code = open_rejects(import)) != EXIT_OK)
             return exit_code;
-        write_row(import, "row", "reason", csv_reader_header(import->reader));
+        csv_encoding_begin(import->rejects.output.stream, import->input.encoding);
+        exit_code = write_row(import, "row", "reason", csv_reader_header(import->reader));
+        if (exit_code != EXIT_OK)
+            return exit_code;
     }
     (void)snprintf(line, sizeof line, "%" PRIu64, row->line);
-    write_row(import, line, reason, row);
-    return EXIT_OK;
+    return write_row(import, line, reason, row);
 }
 
 enum exit_code import_rejects_finish(struct import *import)

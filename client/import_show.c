@@ -129,7 +129,8 @@ static void show_sums(const struct import *import)
         hidden += import->refusals_shown - SHOWN_MAX;
     if (hidden > 0)
         print_line("... and %" PRIu64 " more; -v shows all", hidden);
-    print_line("%s: %" PRIu64 " rows, UTF-8, separated by %s", import->path, counts->rows,
+    print_line("%s: %" PRIu64 " rows, %s, separated by %s", import->path, counts->rows,
+               csv_encoding_name(import->input.encoding),
                separator_name(csv_reader_separator(import->reader)));
     print_line("%" PRIu64 " %s, %" PRIu64 " %s, %" PRIu64 " the same, %" PRIu64 " rejected",
                counts->added, done ? "added" : "to add", counts->changed,
@@ -154,7 +155,8 @@ static json_t *sums(const struct import *import)
     const uint64_t lapsed = import->lapse && import->apply ? counts->lapsed : 0;
 
     return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:n, s:s?}",
-                     "file", import->path, "encoding", "UTF-8", "separator", separator, "rows",
+                     "file", import->path, "encoding",
+                     csv_encoding_name(import->input.encoding), "separator", separator, "rows",
                      (json_int_t)counts->rows, "added", (json_int_t)counts->added, "changed",
                      (json_int_t)counts->changed, "same", (json_int_t)counts->same, "rejected",
                      (json_int_t)counts->rejected, "absent", (json_int_t)counts->absent,

@@ -244,6 +244,45 @@ def test_separators_and_marks():
         check(found["Ann"]["city"] == rows[1][2], found["Ann"])
 
 
+def test_encodings():
+    """As Excel and its like write them; rejected rows come back in the same, to be mended there."""
+    rows = "name;email;city;country\r\nZoé – «€»;z@x.example;Köln;DE\r\n" \
+           "Jörg;j@x.example;Düren;Atlantis\r\n"
+    for name, mark, codec in (("UTF-8", b"", "utf-8"), ("UTF-8", b"\xef\xbb\xbf", "utf-8"),
+                              ("UTF-16LE", b"\xff\xfe", "utf-16-le"), ("UTF-16LE", b"", "utf-16-le"),
+                              ("Windows-1252", b"", "cp1252")):
+        with Federation() as f:
+            path = write(f, "m.csv", mark + rows.encode(codec))
+            code, out, err = f.hq.ctl("--json", "import", path, "--apply", check=False)
+            result = json.loads(out)
+            check(code == REJECTS and result["encoding"] == name and result["separator"] == ";" and
+                  (result["added"], result["rejected"]) == (1, 1), "%s: %s%s" % (name, out, err))
+            found = members(f.hq)
+            check(found["Zoé – «€»"]["city"] == "Köln", found)
+            code, out, err = f.hq.ctl("import", path, check=False)
+            check("2 rows, %s, separated by semicolons" % name in out, out)
+            text = read(rejects(path))
+            if mark or codec == "utf-16-le":
+                start = mark or b"\xff\xfe"
+                check(text.startswith(start), text)
+                text = text[len(start):]
+            text = text.decode(codec)
+            check("3;" in text and "Jörg" in text and "Düren" in text, text)
+            mended = write(f, "n.csv", mark + text.replace("Atlantis", "DE").encode(codec))
+            check(sums(f.hq, mended, "--apply") == (1, 0, 0, 0), name)
+            check(members(f.hq)["Jörg"]["city"] == "Düren", members(f.hq))
+
+
+def test_a_broken_row_in_another_encoding():
+    """What is lost of it is marked there, too, and is not imported by mistake."""
+    for codec in ("cp1252", "utf-16-le"):
+        with Federation() as f:
+            mark = b"\xff\xfe" if codec == "utf-16-le" else b""
+            path = write(f, "m.csv", mark + 'name,city\n"Jör"g,Düren\nZoé,Köln\n'.encode(codec))
+            check(sums(f.hq, path, "--apply") == (1, 0, 0, 1), codec)
+            check(sums(f.hq, rejects(path), "--apply") == (0, 0, 0, 1), "not mended: " + codec)
+
+
 def test_modes():
     with Federation() as f:
         path = write(f, "m.csv", "external_id,name,city,phone\n1,Ann,Lyon,\n2,Bob,,+33 1\n")
@@ -455,7 +494,8 @@ def test_working_files_without_room():
 
 if __name__ == "__main__":
     main(test_memory_does_not_grow, test_ctrl_c_while_it_writes, test_ctrl_c_before_it_writes,
-         test_progress, test_separators_and_marks, test_modes, test_an_export_comes_back,
+         test_progress, test_separators_and_marks,
+         test_encodings, test_a_broken_row_in_another_encoding, test_modes, test_an_export_comes_back,
          test_an_export_while_members_change, test_rejected_rows_can_be_mended,
          test_a_duplicate_that_is_not_mended, test_a_remnant_that_is_not_mended,
          test_rows_that_the_daemon_refuses, test_working_files_without_room)
