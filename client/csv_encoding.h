@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* csv_encoding.h - files of other encodings than UTF-8: found, read as UTF-8, written again.
- * UTF-16LE is known by its mark, or by the zeros of an ASCII beginning; what is no UTF-8 and not
- * nearly is Windows-1252. */
+ * UTF-16LE is known by its mark, or by the zeros of an ASCII beginning; what is no UTF-8 and
+ * not nearly is Windows-1252. */
 #ifndef CHAPTERCTL_CSV_ENCODING_H
 #define CHAPTERCTL_CSV_ENCODING_H
 
