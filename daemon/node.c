@@ -350,7 +350,7 @@ static void drain(struct node *node)
     struct transport_message message;
 
     for (int i = 0; i < TURN_MESSAGES_MAX && !node->turn_failed; i++) {
-        if (node->out_bytes > OUT_BYTES_MAX ||
+        if (node->out_bytes > OUT_BYTES_MAX || store_rows_put(&node->txn) >= TURN_ROWS_MAX ||
             transport_receive(node->transport, &message) != OK)
             return;
         dispatch(node, &message);

@@ -336,6 +336,7 @@ static void forget_writer(struct store *store)
 {
     store->writer.open = false;
     store->writer.room = 0;
+    store->writer.rows = 0;
     store->writer.status = OK;
     memset(store->writer.cursors, 0, sizeof store->writer.cursors);
     store->writer.tail = NULL;

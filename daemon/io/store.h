@@ -112,6 +112,8 @@ enum status store_get_row(struct store_txn *txn, uint32_t number, const uint8_t 
  * the removals' index.  Sums and census are the caller's. */
 enum status store_put_row(struct store_txn *txn, uint32_t number,
                           const struct change *change) MUST_CHECK;
+/* How many rows this transaction has put so far; 0 if it does not write. */
+size_t store_rows_put(const struct store_txn *txn);
 /* Forgets the given tiers of id altogether (removals behind the horizon). */
 enum status store_drop_row(struct store_txn *txn, uint32_t number, unsigned tiers,
                            const uint8_t id[ID_SIZE]) MUST_CHECK;

@@ -56,6 +56,7 @@ struct store {
         MDB_cursor *cursors[TABLE_COUNT];
         MDB_cursor *tail;
         uint8_t row[STORED_ROW_SIZE_MAX];
+        size_t rows; /* put in it */
     } writer;
 };
 

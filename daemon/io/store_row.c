@@ -319,6 +319,11 @@ static enum status check_change(const struct store_txn *txn, const struct change
     return store_is_tight(txn->store) && tiers_nil(change) != change->tiers ? NO_SPACE : OK;
 }
 
+size_t store_rows_put(const struct store_txn *txn)
+{
+    return txn->handle != NULL && txn->writing ? txn->store->writer.rows : 0;
+}
+
 enum status store_put_row(struct store_txn *txn, uint32_t number, const struct change *change)
 {
     uint8_t buffer[ROW_KEY_SIZE];
@@ -334,6 +339,7 @@ enum status store_put_row(struct store_txn *txn, uint32_t number, const struct c
     if ((status = check_change(txn, change)) != OK ||
         (status = index_get(txn, number, change->id, &index)) != OK)
         return status;
+    txn->store->writer.rows++;
     here = index_tiers_at(&index, change->seq);
     if ((status = row_join(txn, number, change, here & ~change->tiers, &row)) != OK)
         return status;

@@ -42,6 +42,7 @@
 /* node */
 #define TURN_MESSAGES_MAX 256             /* messages drained before a commit */
 #define TURN_WRITES_MAX EVENT_CHANGES_MAX /* local changes under one head */
+#define TURN_ROWS_MAX 8192                /* rows put before a commit: their pages are memory */
 #define PARKED_EVENTS_MAX 64              /* events ahead of a gap, per origin */
 #define PARKED_BYTES_MAX (1024 * 1024)
 #define SEEN_EVENTS_MAX 1024 /* memory of applied events (duplicates) */

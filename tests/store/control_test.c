@@ -309,6 +309,28 @@ static void test_counts_of_many_months(void **state)
     }
 }
 
+/* A turn's pages stay in memory: what would put too many rows waits for the next. */
+static void test_a_turn_puts_so_many_rows(void **state)
+{
+    enum { COUNT = TURN_WRITES_MAX, REQUESTS = TURN_ROWS_MAX / TURN_WRITES_MAX + 1 };
+    struct hq *hq = *state;
+    struct member *members = calloc(COUNT, sizeof *members);
+
+    assert_non_null(members);
+    for (size_t i = 0; i < COUNT; i++)
+        members[i] = (struct member){ .name = "Somebody" };
+    for (size_t i = 0; i < REQUESTS; i++)
+        (void)ask_put(hq, members, COUNT);
+    free(members);
+    assert_ok(node_turn(hq->node, 0));
+    assert_int_equal(fake.out_count, REQUESTS - 1);
+    assert_ok(node_turn(hq->node, 0));
+    assert_int_equal(fake.out_count, REQUESTS);
+    fake_clear();
+    assert_int_equal(uint_of(ask_ok(hq, "counts", NULL, NULL, NULL, NULL), "memberships"),
+                     REQUESTS * COUNT);
+}
+
 static void test_log_waits_for_news(void **state)
 {
     static const struct member member = { .name = "Ann" };
@@ -419,6 +441,7 @@ int main(void)
         TEST(test_persons),
         TEST(test_counts),
         TEST(test_counts_of_many_months),
+        TEST(test_a_turn_puts_so_many_rows),
         TEST(test_log_waits_for_news),
         TEST(test_log_by_time_and_newest),
         TEST(test_status_and_the_rest),
