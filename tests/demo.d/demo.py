@@ -75,7 +75,8 @@ def stay(screen, society):
                  "chapterctl -s hq/control.sock status -v | less",
                  "chapterctl -s qc/control.sock log -f",
                  "chapterctl -s fr/control.sock members add name=Zoé country=FR",
-                 "chapterctl -s lu/control.sock members list --search Zoé",
+                 "chapterctl -s hq/control.sock members list --search Zoé",
+                 "chapterctl -s lu/control.sock members list --search Zoé   # may see no names",
                  "chapterctl -s lu/control.sock counts --by country",
                  "chapterctl -s qc/control.sock explain lu"):
         screen.line("  " + text)

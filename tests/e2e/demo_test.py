@@ -158,6 +158,18 @@ def test_too_few_descriptors():
         check(status == 1 and "open files" in run.output and "ulimit" in run.output, run.output)
 
 
+def test_options():
+    """A wrong one is refused before anything is built."""
+    for args, status, text in ((["--help"], 0, "--chapters 3 --members 500"),
+                               (["--chapters", "86"], 2, "--chapters takes 3 to 85"),
+                               (["--chapters", "85", "--members", "500"], 2, "--members takes"),
+                               (["--faster"], 2, "--faster")):
+        run = subprocess.run([os.path.join(HERE, "..", "demo"), *args], capture_output=True,
+                             text=True, stdin=subprocess.DEVNULL, timeout=60 * SLOW)
+        check(run.returncode == status and text in run.stdout + run.stderr, run)
+        check("building" not in run.stdout, run)
+
+
 def test_taken_ports():
     """A port that somebody else took between the look and the use is not used."""
     chapters = demo.read_chapters(os.path.join(HERE, "..", "samples", "chapters.csv"))[:1]
@@ -177,4 +189,4 @@ def test_taken_ports():
 
 if __name__ == "__main__":
     main(test_short_form, test_interrupted, test_stay, test_false_claims,
-         test_too_few_descriptors, test_taken_ports)
+         test_too_few_descriptors, test_options, test_taken_ports)
