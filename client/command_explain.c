@@ -9,6 +9,7 @@
 #include "client/table.h"
 #include "client/terminal.h"
 
+#define LINES_AROUND 10 /* of explain, besides its paths */
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 static const struct table_column path_columns[] = {
@@ -77,20 +78,41 @@ static void add_path(struct table *table, const json_t *path)
         table_cell(table, "news", "newest");
 }
 
+/* On a screen that is too small for all, those are only counted. */
+static bool is_calm(const json_t *path)
+{
+    return strcmp(json_text(path, "state"), "up") == 0 &&
+           !json_is_true(json_object_get(path, "direct")) &&
+           !json_is_true(json_object_get(path, "newest"));
+}
+
 static enum exit_code print_paths(const struct options *options, const json_t *paths)
 {
     CLEANUP(table_free)
     struct table *table = table_new(options, path_columns, COUNT_OF(path_columns));
+    const size_t height = terminal_height();
+    const bool brief =
+        !options->verbose && height != 0 && json_array_size(paths) + LINES_AROUND > height;
+    size_t unlisted = 0;
     enum exit_code code;
 
     if (json_array_size(paths) == 0) {
         puts("no link, neither to it nor to a node that could pass on its word");
         return EXIT_OK;
     }
-    for (size_t i = 0; i < json_array_size(paths); i++)
-        add_path(table, json_array_get(paths, i));
+    for (size_t i = 0; i < json_array_size(paths); i++) {
+        const json_t *path = json_array_get(paths, i);
+
+        if (brief && is_calm(path))
+            unlisted++;
+        else
+            add_path(table, path);
+    }
     if ((code = table_print(table)) == EXIT_OK && options->verbose)
         table_explain(table);
+    if (unlisted > 0)
+        printf("%s%zu that are up are not listed: -v\n",
+               unlisted == json_array_size(paths) ? "" : "and ", unlisted);
     return code;
 }
 

@@ -187,6 +187,9 @@ def test_a_small_screen_shows_what_matters():
         text = on_terminal(f.hq, "status", env={"NO_COLOR": "1"}, lines=14)
         check("9 feeds: 9 current (-v lists them)" in text and "\nfr " not in text, text)
         check("8 peers: 8 up (-v lists them)" in text, text)
+        text = on_terminal(f.hq, "explain", "hq", env={"NO_COLOR": "1"}, lines=14)
+        check("8 that are up are not listed: -v" in text and "\nfr " not in text, text)
+        check("\nfr " in f.hq.ctl("explain", "hq")[1], "a pipe has all")
         for whole in (on_terminal(f.hq, "status", lines=40, env={"NO_COLOR": "1"}),
                       on_terminal(f.hq, "status", "-v", lines=14, env={"NO_COLOR": "1"}),
                       f.hq.ctl("status")[1]):
