@@ -160,7 +160,7 @@ static void test_reading_and_writing(void **state)
 static void test_long_files(void **state)
 {
     enum { COUNT = 50000 };
-    char *data = malloc(4 * COUNT + 1);
+    char *data = malloc(4 * COUNT + 4);
     enum csv_encoding encoding;
 
     (void)state;
