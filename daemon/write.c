@@ -302,15 +302,15 @@ static void digest_change(struct own_batch *batch, const char *origin,
     }
 }
 
-static void make_salt(struct own_batch *batch, uint8_t out_salt[SALT_SIZE])
+static void draw_random(struct own_batch *batch, uint8_t *out, size_t size)
 {
-    if (batch->random_left < SALT_SIZE) {
+    if (batch->random_left < size) {
         randombytes_buf(batch->random, sizeof batch->random);
         batch->random_left = sizeof batch->random;
     }
-    batch->random_left -= SALT_SIZE;
-    memcpy(out_salt, batch->random + batch->random_left, SALT_SIZE);
-    sodium_memzero(batch->random + batch->random_left, SALT_SIZE);
+    batch->random_left -= size;
+    memcpy(out, batch->random + batch->random_left, size);
+    sodium_memzero(batch->random + batch->random_left, size);
 }
 
 /* Gives the change the next seq and puts it everywhere; values are not of the map. */
@@ -326,7 +326,7 @@ enum status put_own(struct node *node, struct change *change)
     change->seq = ++batch->seq;
     change->tiers = TIERS_BOTH;
     if (!BUG(NO_SALT))
-        make_salt(batch, change->salt);
+        draw_random(batch, change->salt, SALT_SIZE);
     digest_change(batch, node->code, &batch->scratch, change);
     if (change->type == RECORD_MEMBER)
         count = census_deltas(batch->scratch.exists ? batch->scratch.old[TIER_FEDERATION]
@@ -559,8 +559,8 @@ enum status write_apply(struct node *node, const struct write_op *op, const char
 
         if (op->remove)
             return result_error(out_result, USAGE, "a removal needs an id");
-        randombytes_buf(random, sizeof random);
-        uuid_make_v7((uint64_t)clock_wall_ms(), random, out_result->id);
+        draw_random(node->batch, random, sizeof random);
+        uuid_make_next(&node->batch->ids, (uint64_t)clock_wall_ms(), random, out_result->id);
     }
     if ((status = load_old(node, out_result->id)) != OK)
         return node_turn_fails(node, status);

@@ -64,8 +64,9 @@ struct own_batch {
     struct digest_sum sum[TIERS_PUBLISHED];
     struct write_scratch scratch;
     uint8_t history[HISTORY_ENTRY_SIZE_MAX]; /* one, as it is packed */
-    uint8_t random[4096];                    /* for salts: a system call each would be dear */
+    uint8_t random[4096]; /* for salts and ids: a system call each would be dear */
     size_t random_left;
+    struct uuid_maker ids;
 };
 
 /* --- write.c: the steps of a change; an error is one of the turn --- */

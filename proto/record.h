@@ -139,6 +139,15 @@ void uuid_format(const uint8_t id[ID_SIZE], char out_text[UUID_TEXT_SIZE]);
 bool uuid_parse(struct slice text, uint8_t out_id[ID_SIZE]);
 /* UUIDv7 of RFC 9562 from a wall clock in milliseconds and 10 random bytes. */
 void uuid_make_v7(uint64_t time_ms, const uint8_t random[10], uint8_t out_id[ID_SIZE]);
+/* Ids of one maker ascend, also within a millisecond and when the clock goes back (RFC 9562,
+ * 6.2, method 2): a table in their order is appended to.  All zeros at first; random is fresh
+ * each time. */
+struct uuid_maker {
+    uint64_t time_ms;
+    uint8_t random[10];
+};
+void uuid_make_next(struct uuid_maker *maker, uint64_t time_ms, const uint8_t random[10],
+                    uint8_t out_id[ID_SIZE]);
 /* Days since 1970-01-01 of an ISO date; false if it is not one of a real calendar day. */
 bool date_parse(struct slice text, int32_t *out_days);
 void hex_format(const void *data, size_t size, char *out_text); /* 2 * size + 1 bytes */

@@ -91,6 +91,37 @@ void uuid_make_v7(uint64_t time_ms, const uint8_t random[10], uint8_t out_id[ID_
     out_id[8] = (uint8_t)(0x80 | (out_id[8] & 0x3f));
 }
 
+/* Of the ten random bytes, those that count on: behind version and variant. */
+#define UUID_COUNTER_AT 3
+
+static void seed(struct uuid_maker *maker, uint64_t time_ms, const uint8_t random[10])
+{
+    maker->time_ms = time_ms;
+    memcpy(maker->random, random, sizeof maker->random);
+    maker->random[UUID_COUNTER_AT] &= 0x7f; /* room to count */
+}
+
+void uuid_make_next(struct uuid_maker *maker, uint64_t time_ms, const uint8_t random[10],
+                    uint8_t out_id[ID_SIZE])
+{
+    /* By how much, nobody can tell. */
+    uint64_t carry = 1 + ((uint64_t)random[0] << 24 | (uint64_t)random[1] << 16 |
+                          (uint64_t)random[2] << 8 | random[3]);
+
+    if (time_ms > maker->time_ms) {
+        seed(maker, time_ms, random);
+    } else {
+        for (size_t i = sizeof maker->random; i-- > UUID_COUNTER_AT;) {
+            carry += maker->random[i];
+            maker->random[i] = (uint8_t)(carry & 0xff);
+            carry >>= 8;
+        }
+        if (carry != 0)
+            seed(maker, maker->time_ms + 1, random);
+    }
+    uuid_make_v7(maker->time_ms, maker->random, out_id);
+}
+
 static bool number_of(const uint8_t *at, size_t count, int *out_number)
 {
     int number = 0;

@@ -239,6 +239,34 @@ static void test_uuid_v7(void **state)
     assert_string_equal(text, "00000000-0000-7fff-bfff-ffffffffffff");
 }
 
+static void test_uuids_ascend(void **state)
+{
+    static const uint64_t times[] = { 5, 5, 6, 6, 4, 0, 7, 7, 7 };
+    struct uuid_maker maker = { 0 };
+    uint8_t last[ID_SIZE] = { 0 };
+    uint8_t id[ID_SIZE];
+    uint8_t random[10];
+
+    (void)state;
+    for (unsigned i = 0; i < 100000; i++) {
+        /* all ones as often as not: the longest steps, and a counter that runs over */
+        for (size_t k = 0; k < sizeof random; k++)
+            random[k] = i % 3 == 0 ? 0 : 0xff;
+        uuid_make_next(&maker, i < 9 ? times[i] : 7 + i / 50000, random, id);
+        assert_true(memcmp(last, id, ID_SIZE) < 0);
+        assert_int_equal(id[6] >> 4, 7);
+        assert_int_equal(id[8] >> 6, 2);
+        memcpy(last, id, ID_SIZE);
+    }
+    maker = (struct uuid_maker){ .time_ms = 9 };
+    memset(maker.random, 0xff, sizeof maker.random);
+    uuid_make_next(&maker, 9, random, last); /* over the end: the next millisecond */
+    assert_int_equal(maker.time_ms, 10);
+    assert_int_equal(last[5], 10);
+    uuid_make_next(&maker, 10, random, id);
+    assert_true(memcmp(last, id, ID_SIZE) < 0);
+}
+
 static void test_hex(void **state)
 {
     char text[9];
@@ -311,8 +339,9 @@ int main(void)
         cmocka_unit_test(test_tiers),       cmocka_unit_test(test_field_texts),
         cmocka_unit_test(test_field_sizes), cmocka_unit_test(test_countries),
         cmocka_unit_test(test_codes),       cmocka_unit_test(test_uuids),
-        cmocka_unit_test(test_uuid_v7),     cmocka_unit_test(test_hex),
-        cmocka_unit_test(test_dates),       cmocka_unit_test(test_calendar),
+        cmocka_unit_test(test_uuid_v7),     cmocka_unit_test(test_uuids_ascend),
+        cmocka_unit_test(test_hex),         cmocka_unit_test(test_dates),
+        cmocka_unit_test(test_calendar),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
