@@ -31,7 +31,8 @@ const char *span_text(int64_t ms, char out[SPAN_SIZE])
 }
 
 /* Appends; what does not fit is left out, but never half a character. */
-static void append(char text[EXPLAIN_TEXT_SIZE], const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static void append(char text[EXPLAIN_TEXT_SIZE],
+                                                         const char *format, va_list arguments)
 {
     const size_t used = strlen(text);
     char piece[EXPLAIN_TEXT_SIZE];

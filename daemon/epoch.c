@@ -451,8 +451,16 @@ enum status epoch_check_marker(struct node *node)
         node->phase = phase_of(node, &term);
         set_fetching(node);
     }
+    if (status != OK)
+        return status;
     /* From here on the copy is a directory like any other, which recovers. */
-    return status == OK ? store_marker_renew(node->store, node->dir) : status;
+    status = store_marker_renew(node->store, node->dir);
+    if (status != NO_SPACE)
+        return status;
+    /* The former marker still fits; members can be looked at without room. */
+    log_event(LOG_WARNING, "event=marker_not_renewed remedy=\"free space on the disk of %s\"",
+              node->dir);
+    return OK;
 }
 
 /* All that HQ holds of my tier hq has come, or HQ holds nothing more of it. */

@@ -17,21 +17,24 @@ static const struct {
 #undef BUG_NAME
 #endif
 
+#ifdef CHAPTERD_BUGS
+#define USAGE_OF_BUGS                                                                          \
+    "       sim_bugs --bugs [--seeds N] [--jobs J] makes each deliberate mistake\n"            \
+    "       --bug NAME                             makes that one\n"
+#else
+#define USAGE_OF_BUGS ""
+#endif
+
 static int usage(void)
 {
-    fprintf(
-        stderr,
+    fputs(
         "usage: sim --seeds N [--first S] [--nodes N] [--jobs J]   runs N seeds\n"
         "       sim --hours H [--first S] [--jobs J]   for so long; every 500th with 85 nodes\n"
         "       sim --seed S [--trace] [--nodes N]     one, and what happens in it\n"
         "       sim --minimise S [--nodes N] [-o FILE] a failing one made small\n"
         "       sim --plan S [--nodes N]               prints what a seed draws\n"
-        "       sim --case FILE... [--trace]           runs such files\n"
-#ifdef CHAPTERD_BUGS
-        "       sim_bugs --bugs [--seeds N] [--jobs J] makes each deliberate mistake\n"
-        "       --bug NAME                             makes that one\n"
-#endif
-    );
+        "       sim --case FILE... [--trace]           runs such files\n" USAGE_OF_BUGS,
+        stderr);
     return 2;
 }
 

@@ -149,7 +149,7 @@ static void enter_node(const bool *inside)
 
 enum status transport_open(const struct transport_config *config, struct transport **out)
 {
-    CLEANUP(enter_node) const bool inside = leave_node();
+    CLEANUP(enter_node) __attribute__((unused)) const bool inside = leave_node();
     struct transport *transport = calloc(1, sizeof *transport);
 
     ASSERT(transport != NULL);
@@ -211,7 +211,7 @@ static void answer_control(transport_link link, struct slice data)
 
 enum status transport_send(struct transport *transport, transport_link link, struct slice data)
 {
-    CLEANUP(enter_node) const bool inside = leave_node();
+    CLEANUP(enter_node) __attribute__((unused)) const bool inside = leave_node();
     for (int i = 0; i < world.connection_count; i++) {
         const struct sim_connection *connection = &world.connections[i];
         const bool dialled = connection->dial_link == link;
@@ -230,7 +230,7 @@ enum status transport_send(struct transport *transport, transport_link link, str
 
 enum status transport_publish(struct transport *transport, const char *topic, struct slice data)
 {
-    CLEANUP(enter_node) const bool inside = leave_node();
+    CLEANUP(enter_node) __attribute__((unused)) const bool inside = leave_node();
     (void)topic;
     sim_check_sent(transport->owner, -1, data);
     for (int i = 0; i < world.connection_count; i++) {
