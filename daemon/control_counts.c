@@ -255,6 +255,7 @@ struct counts {
     struct dimension whole; /* by country */
     struct rows rows;
     uint64_t countries;
+    bool persons_known;
     uint64_t persons;
     uint64_t chapters_total;
     uint64_t chapters_current;
@@ -295,7 +296,9 @@ static enum status gather(struct control_wait *request, struct counts *counts)
     for (size_t i = 0; i < counts->whole.slots; i++)
         counts->countries += counts->whole.values[i].value != 0 &&
                              counts->whole.values[i].tally.kind[KIND_INDIVIDUAL] != 0;
-    if (node->is_hq && (status = store_person_count(&node->txn, &counts->persons)) != OK)
+    counts->persons_known = node->is_hq && !node->persons_due;
+    if (counts->persons_known &&
+        (status = store_person_count(&node->txn, &counts->persons)) != OK)
         return control_store_error(request, status);
     count_chapters(node, counts);
     return OK;
@@ -347,8 +350,7 @@ static void write_row(struct mp_writer *writer, const struct row *row)
     mp_write_key_uint(writer, "organizations", row->tally.kind[KIND_ORGANIZATION]);
 }
 
-static void write_counts(struct mp_writer *writer, const struct node *node,
-                         const struct counts *counts)
+static void write_counts(struct mp_writer *writer, const struct counts *counts)
 {
     const struct tally *active = &counts->whole.by_status[MEMBER_ACTIVE];
 
@@ -368,7 +370,7 @@ static void write_counts(struct mp_writer *writer, const struct node *node,
     mp_write_key_uint(writer, "memberships", tally_sum(active));
     mp_write_key_uint(writer, "organizations", active->kind[KIND_ORGANIZATION]);
     mp_write_text(writer, "persons");
-    if (node->is_hq)
+    if (counts->persons_known)
         mp_write_uint(writer, counts->persons);
     else
         mp_write_nil(writer);
@@ -402,8 +404,14 @@ enum status control_counts(struct control_wait *request, struct mp_writer *write
     struct store_txn *txn;
     enum status status;
 
-    if ((status = read_grouping(request, &counts.by)) != OK ||
-        (status = control_reading(request, &txn)) != OK)
+    if ((status = read_grouping(request, &counts.by)) != OK)
+        return status;
+    if (node->persons_due && node->full_since_ms == 0 &&
+        node_now(node) < request->arrived_ms + PERSONS_WAIT_MS) {
+        request->due_ms = request->arrived_ms + PERSONS_WAIT_MS;
+        return AGAIN;
+    }
+    if ((status = control_reading(request, &txn)) != OK)
         return status;
     /* What this turn applied so far is in the rows, and gathered apart from the counters. */
     if (txn->writing && node_turn_fails(node, node_census_flush(node)) != OK)
@@ -411,6 +419,6 @@ enum status control_counts(struct control_wait *request, struct mp_writer *write
     if ((status = gather(request, &counts)) != OK ||
         (status = gather_rows(request, &counts)) != OK)
         return status;
-    write_counts(writer, node, &counts);
+    write_counts(writer, &counts);
     return OK;
 }

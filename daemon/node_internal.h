@@ -93,7 +93,7 @@ struct node_feed {
     uint64_t fetched_bytes;   /* by want, since the start */
     uint64_t refused;         /* events and lists of it refused, since the start */
     uint32_t beat_peer;       /* who handed in the newest beat, NO_PEER: nobody */
-    bool persons_due;         /* HQ: a flip replaced its rows, persons are to be stated anew */
+    bool persons_due;         /* HQ: whose memberships its rows are is to be stated yet */
     uint64_t persons_reached; /* seq up to which that is done */
 };
 
@@ -394,8 +394,9 @@ enum status apply_flip(struct node *node, uint32_t index, unsigned tiers, uint32
 enum status apply_advance(struct node *node, uint32_t index, unsigned tiers,
                           const struct head *head, struct slice envelope) MUST_CHECK;
 void row_version_of(const struct store_row *row, struct row_version *out_version);
-/* At HQ: states anew what a membership counts as.  change has the id, and of the tiers that it
- * holds the newest values; what it does not hold is looked up. */
+/* At HQ: states what a membership counts as, now, or later if the turn puts very many.  change
+ * has the id, and of the tiers that it holds the newest values; what it does not hold is looked
+ * up. */
 enum status apply_person(struct node *node, uint32_t index,
                          const struct change *change) MUST_CHECK;
 

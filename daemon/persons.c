@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* persons.c - HQ: after a flip replaced a feed's rows, what each membership counts as is stated
- * anew, in slices; how far that came is durable, so that a crash in between forgets nobody. */
+/* persons.c - HQ: whose membership each record is, so that distinct persons can be counted.
+ *
+ * What a turn puts is stated with it.  A turn that puts very many, and a flip that replaced a
+ * feed's rows, leave it for later: the table is in the order of hashes, and stating a few
+ * thousand writes every page of it.  How far that came is durable, so that a crash in between
+ * forgets nobody. */
 #include "daemon/node_internal.h"
 
 #include <sodium.h>
@@ -79,17 +83,24 @@ static enum status value_of_tier(struct node *node, const struct node_feed *feed
     return OK;
 }
 
-enum status apply_person(struct node *node, uint32_t index, const struct change *change)
+/* A membership as it is to be counted. */
+struct statement {
+    uint8_t id[ID_SIZE];
+    enum person_form form;
+    uint8_t hash[PERSON_HASH_SIZE];
+};
+
+static enum status state(struct node *node, const struct node_feed *feed,
+                         const struct change *change, struct statement *out)
 {
-    const struct node_feed *feed = node->feeds[index];
-    enum person_form form = PERSON_NONE;
-    uint8_t hash[PERSON_HASH_SIZE] = { 0 };
     struct member_facts facts;
     struct slice value;
     struct slice email;
     enum status status;
 
+    memset(out, 0, sizeof *out);
     memset(&facts, 0, sizeof facts);
+    memcpy(out->id, change->id, ID_SIZE);
     if ((status = value_of_tier(node, feed, TIER_FEDERATION, change, &value)) != OK)
         return status;
     if (value.size != 0)
@@ -97,18 +108,56 @@ enum status apply_person(struct node *node, uint32_t index, const struct change 
     if (facts.kind == KIND_INDIVIDUAL && facts.status == MEMBER_ACTIVE) {
         /* A chapter may have chosen to tell everybody, or HQ, or nobody. */
         const bool open =
-            mp_map_get_text(value, "email", &email) && persons_email_hash(email, hash);
+            mp_map_get_text(value, "email", &email) && persons_email_hash(email, out->hash);
 
         if ((status = value_of_tier(node, feed, TIER_HQ, change, &value)) != OK)
             return status;
         if (value.size != 0) {
-            form = PERSON_ANONYMOUS;
-            if (open ||
-                (mp_map_get_text(value, "email", &email) && persons_email_hash(email, hash)))
-                form = PERSON_HASHED;
+            out->form = PERSON_ANONYMOUS;
+            if (open || (mp_map_get_text(value, "email", &email) &&
+                         persons_email_hash(email, out->hash)))
+                out->form = PERSON_HASHED;
         }
     }
-    return store_set_person(&node->txn, feed->replica.feed.origin, change->id, form, hash);
+    return OK;
+}
+
+static enum status put_statement(struct node *node, const struct node_feed *feed,
+                                 const struct statement *statement)
+{
+    return store_set_person(&node->txn, feed->replica.feed.origin, statement->id,
+                            statement->form, statement->hash);
+}
+
+static bool is_removal(const struct change *change)
+{
+    for (int tier = 0; tier < TIERS_PUBLISHED; tier++)
+        if ((change->tiers & (1u << tier)) && value_is_removal(change->value[tier]))
+            return true;
+    return false;
+}
+
+/* Whoever goes is forgotten at once.  What is left for later is found by its seq. */
+static bool is_for_later(const struct node *node, const struct node_feed *feed,
+                         const struct change *change)
+{
+    if (change->seq == 0 || is_removal(change))
+        return false;
+    return feed->persons_due ? change->seq > feed->persons_reached
+                             : store_rows_put(&node->txn) > PERSONS_TURN_MAX;
+}
+
+enum status apply_person(struct node *node, uint32_t index, const struct change *change)
+{
+    const struct node_feed *feed = node->feeds[index];
+    struct statement statement;
+    enum status status;
+
+    if (is_for_later(node, feed, change))
+        return feed->persons_due ? OK : persons_mark(node, index, change->seq);
+    if ((status = state(node, feed, change, &statement)) != OK)
+        return status;
+    return put_statement(node, feed, &statement);
 }
 
 static void meta_name(const struct node_feed *feed, char out_name[CODE_SIZE + 16])
@@ -147,8 +196,9 @@ enum status persons_load(struct node *node, struct store_txn *txn)
     return OK;
 }
 
+/* What the next rows of a tier are to be counted as; nothing is written meanwhile. */
 static enum status gather(struct node *node, const struct node_feed *feed, int tier,
-                          uint8_t (*out_ids)[ID_SIZE], size_t max, size_t *out_count,
+                          struct statement out[PERSONS_SLICE], size_t *out_count,
                           uint64_t *out_reached)
 {
     CLEANUP(store_cursor_close) struct store_cursor cursor = { 0 };
@@ -161,20 +211,25 @@ static enum status gather(struct node *node, const struct node_feed *feed, int t
         return OK;
     status = store_cursor_open(&node->txn, feed->record.tier[tier].number, 1u << tier,
                                feed->persons_reached, &cursor);
-    while (status == OK && *out_count < max &&
+    while (status == OK && *out_count < PERSONS_SLICE &&
            (status = store_cursor_next(&cursor, &change)) == OK) {
-        memcpy(out_ids[(*out_count)++], change.id, ID_SIZE);
         *out_reached = change.seq;
+        status = state(node, feed, &change, &out[(*out_count)++]);
     }
     return status == NOT_FOUND ? OK : status;
+}
+
+static int compare_statements(const void *a, const void *b)
+{
+    return memcmp(((const struct statement *)a)->hash, ((const struct statement *)b)->hash,
+                  PERSON_HASH_SIZE);
 }
 
 /* Both tiers' rows are gone through: whichever flipped, its join with the other counts. */
 static enum status refresh_slice(struct node *node, uint32_t index)
 {
-    enum { SLICE_ROWS = 1024 };
     struct node_feed *feed = node->feeds[index];
-    uint8_t ids[SLICE_ROWS][ID_SIZE];
+    struct statement statements[PERSONS_SLICE];
     uint64_t reached = 0;
     uint64_t furthest = UINT64_MAX;
     bool done = true;
@@ -185,16 +240,13 @@ static enum status refresh_slice(struct node *node, uint32_t index)
 
         if (tier == TIER_HQ && feed->record.tier[0].number == feed->record.tier[1].number)
             continue; /* one row holds both */
-        if ((status = gather(node, feed, tier, ids, SLICE_ROWS, &count, &reached)) != OK)
+        if ((status = gather(node, feed, tier, statements, &count, &reached)) != OK)
             return status;
-        for (size_t i = 0; i < count; i++) {
-            struct change change = { 0 };
-
-            memcpy(change.id, ids[i], ID_SIZE);
-            if ((status = apply_person(node, index, &change)) != OK)
+        qsort(statements, count, sizeof statements[0], compare_statements);
+        for (size_t i = 0; i < count; i++)
+            if ((status = put_statement(node, feed, &statements[i])) != OK)
                 return status;
-        }
-        if (count == SLICE_ROWS) {
+        if (count == PERSONS_SLICE) {
             done = false;
             if (reached < furthest)
                 furthest = reached;
@@ -207,6 +259,8 @@ bool persons_slice(struct node *node)
 {
     if (!node->persons_due)
         return false;
+    if (store_rows_put(&node->txn) > PERSONS_TURN_MAX) /* there is more important work */
+        return true;
     node->persons_due = false;
     for (size_t i = 0; i < node->replica.feed_count; i++) {
         if (!node->feeds[i]->persons_due)

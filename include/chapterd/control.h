@@ -34,7 +34,8 @@
       " path: [{chapter, direct, dialled, address, state, since_seconds, last_seen_seconds, "  \
       "seq, newest}]}:"                                                                        \
       " why a feed is as it is here; cause is one of CAUSE_TABLE")                             \
-    X("counts", "{by?} -> the contract's counts, by chapter|country|kind|status|month")        \
+    X("counts", "{by?} -> the contract's counts, by chapter|country|kind|status|month; after " \
+                "very many changes persons is nil at HQ, too, until they are counted")         \
     X("members.list",                                                                          \
       "{chapter?, country?, kind?, status?, search?, limit?, cursor?, private?}"               \
       " -> {members: [...], cursor?}")                                                         \

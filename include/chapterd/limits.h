@@ -54,6 +54,9 @@
 #define LINKS_MAX 1024       /* connections of peers, both ways */
 #define DIAL_EXTRA 2         /* peers beside HQ and the ring's next */
 #define ROWS_PER_SLICE 4096  /* rows copied, deleted or recounted in one turn */
+#define PERSONS_TURN_MAX 1024 /* memberships stated as persons' in the turn that puts them */
+#define PERSONS_SLICE 2048    /* of those that a larger turn left for later */
+#define PERSONS_WAIT_MS 2000  /* that `counts` waits for them */
 #define CONTROL_PAGE_ROWS_MAX 1000
 #define CONTROL_SIZE_MAX (4 * 1024 * 1024)
 #define CONTROL_REQUESTS_MAX 64 /* of one client under way; replies to more may be lost */

@@ -208,34 +208,6 @@ static void test_pages(void **state)
                    "cursor");
 }
 
-/* One address in any case and any form of Unicode is one person's. */
-static void test_persons(void **state)
-{
-    static const struct {
-        const char *email;
-        uint64_t persons;
-    } rows[] = {
-        { "ann@x.org", 1 },
-        { "Ann@X.ORG", 1 },
-        { "ann@x.com", 2 },
-        { "\xc3\xa9ve@x.org", 3 },
-        { "\xc3\x89VE@x.org", 3 },
-        { "E\xcc\x81ve@x.org", 3 },
-        { "ann\xc3\xa9@x.org", 4 },
-        { NULL, 5 },
-        { NULL, 6 },
-    };
-    struct hq *hq = *state;
-
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        const struct member member = { .email = rows[i].email, .name = "Somebody" };
-
-        put_members(hq, &member, 1);
-        assert_int_equal(uint_of(ask_ok(hq, "counts", NULL, NULL, NULL, NULL), "persons"),
-                         rows[i].persons);
-    }
-}
-
 static void test_counts(void **state)
 {
     static const struct member members[] = {
@@ -438,7 +410,6 @@ int main(void)
         TEST(test_a_dropped_turn_says_so),
         TEST(test_an_answer_is_given_once),
         TEST(test_pages),
-        TEST(test_persons),
         TEST(test_counts),
         TEST(test_counts_of_many_months),
         TEST(test_a_turn_puts_so_many_rows),
