@@ -137,6 +137,21 @@ static bool is_removal(const struct change *change)
     return false;
 }
 
+/* The simulator makes slices small, so that they matter with few members. */
+static size_t turn_max(const struct node *node)
+{
+    const size_t rows = node->config.rows_per_slice / 4;
+
+    return rows < PERSONS_TURN_MAX ? rows : PERSONS_TURN_MAX;
+}
+
+static size_t slice_max(const struct node *node)
+{
+    const size_t rows = node->config.rows_per_slice;
+
+    return rows < PERSONS_SLICE ? rows : PERSONS_SLICE;
+}
+
 /* Whoever goes is forgotten at once.  What is left for later is found by its seq. */
 static bool is_for_later(const struct node *node, const struct node_feed *feed,
                          const struct change *change)
@@ -144,7 +159,7 @@ static bool is_for_later(const struct node *node, const struct node_feed *feed,
     if (change->seq == 0 || is_removal(change))
         return false;
     return feed->persons_due ? change->seq > feed->persons_reached
-                             : store_rows_put(&node->txn) > PERSONS_TURN_MAX;
+                             : store_rows_put(&node->txn) > turn_max(node);
 }
 
 enum status apply_person(struct node *node, uint32_t index, const struct change *change)
@@ -211,7 +226,7 @@ static enum status gather(struct node *node, const struct node_feed *feed, int t
         return OK;
     status = store_cursor_open(&node->txn, feed->record.tier[tier].number, 1u << tier,
                                feed->persons_reached, &cursor);
-    while (status == OK && *out_count < PERSONS_SLICE &&
+    while (status == OK && *out_count < slice_max(node) &&
            (status = store_cursor_next(&cursor, &change)) == OK) {
         *out_reached = change.seq;
         status = state(node, feed, &change, &out[(*out_count)++]);
@@ -246,7 +261,7 @@ static enum status refresh_slice(struct node *node, uint32_t index)
         for (size_t i = 0; i < count; i++)
             if ((status = put_statement(node, feed, &statements[i])) != OK)
                 return status;
-        if (count == PERSONS_SLICE) {
+        if (count == slice_max(node)) {
             done = false;
             if (reached < furthest)
                 furthest = reached;
@@ -259,7 +274,7 @@ bool persons_slice(struct node *node)
 {
     if (!node->persons_due)
         return false;
-    if (store_rows_put(&node->txn) > PERSONS_TURN_MAX) /* there is more important work */
+    if (store_rows_put(&node->txn) > turn_max(node)) /* there is more important work */
         return true;
     node->persons_due = false;
     for (size_t i = 0; i < node->replica.feed_count; i++) {

@@ -12,6 +12,8 @@ FIGURES = [
     Figure("import_rate", "import", "bulk import until verified and visible at HQ", "members/s", 0,
            ("ratio", "at least", 0.25)),
     Figure("import_client", "import", "– of which until `import --apply` returns", "s", 2, None),
+    Figure("import_persons", "import", "– after which HQ has counted the distinct persons, too", "s",
+           2, None),
     Figure("import_cpu", "import", "– processor time of all processes, a member", "µs", 2, None),
     Figure("import_wire", "import", "bytes a member on the wire, both tiers", "B", 0, None),
     Figure("import_disk_origin", "import", "bytes a member on disk at its chapter", "B", 0, None),

@@ -127,10 +127,14 @@ class Loaded:
         cpu += sum(map(task_seconds, daemons))
         got = self.hq.json("counts")["memberships"]
         check(got == active_of(members), "HQ counts %d members of %d" % (got, members))
+        wait_until(lambda: self.hq.json("counts")["persons"] == active_of(members), LONG,
+                   "HQ has counted the persons", 0.05)
+        persons = time.monotonic() - begun - seconds
         if not report:
             return
         self.add("import_rate", members / seconds, members / ceiling["seconds"])
         self.add("import_client", returned)
+        self.add("import_persons", persons)
         self.add("import_cpu", 1e6 * cpu / members, 1e6 * ceiling["cpu"] / members)
         self.add("import_wire", (received_bytes(self.hq.process.pid) - before) / members,
                  ceiling["sent_bytes"] / members)
