@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
 """A federation in which everything goes wrong while all write: daemons are stopped, killed (in the
-midst of a burst of writes, too), frozen; links are held in one direction or both, or cut; the
-federation splits in halves; HQ is not spared.  Then the faults end, and all must agree, on what
+midst of a burst of writes, too), frozen; links are held in one direction or both, or cut, or
+lose messages in silence; the federation splits in halves; HQ is not spared.  Then the faults end, and all must agree, on what
 was acknowledged.
 
 CHAPTERD_CHURN_SEED     what happens, and when; each run prints it
@@ -31,6 +31,8 @@ MEMORY_MAX = 64e6
 WRITES_PER_SECOND = 20  # requests, of the whole federation
 FAULT_EVERY_S = 0.5
 AWAY_MAX = 1 / 3  # of the nodes, at once
+LAST_S = 2
+LOST = 0.3  # of the messages of a link that loses some
 BURST = 24  # requests
 
 # kind -> how often, seconds at least and at most
@@ -42,6 +44,7 @@ KINDS = {
     "hold": (5, 1, 20),
     "hold_hq": (3, 1, 20),
     "cut": (2, 0, 0),
+    "lose": (5, 2, 20),
     "split": (0.5, 2, 8),
 }
 RUNNING, GOING, GONE, FROZEN = "running", "going", "gone", "frozen"
@@ -51,9 +54,6 @@ class Fault:
     def __init__(self, at, kind, victim, seconds, ways=(), half=()):
         self.at, self.kind, self.victim, self.seconds = at, kind, victim, seconds
         self.ways, self.half = ways, half
-
-    def __lt__(self, other):
-        return self.at < other.at
 
 
 def plan(codes, seconds):
@@ -175,6 +175,16 @@ class Churn:
     def end_cut(self, fault, node):
         pass
 
+    def begin_lose(self, fault, node):
+        self.proxy.lose(fault.victim)
+        if node.port is not None:
+            self.proxy.lose(ANY, node.port)
+
+    def end_lose(self, fault, node):
+        self.proxy.lose_no_more(fault.victim)
+        if node.port is not None:
+            self.proxy.lose_no_more(ANY, node.port)
+
     def across(self, fault):
         half = set(fault.half)
         for code, node in self.nodes.items():
@@ -229,20 +239,31 @@ class Churn:
 
     def go(self, seconds):
         begun = time.monotonic()
-        faults = plan(list(self.nodes), seconds)
-        ends = []
-        while faults or ends or time.monotonic() < begun + seconds:
-            at = time.monotonic() - begun
-            while ends and ends[0][0] <= at:
-                self.end(heapq.heappop(ends)[1])
-            while faults and faults[0].at <= at:
-                fault = faults.pop(0)
-                self.begin(fault)
-                heapq.heappush(ends, (fault.at + fault.seconds, fault))
+        # one order, however late: what befalls a node begins after the last has ended
+        due = [(f.at, 1, n, f) for n, f in enumerate(plan(list(self.nodes), seconds))]
+        while due or time.monotonic() < begun + seconds:
+            while due and due[0][0] <= time.monotonic() - begun:
+                at, begins, n, fault = heapq.heappop(due)
+                if begins:
+                    self.begin(fault)
+                    heapq.heappush(due, (at + fault.seconds, 0, n, fault))
+                else:
+                    self.end(fault)
             now = time.monotonic()
             self.write(now)
             self.listen(0.02)
             self.watch(now)
+
+    def go_last(self):
+        """The last writes of all are lost on the way to many, who are not told by a link that
+        goes or by what is written next."""
+        self.proxy.lose(ANY)
+        end = time.monotonic() + LAST_S
+        while time.monotonic() < end:
+            self.write(time.monotonic())
+            self.listen(0.02)
+        self.watch(end)
+        self.proxy.lose_no_more(ANY)
 
     def rest(self):
         """The faults are over; what is under way is answered."""
@@ -289,6 +310,7 @@ def check_all(f, churn):
 
 def federation():
     f = Proxied(SEED)
+    f.proxy.lossy = LOST
     f.proxy.name_dialler = lambda addresses: who_dialled(
         addresses, {n.process.pid: n.code for n in f.nodes.values() if n.process is not None})
     return f
@@ -301,6 +323,7 @@ def churn_and_converge():
         f.agree(60, origins=NODES)
         churn = Churn(f)
         churn.go(SECONDS)
+        churn.go_last()
         rested = time.monotonic()
         churn.rest()
         f.all_answer(list(f.nodes.values()))
@@ -318,11 +341,12 @@ def churn_and_converge():
         print("%d nodes: %s; %d of the bursts cut" % (
             NODES, ", ".join("%d %s" % (n, kind) for kind, n in churn.counts.items()),
             churn.bursts_cut))
-        print("%d changes acknowledged, %d answers lost, %d members; %.1f MB passed the proxy;"
+        print("%d changes acknowledged, %d answers lost, %d members; %.1f MB passed the proxy, %d"
+              " messages were lost;"
               " private memory at most %.1f MB; all agreed %.1f s after the last fault, HQ had tier"
               " hq of all after %.1f s" % (
                   acknowledged, sum(w.lost for w in churn.writers.values()), members,
-                  f.proxy.passed / 1e6, churn.memory / 1e6, agreed - rested, met - rested),
+                  f.proxy.passed / 1e6, f.proxy.lost, churn.memory / 1e6, agreed - rested, met - rested),
               flush=True)
         check(all(w.acknowledged for w in churn.writers.values()), "a writer wrote nothing")
         check(SLOW > 1 or churn.memory < MEMORY_MAX, "a daemon held %.0f MB" % (churn.memory / 1e6))

@@ -14,6 +14,7 @@ import struct
 import threading
 
 from federation import Federation
+from loss import Loss
 
 # Addresses of this run alone: a port stays ours while its daemon is away.
 HERE, PROXY = ("127.%d.%d.%d" % (random.randrange(64, 128), random.randrange(256), last)
@@ -64,6 +65,8 @@ class Connection:
         self.ended = {"up": False, "down": False}  # the source said that nothing more comes
         self.left = {"up": 0, "down": 0}  # bytes until the next flip
         self.events = {}  # descriptor -> what is registered
+        subscribed = to != port
+        self.loss = {"up": None if subscribed else Loss(False), "down": Loss(subscribed)}
         self.broken = False  # it was reset while its bytes were held: that shows once it is not
 
     def ends(self, way):
@@ -86,6 +89,9 @@ class Proxy:
         self.tap = None  # a list of what passes, or None
         self.random = random.Random(seed)
         self.held = set()  # (label, port, way)
+        self.lossy = 0  # share of messages that are lost; set before anything connects
+        self.losing = set()  # (label, port)
+        self.lost = 0  # messages
         self.lock = threading.RLock()
         self.listeners = {}  # descriptor -> (socket, port, first port of the node)
         self.at = {}  # descriptor -> connection
@@ -134,6 +140,15 @@ class Proxy:
         with self.lock:
             self.held.update(what)
             self.interest_all()
+
+    def lose(self, label, port=ANY):
+        """The share `lossy` of the messages is lost, of all kinds and both ways."""
+        with self.lock:
+            self.losing.add((label, port))
+
+    def lose_no_more(self, label, port=ANY):
+        with self.lock:
+            self.losing.discard((label, port))
 
     def release(self, label=None, *ways, port=ANY):
         """All, or what hold() was given."""
@@ -300,6 +315,8 @@ class Proxy:
         self.passed += len(data)
         if self.tap is not None:
             self.tap.append(data)
+        if self.lossy and connection.loss[way] is not None:
+            data = self.leave_out(connection, connection.loss[way], data)
         if not self.flip_every:
             return data
         data = bytearray(data)
@@ -310,6 +327,15 @@ class Proxy:
             at += self.random.randrange(1, 2 * self.flip_every)
         connection.left[way] = at - len(data) + 1
         return bytes(data)
+
+    def leave_out(self, connection, loss, data):
+        losing = self.lossy if any((label, port) in self.losing
+                                   for label in (connection.label, ANY)
+                                   for port in (connection.port, ANY)) else 0
+        before = loss.lost
+        data = loss.pass_on(data, losing, self.random)
+        self.lost += loss.lost - before
+        return data
 
     def break_off(self, connection):
         connection.broken = True
