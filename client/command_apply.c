@@ -29,6 +29,7 @@ struct batch {
 
 struct applying {
     struct session *session;
+    bool confirmed;
     struct batch batches[BATCHES_MAX]; /* a ring: under way, then the one being filled */
     size_t first;
     size_t under_way;
@@ -136,6 +137,8 @@ static enum exit_code flush_batch(struct applying *applying)
     if (batch->op_count > 0) {
         json_t *args = json_pack("{s:O}", "ops", batch->ops);
 
+        if (applying->confirmed)
+            (void)json_object_set_new(args, "confirm", json_true());
         code = session_send(applying->session, "members.apply", args);
         json_decref(args);
         if (code != EXIT_OK)
@@ -334,12 +337,13 @@ static enum exit_code apply_input(struct applying *applying)
 
 enum exit_code command_members_apply(struct session *session, int argc, char **argv)
 {
+    static const struct argument_rule rules[] = { { "--confirm", "confirm", ARGUMENT_FLAG } };
     const struct options *options = session_options(session);
     CLEANUP(arguments_done) struct arguments arguments = { NULL, 0, NULL };
     struct applying *applying;
     enum exit_code code;
 
-    if (!arguments_parse(options, argc, argv, NULL, 0, 1, 1, &arguments))
+    if (!arguments_parse(options, argc, argv, rules, 1, 1, 1, &arguments))
         return EXIT_USAGE;
     if (strcmp(arguments.words[0], "-") != 0) {
         report_error(options, "chapterctl members apply - <FILE",
@@ -353,6 +357,7 @@ enum exit_code command_members_apply(struct session *session, int argc, char **a
         return EXIT_FAILED;
     }
     applying->session = session;
+    applying->confirmed = json_is_true(json_object_get(arguments.args, "confirm"));
     code = apply_input(applying);
     for (size_t i = 0; i < BATCHES_MAX; i++)
         clear_batch(&applying->batches[i]);

@@ -170,16 +170,21 @@ enum exit_code command_members_show(struct session *session, int argc, char **ar
     return code;
 }
 
-/* Sends one operation, which is taken, and prints its result: done says what was done. */
-static enum exit_code apply_one(struct session *session, json_t *operation, const char *done)
+static const struct argument_rule confirm_rule[] = { { "--confirm", "confirm",
+                                                       ARGUMENT_FLAG } };
+
+/* Sends one operation, which is taken, and prints its result: done says what was done.  args
+ * are the request's others. */
+static enum exit_code apply_one(struct session *session, json_t *args, json_t *operation,
+                                const char *done)
 {
     const struct options *options = session_options(session);
-    json_t *args = json_pack("{s:[o]}", "ops", operation);
     json_t *result = NULL;
     const json_t *line;
-    enum exit_code code = session_request(session, "members.apply", args, &result);
+    enum exit_code code;
 
-    json_decref(args);
+    (void)json_object_set_new(args, "ops", json_pack("[o]", operation));
+    code = session_request(session, "members.apply", args, &result);
     if (code != EXIT_OK)
         return code;
     line = json_array_get(json_object_get(result, "results"), 0);
@@ -268,7 +273,7 @@ enum exit_code command_members_add(struct session *session, int argc, char **arg
         (void)json_object_del(fields, "id");
     }
     warn_of_unknown(options, fields);
-    return apply_one(session, operation, "added");
+    return apply_one(session, arguments.args, operation, "added");
 }
 
 enum exit_code command_members_edit(struct session *session, int argc, char **argv)
@@ -297,7 +302,7 @@ enum exit_code command_members_edit(struct session *session, int argc, char **ar
     }
     json_decref(member);
     warn_of_unknown(options, json_object_get(operation, "fields"));
-    return apply_one(session, operation, "changed");
+    return apply_one(session, arguments.args, operation, "changed");
 }
 
 enum exit_code command_members_remove(struct session *session, int argc, char **argv)
@@ -305,23 +310,23 @@ enum exit_code command_members_remove(struct session *session, int argc, char **
     const struct options *options = session_options(session);
     CLEANUP(arguments_done) struct arguments arguments = { NULL, 0, NULL };
 
-    if (!arguments_parse(options, argc, argv, NULL, 0, 1, 1, &arguments) ||
+    if (!arguments_parse(options, argc, argv, confirm_rule, 1, 1, 1, &arguments) ||
         !arguments_id(options, arguments.words[0]))
         return EXIT_USAGE;
-    return apply_one(session, json_pack("{s:s, s:s}", "op", "remove", "id", arguments.words[0]),
+    return apply_one(session, arguments.args,
+                     json_pack("{s:s, s:s}", "op", "remove", "id", arguments.words[0]),
                      "removed");
 }
 
 enum exit_code command_members_lapse(struct session *session, int argc, char **argv)
 {
-    static const struct argument_rule rules[] = { { "--confirm", "confirm", ARGUMENT_FLAG } };
     const struct options *options = session_options(session);
     CLEANUP(arguments_done) struct arguments arguments = { NULL, 0, NULL };
     json_t *result = NULL;
     json_int_t due;
     enum exit_code code;
 
-    if (!arguments_parse(options, argc, argv, rules, 1, 0, 0, &arguments))
+    if (!arguments_parse(options, argc, argv, confirm_rule, 1, 0, 0, &arguments))
         return EXIT_USAGE;
     session_extend_timeout(session, LAPSE_SECONDS_EXTRA);
     code = session_request(session, "members.lapse", arguments.args, &result);

@@ -38,18 +38,20 @@
     X(command_members_edit, "members", "edit", "ID FIELD=VALUE...",                            \
       "changes fields; FIELD= deletes one", 0,                                                 \
       "  e.g. chapterctl members edit ID country=LU phone=\n")                                 \
-    X(command_members_remove, "members", "remove", "ID", "removes a member of this chapter",   \
-      0, "")                                                                                   \
+    X(command_members_remove, "members", "remove", "ID [--confirm]",                           \
+      "removes a member of this chapter", 0,                                                   \
+      "  --confirm    even if more than 10 % of the members went within a day\n")              \
     X(command_members_erase, "members", "erase", "ID [--wait S]",                              \
       "takes a person out of every node's files, for good", 0,                                 \
       "  --wait S     so long until every node has confirmed; asked again it only tells\n"     \
       "Exit 4 as long as a node has not.  The id is not used again; the same e-mail or\n"      \
       "external id comes back only with members add --again.\n")                               \
-    X(command_members_apply, "members", "apply", "-",                                          \
+    X(command_members_apply, "members", "apply", "- [--confirm]",                              \
       "changes as JSON lines from stdin, a result line each", 0,                               \
       "  {\"op\":\"put\",\"id\":ID,\"fields\":{NAME:VALUE}}   without id a new member; null "  \
       "deletes\n"                                                                              \
       "  {\"op\":\"remove\",\"id\":ID}\n"                                                      \
+      "  --confirm    removals, even of more than 10 % of the members within a day\n"          \
       "Results come in order, each once it is durable; exit 4 if any failed.\n")               \
     X(command_members_lapse, "members", "lapse", "[--confirm]",                                \
       "members past their date of expiry", 0,                                                  \

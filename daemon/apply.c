@@ -305,6 +305,11 @@ static enum status put_change(struct node *node, uint32_t index, unsigned news,
             return status;
     }
     node->counters.changes_applied++;
+    if ((news & TIERS_FEDERATION) && (old->tiers & TIERS_FEDERATION) &&
+        change->type == RECORD_MEMBER)
+        removals_note(node, index,
+                      value_is_removal(change->value[TIER_FEDERATION]) -
+                          value_is_removal(old->value[TIER_FEDERATION]));
     return node->is_hq && !BUG(PERSON_LOST) ? apply_person(node, index, &put) : OK;
 }
 
@@ -454,6 +459,18 @@ enum status apply_list(struct node *node, uint32_t index, unsigned tiers,
 
 /* --- flipping ----------------------------------------------------------------------------- */
 
+/* A list that replaces all rows does not say who went: the counts tell how many at least. */
+static void note_shrinking(struct node *node, uint32_t index, const struct head *head)
+{
+    const struct signed_head *envelope = &node->feeds[index]->record.tier[TIER_FEDERATION].head;
+    struct head was;
+
+    if (envelope->size != 0 && head_read(signed_head_bytes(envelope), &was) == OK &&
+        was.count[TIER_FEDERATION] > head->count[TIER_FEDERATION])
+        removals_note(node, index,
+                      (int64_t)(was.count[TIER_FEDERATION] - head->count[TIER_FEDERATION]));
+}
+
 enum status apply_flip(struct node *node, uint32_t index, unsigned tiers, uint32_t number,
                        const struct head *head, struct slice envelope)
 {
@@ -482,6 +499,8 @@ enum status apply_flip(struct node *node, uint32_t index, unsigned tiers, uint32
             status = store_census_merge(&node->txn, number, 1);
         feed->record.tier[tier].number = number;
     }
+    if (status == OK && (tiers & TIERS_FEDERATION) && former != 0)
+        note_shrinking(node, index, head);
     if (status == OK && feed->replica.feed.replacing)
         status = surplus_leave_hq(node, index, head);
     for (int tier = 0; tier < TIERS_PUBLISHED; tier++)

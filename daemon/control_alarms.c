@@ -130,6 +130,12 @@ static void about_own_feed(const struct node *node, struct alarms *alarms)
             alarms, "chapterctl members lapse --confirm",
             "%llu members have expired, more than %d %% of the active ones: none was lapsed",
             (unsigned long long)node->lapse_asked, LAPSE_PERCENT_MAX);
+    if (node->removals_refused != 0)
+        alarm_add(alarms,
+                  "if they are meant: chapterctl members remove ID --confirm, or members apply"
+                  " --confirm -",
+                  "%llu removals were refused: more than %d %% of the members within a day",
+                  (unsigned long long)node->removals_refused, REMOVALS_PERCENT_MAX);
 }
 
 static void about_compaction(const struct node *node, struct alarms *alarms)
@@ -224,6 +230,23 @@ static void about_frozen(const struct node_feed *feed, struct alarms *alarms)
                   code);
 }
 
+static void about_removals(const struct node *node, uint32_t index, struct alarms *alarms)
+{
+    const char *code = node->feeds[index]->replica.feed.origin;
+    char remedy[128];
+    uint64_t records;
+    uint64_t removed;
+
+    if (!removals_told(node, index, &removed, &records))
+        return;
+    (void)snprintf(remedy, sizeof remedy,
+                   "ask its operator whether that was meant; chapterctl log --chapter %s shows"
+                   " which",
+                   code);
+    alarm_add(alarms, remedy, "%s removed %llu of its %llu members within a day", code,
+              (unsigned long long)removed, (unsigned long long)records);
+}
+
 static void about_feed(const struct node *node, uint32_t index, struct alarms *alarms)
 {
     const struct node_feed *feed = node->feeds[index];
@@ -234,6 +257,7 @@ static void about_feed(const struct node *node, uint32_t index, struct alarms *a
         return;
     if (feed->replica.feed.freeze != FREEZE_NONE)
         about_frozen(feed, alarms);
+    about_removals(node, index, alarms);
     if (feed->over_quota)
         alarm_add(alarms,
                   "at HQ: chapterctl chapters edit CHAPTER --records-max N --bytes-max SIZE; or"

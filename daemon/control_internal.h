@@ -93,8 +93,9 @@ struct control_wait {
     size_t size;
     struct argument arguments[ARGUMENT_COUNT];
     int64_t arrived_ms;
-    int64_t due_ms; /* parked: it is looked at again then, and in every turn before */
-    size_t ops;     /* changes that it brought into the turn */
+    int64_t due_ms;        /* parked: it is looked at again then, and in every turn before */
+    size_t ops;            /* changes that it brought into the turn */
+    bool removals_refused; /* those among them, because they are many */
     char error[CONTROL_TEXT_SIZE];
     char remedy[CONTROL_TEXT_SIZE];
     /* of those that wait for a job or a peer */

@@ -104,6 +104,7 @@ struct op_outcome {
 static enum status apply_one(struct control_wait *request, struct slice raw, const char *who,
                              struct op_outcome *out)
 {
+    struct node *node = request->node;
     struct write_result result;
     struct op_read read;
     enum status status;
@@ -115,7 +116,16 @@ static enum status apply_one(struct control_wait *request, struct slice raw, con
         format_error(out->error, "", read.error);
         return OK;
     }
-    if ((status = write_apply(request->node, &read.op, who, &result)) != OK)
+    if (read.op.remove && request->removals_refused) {
+        node->removals_refused++;
+        out->has_id = true;
+        memcpy(out->id, read.op.id, ID_SIZE);
+        format_error(out->error, "",
+                     "more than 10 % of the members would be removed within a day; if that is"
+                     " meant, say so: --confirm");
+        return OK;
+    }
+    if ((status = write_apply(node, &read.op, who, &result)) != OK)
         return status;
     out->has_id = result.status == OK || read.op.has_id;
     memcpy(out->id, result.status == OK ? result.id : read.op.id, ID_SIZE);
@@ -199,9 +209,24 @@ static enum status apply_brief(struct control_wait *request, struct mp_reader *o
     return OK;
 }
 
+static uint64_t count_removals(struct mp_reader ops, size_t count)
+{
+    uint64_t removals = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        const struct slice raw = mp_read_raw(&ops, CONTROL_SIZE_MAX);
+        struct slice text;
+
+        removals += mp_map_get_text(raw, "op", &text) && slice_is_text(text, "remove");
+    }
+    return removals;
+}
+
 enum status control_members_apply(struct control_wait *request, struct mp_writer *writer)
 {
+    const bool confirmed = ARGUMENT(request, confirm)->flag;
     struct mp_reader ops;
+    uint64_t removals;
     char who[32];
     size_t count;
     enum status status;
@@ -215,9 +240,14 @@ enum status control_members_apply(struct control_wait *request, struct mp_writer
         return status;
     control_name_writer(request, who, sizeof who);
     request->ops = count;
-    if (ARGUMENT(request, brief)->flag)
-        return apply_brief(request, &ops, count, who, writer);
-    return apply_all(request, &ops, count, who, writer);
+    removals = count_removals(ops, count);
+    request->removals_refused =
+        removals != 0 && !confirmed && removals_need_word(request->node, removals);
+    status = ARGUMENT(request, brief)->flag ? apply_brief(request, &ops, count, who, writer)
+                                            : apply_all(request, &ops, count, who, writer);
+    if (status == OK && confirmed && removals != 0)
+        removals_confirmed(request->node);
+    return status;
 }
 
 /* --- what the daily job asks -------------------------------------------------------------- */

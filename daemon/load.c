@@ -112,7 +112,9 @@ enum status node_load(struct node *node)
         return status;
     if ((status = keys_load(node, &txn)) != OK || (status = closure_load(node, &txn)) != OK ||
         (status = epoch_load(node, &txn)) != OK || (status = surplus_load(node, &txn)) != OK ||
-        (status = erase_load(node, &txn)) != OK || (status = disclosure_load(node, &txn)) != OK)
+        (status = erase_load(node, &txn)) != OK ||
+        (status = disclosure_load(node, &txn)) != OK ||
+        (status = removals_load(node, &txn)) != OK)
         return status;
     store_abort(&txn);
     if (node->is_hq && (status = enrol_load(node)) != OK)

@@ -416,7 +416,7 @@ static enum status commit(struct node *node)
     if (BUG(SENT_BEFORE_COMMIT))
         node_out_flush(node);
     if (status == OK && node->txn.handle != NULL && node->txn.writing) {
-        if ((status = node_census_flush(node)) == OK)
+        if ((status = node_census_flush(node)) == OK && (status = removals_flush(node)) == OK)
             status = store_commit_turn(&node->txn);
         if (status == OK) {
             node->counters.turns++;

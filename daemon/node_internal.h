@@ -20,6 +20,7 @@
  * keys.c      signing keys give way to others
  * disclosure.c  which tier each field is in
  * persons.c   distinct persons (HQ)
+ * removals.c  many removals within a day
  * enrol.c     enrolment (HQ); invitation.c: invitations in the store
  * control*.c  what local programs ask
  * jobs*.c     recount, verify, sweep, lapse, prune
@@ -79,6 +80,17 @@ struct parked_event {
     uint8_t bytes[];
 };
 
+/* removals.c: how many members went within a day, of how many; what HQ told of it. */
+struct removals {
+    uint64_t began_s; /* wall clock, of the window; 0: none */
+    uint64_t records;
+    uint64_t removed;
+    uint64_t told_s; /* 0: not */
+    uint64_t told_records;
+    uint64_t told_removed;
+    bool dirty;
+};
+
 struct node_feed {
     struct replica_feed replica; /* replica.feed.origin is its code */
     struct store_feed record;    /* as stored (or as this turn will store it) */
@@ -95,6 +107,7 @@ struct node_feed {
     uint32_t beat_peer;       /* who handed in the newest beat, NO_PEER: nobody */
     bool persons_due;         /* HQ: whose memberships its rows are is to be stated yet */
     uint64_t persons_reached; /* seq up to which that is done */
+    struct removals removals; /* of the own feed, and at HQ of all */
 };
 
 struct roster_node {
@@ -249,6 +262,7 @@ struct node {
     bool persons_due; /* some feed's are */
     int64_t daily_at_ms;
     uint64_t lapse_asked;      /* members that the daily job did not lapse by itself, 0: none */
+    uint64_t removals_refused; /* because they were many and nobody said so, since the start */
     int64_t full_since_ms;     /* the store is full since, 0: not */
     struct backup_job *backup; /* control_backup.c: NULL: none is being written */
     struct counters counters;
@@ -399,6 +413,19 @@ void row_version_of(const struct store_row *row, struct row_version *out_version
  * up. */
 enum status apply_person(struct node *node, uint32_t index,
                          const struct change *change) MUST_CHECK;
+
+/* --- removals.c --- */
+/* Would so many more be more than the origin's users may remove without being asked? */
+bool removals_need_word(const struct node *node, uint64_t more);
+/* The operator meant them: what follows is counted anew. */
+void removals_confirmed(struct node *node);
+/* Members of the feed were removed, or (less than 0) put again, in this turn. */
+void removals_note(struct node *node, uint32_t index, int64_t removed);
+/* At HQ: were many removed of late? */
+bool removals_told(const struct node *node, uint32_t index, uint64_t *out_removed,
+                   uint64_t *out_records);
+enum status removals_flush(struct node *node) MUST_CHECK; /* before the commit */
+enum status removals_load(struct node *node, struct store_txn *txn) MUST_CHECK;
 
 /* --- persons.c (HQ) --- */
 /* The feed's persons are to be stated anew from seq reached_plus_one on; 0: all are. */

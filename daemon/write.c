@@ -340,6 +340,10 @@ enum status put_own(struct node *node, struct change *change)
             return status;
     if (node->is_hq && (status = apply_person(node, node->own_feed, change)) != OK)
         return status;
+    if (change->type == RECORD_MEMBER && batch->scratch.exists)
+        removals_note(node, node->own_feed,
+                      value_is_removal(change->value[TIER_FEDERATION]) -
+                          batch->scratch.removed);
     batch->changes++;
     batch->bytes += change->value[0].size + change->value[1].size + 64;
     if (batch->changes >= TURN_WRITES_MAX || batch->bytes >= EVENT_FILL_SIZE)

@@ -41,10 +41,11 @@
       " -> {members: [...], cursor?}")                                                         \
     X("members.get", "{id} -> {member: {...}}")                                                \
     X("members.apply",                                                                         \
-      "{ops: [{op: put|remove, id?, fields?, again?}, ...], brief?} -> {results:"              \
+      "{ops: [{op: put|remove, id?, fields?, again?}, ...], brief?, confirm?} -> {results:"    \
       " [{id, ok, seq} or {id, ok: false, error}, ...]}, in order, once"                       \
       " durable; brief: {done: number, failed: [{at, error}, ...]}, at the"                    \
-      " place in ops from 0")                                                                  \
+      " place in ops from 0; without confirm the removals of a request fail that would take"   \
+      " more than 10 % of the members within a day")                                           \
     X("members.erase",                                                                         \
       "{id} -> {id, seq, done, waits_for, confirmed: [code], missing: [code], shut_out: "      \
       "[code]}; asked again it only tells how far it is")                                      \

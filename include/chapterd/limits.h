@@ -79,8 +79,10 @@
     300 /* whoever was suspended or revoked may learn of it before his links go */
 #define SIGN_WAIT_MS 3000 /* after a start: for the first hello */
 #define INVITE_TTL_S_DEFAULT (72 * 3600)
-#define LAPSE_PERCENT_MAX 10   /* more at once needs the operator's word */
-#define LAPSE_ALWAYS_ALLOWED 5 /* members; tiny chapters need not be asked */
+#define REMOVALS_PERCENT_MAX 10   /* of a feed within a day; more needs the operator's word */
+#define REMOVALS_ALWAYS_ALLOWED 5 /* members; tiny chapters need not be asked */
+#define LAPSE_PERCENT_MAX 10      /* more at once needs the operator's word */
+#define LAPSE_ALWAYS_ALLOWED 5    /* members; tiny chapters need not be asked */
 
 #define STORE_SIZE_DEFAULT (64ull * 1024 * 1024 * 1024) /* sparse map */
 #define STORE_FORMAT 1

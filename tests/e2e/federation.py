@@ -196,9 +196,9 @@ class Node:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def apply(self, operations):
-        """members apply: the result lines."""
+        """members apply: the result lines.  Removals are confirmed, however many they are."""
         text = "".join(json.dumps(o) + "\n" for o in operations)
-        _, out, _ = self.ctl("members", "apply", "-", stdin=text, check=False)
+        _, out, _ = self.ctl("members", "apply", "-", "--confirm", stdin=text, check=False)
         return [json.loads(line) for line in out.splitlines()]
 
     def add(self, **fields):

@@ -80,7 +80,7 @@ class Writer:
             self.entries.setdefault(record, Entry())
             operations.append({"op": "remove", "id": record} if value is None else
                               {"op": "put", "id": record, "fields": value})
-        self.under_way[self.control.send("members.apply", {"ops": operations})] = changes
+        self.under_way[self.control.send("members.apply", {"ops": operations, "confirm": True})] = changes
 
     def receive(self, seconds=0):
         """Puts down the next answer; False if none comes."""

@@ -119,7 +119,8 @@ void sim_write(int index, uint32_t draw)
     mp_write_uint(&writer, CONTROL_VERSION);
     mp_write_uint(&writer, 7);
     mp_write_text(&writer, "members.apply");
-    mp_write_map(&writer, 1);
+    mp_write_map(&writer, 2);
+    mp_write_key_bool(&writer, "confirm", true); /* removals, however many */
     mp_write_text(&writer, "ops");
     mp_write_array(&writer, 1);
     mp_write_map(&writer, remove ? 2 : 3);
