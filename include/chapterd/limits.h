@@ -45,15 +45,15 @@
 #define TURN_ROWS_MAX 8192                /* rows put before a commit: their pages are memory */
 #define PARKED_EVENTS_MAX 64              /* events ahead of a gap, per origin */
 #define PARKED_BYTES_MAX (1024 * 1024)
-#define SEEN_EVENTS_MAX 1024 /* memory of applied events (duplicates) */
-#define WALKS_MAX 64         /* answers to `want` being sent at once */
-#define PULLS_MAX 8          /* `want`s under way at once */
-#define EVIDENCE_MAX 16      /* stored proofs of fork, per origin */
-#define KEPT_STATES_MAX 8    /* states of closed epochs that wait for their origin, each */
-#define RECOVERED_IDS_MAX 20 /* ids that the story of a recovery names */
-#define LINKS_MAX 1024       /* connections of peers, both ways */
-#define DIAL_EXTRA 2         /* peers beside HQ and the ring's next */
-#define ROWS_PER_SLICE 4096  /* rows copied, deleted or recounted in one turn */
+#define SEEN_EVENTS_MAX 1024  /* memory of applied events (duplicates) */
+#define WALKS_MAX 64          /* answers to `want` being sent at once */
+#define PULLS_MAX 8           /* `want`s under way at once */
+#define EVIDENCE_MAX 16       /* stored proofs of fork, per origin */
+#define KEPT_STATES_MAX 8     /* states of closed epochs that wait for their origin, each */
+#define RECOVERED_IDS_MAX 20  /* ids that the story of a recovery names */
+#define LINKS_MAX 1024        /* connections of peers, both ways */
+#define DIAL_EXTRA 2          /* peers beside HQ and the ring's next */
+#define ROWS_PER_SLICE 4096   /* rows copied, deleted or recounted in one turn */
 #define PERSONS_TURN_MAX 1024 /* memberships stated as persons' in the turn that puts them */
 #define PERSONS_SLICE 2048    /* of those that a larger turn left for later */
 #define PERSONS_WAIT_MS 2000  /* that `counts` waits for them */
