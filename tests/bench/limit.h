@@ -10,9 +10,10 @@
  * One process writes, one for each receiver takes over what it publishes.  Included, as
  * chapterd has it: the CSV's rows as MessagePack values in three tiers, LtHash over the leaves
  * of both published tiers, one Ed25519 signature and one LMDB commit for each 1,000 records
- * (`write`: for each one) at both ends, PUB/SUB over CURVE and TCP on loopback, and at the
- * receiver the same strict reading, the signature, the recomputed digests, its own commit.
- * LMDB's durability is the default one, and a record is published after it is durable.
+ * (`write`: for each one, `sync`: for each 8,000) at both ends, PUB/SUB over CURVE and TCP on
+ * loopback, and at the receiver the same strict reading, the signature, the recomputed digests,
+ * its own commit.  LMDB's durability is the default one, and a record is published after it is
+ * durable.
  *
  * Left out, because it is not the work itself but what makes it a daemon: clients and their
  * protocol, merging into what was there, history, census, distinct persons, the index of
@@ -37,6 +38,7 @@
 
 #define ORIGIN "fr"
 #define BATCH 1000 /* records under one signature, in one commit, in one message */
+#define SYNC_COMMIT_MESSAGES 8
 #define RECEIVERS_MAX 8
 #define WRITES_MAX 100000
 #define QUEUE_MESSAGES 64 /* on each side; a full one holds the writer up */

@@ -13,6 +13,7 @@ struct reception {
     struct receiver *mine;
     struct store store;
     struct digest_sum sum[TIERS_PUBLISHED];
+    unsigned uncommitted; /* messages */
     void *context, *socket;
 };
 
@@ -55,6 +56,12 @@ static void take_change(struct reception *reception, const struct change *change
     store_put(&reception->store, &record, flags);
 }
 
+/* What comes of a whole feed counts at its end alone. */
+static unsigned messages_a_commit(const struct job *job)
+{
+    return job->mode == MODE_SYNC ? SYNC_COMMIT_MESSAGES : 1;
+}
+
 /* Takes a message over: read strictly, judged, durable.  Returns the seq where it leads. */
 static uint64_t take_message(struct reception *reception, struct slice message)
 {
@@ -78,7 +85,8 @@ static uint64_t take_message(struct reception *reception, struct slice message)
         MUST(head_read(envelope, &head) == OK);
         MUST(head_verify(envelope, reception->job->shared->sign.public_key) == OK);
     }
-    store_begin(&reception->store);
+    if (reception->uncommitted++ == 0)
+        store_begin(&reception->store);
     for (size_t i = 0; i < count; i++) {
         change_read(&reader, tiers, &change);
         take_change(reception, &change, since < reception->job->members ? MDB_APPEND : 0);
@@ -90,7 +98,10 @@ static uint64_t take_message(struct reception *reception, struct slice message)
             MUST(memcmp(digest, head.digest[tier], HASH_SIZE) == 0);
             MUST(reception->sum[tier].count == head.count[tier]);
         }
-    store_commit(&reception->store);
+    if (reception->uncommitted == messages_a_commit(reception->job) || envelope.size != 0) {
+        store_commit(&reception->store);
+        reception->uncommitted = 0;
+    }
     return envelope.size != 0 ? head.seq : 0;
 }
 
