@@ -257,8 +257,10 @@ enum exit_code command_members_add(struct session *session, int argc, char **arg
         return EXIT_USAGE;
     operation = json_pack("{s:s, s:{}}", "op", "put", "fields");
     fields = json_object_get(operation, "fields");
-    if (json_is_true(json_object_get(arguments.args, "again")))
-        (void)json_object_set_new(operation, "again", json_true());
+    if (json_is_true(json_object_get(arguments.args, "again"))) {
+        (void)json_object_set_new(operation, "again", json_true()); /* of the change itself */
+        (void)json_object_del(arguments.args, "again");
+    }
     if (!arguments_fields(options, arguments.word_count, arguments.words, fields)) {
         json_decref(operation);
         return EXIT_USAGE;

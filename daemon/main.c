@@ -81,13 +81,6 @@ static int dispatch(int argc, char **argv)
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         if (strcmp(name, commands[i].name) == 0)
             return commands[i].run(argc - 1, argv + 1);
-    if (strcmp(name, "restore") == 0) {
-        command_error("restore is not in this version");
-        command_remedy(
-            "with the daemon stopped, bring back a copy of the whole directory; it will"
-            " read, and refuse to write if other nodes know newer changes of it");
-        return COMMAND_USAGE;
-    }
     return unknown_command(name);
 }
 

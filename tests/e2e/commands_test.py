@@ -35,7 +35,7 @@ def test_usage():
         refused(run("join", token[:-7], "--dir", new), 2, "no token that can be used")
         refused(run("join", token, "--dir", new, "--dial-only", "--listen", "*:1"), 2, "exclude")
         refused(run("join", token, "--dir", new + "x" * 120), 2, "control socket")
-        refused(run("restore", "x", "--dir", new), 2, "not in this version")
+        refused(run("restore", "x", "--dir", new), 1, "there is no file x")
         check(not os.path.exists(new), "a refused command made the directory")
         check(run("version")[1].startswith("chapterd "), "version")
 
