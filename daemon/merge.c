@@ -46,6 +46,8 @@ static struct write_field *find_field(struct write_scratch *scratch, struct slic
     return NULL;
 }
 
+/* After a recovery the tiers of a record may be of different versions, and say a field twice:
+ * the one that goes furthest was fetched back, and counts, as for whoever reads it. */
 static void take_old(struct write_scratch *scratch, enum tier tier)
 {
     struct slice last = SLICE_NONE;
@@ -57,11 +59,16 @@ static void take_old(struct write_scratch *scratch, enum tier tier)
     mp_reader_init_validated(&reader, scratch->old[tier]);
     count = mp_read_map(&reader, RECORD_FIELDS_MAX);
     for (size_t i = 0; i < count && reader.status == OK; i++) {
-        struct write_field *field = &scratch->fields[scratch->field_count++];
+        const struct slice name = mp_read_key(&reader, &last);
+        const struct slice raw = mp_read_raw(&reader, RECORD_SIZE_MAX);
+        struct write_field *field;
 
-        field->name = mp_read_key(&reader, &last);
-        field->rule = field_rule_of(field->name);
-        field->raw = mp_read_raw(&reader, RECORD_SIZE_MAX);
+        if (tier != TIER_FEDERATION && find_field(scratch, name) != NULL)
+            continue;
+        field = &scratch->fields[scratch->field_count++];
+        field->name = name;
+        field->rule = field_rule_of(name);
+        field->raw = raw;
         field->tier = tier;
         field->dropped = false;
         field->old_raw = field->raw;
