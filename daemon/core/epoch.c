@@ -59,6 +59,14 @@ enum epoch_phase epoch_phase_of(const struct epoch_own *own, const struct feed_t
     return EPOCH_FETCHING;
 }
 
+/* HQ waits only for what it may take: of the epoch in force, or up to where it closed the one
+ * before. */
+static bool is_taken(const struct epoch_request *request, const struct feed_term *term)
+{
+    return request->head_epoch == term->epoch ||
+           (request->head_epoch < term->epoch && request->head_seq <= term->closed_seq);
+}
+
 enum epoch_answer epoch_answer(const struct epoch_request *request,
                                const struct feed_term *term, const struct feed *feed)
 {
@@ -68,7 +76,7 @@ enum epoch_answer epoch_answer(const struct epoch_request *request,
         return EPOCH_GRANTED;
     if (request->others != OTHERS_NONE)
         return request->others == OTHERS_ALIVE ? EPOCH_LOCKED_OUT : EPOCH_LATER;
-    if (!feed_frozen(feed, term->epoch) && request->head_epoch <= term->epoch &&
+    if (!feed_frozen(feed, term->epoch) && is_taken(request, term) &&
         feed_compare(request->head_epoch, request->head_seq, held->epoch, held->seq) > 0)
         return EPOCH_WAITS_FOR_HEAD;
     return EPOCH_GRANTED;

@@ -157,6 +157,24 @@ static void test_what_hq_answers(void **state)
     }
 }
 
+/* The named instance was gone before it began: another one asks, with a head beyond the closed
+ * one, which HQ never takes. */
+static void test_hq_waits_for_no_head_of_a_closed_epoch(void **state)
+{
+    const struct feed_term term = term_of(2, 7, 5);
+    const struct feed feed = feed_at(1, 5, 0, FREEZE_NONE);
+    const struct feed behind = feed_at(1, 3, 0, FREEZE_NONE);
+    struct epoch_request request = { .instance = 8, .head_epoch = 1, .head_seq = 6 };
+
+    (void)state;
+    assert_int_equal(epoch_answer(&request, &term, &feed), EPOCH_GRANTED);
+    request.head_seq = 5; /* the closed one itself, which HQ lost */
+    assert_int_equal(epoch_answer(&request, &term, &behind), EPOCH_WAITS_FOR_HEAD);
+    request.head_epoch = 2;
+    request.head_seq = 6;
+    assert_int_equal(epoch_answer(&request, &term, &feed), EPOCH_WAITS_FOR_HEAD);
+}
+
 /* Closed at 10, the epoch's first seq is 11. */
 static void test_what_is_issued_again(void **state)
 {
@@ -270,6 +288,7 @@ int main(void)
         cmocka_unit_test(test_what_shakes),
         cmocka_unit_test(test_phases),
         cmocka_unit_test(test_what_hq_answers),
+        cmocka_unit_test(test_hq_waits_for_no_head_of_a_closed_epoch),
         cmocka_unit_test(test_what_is_issued_again),
     };
 
