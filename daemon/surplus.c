@@ -47,6 +47,17 @@ static bool must_keep(const struct node *node, const struct node_feed *feed, int
     return head->epoch > mark->epoch && !feed_on_line(&feed->replica.feed, mark, &term);
 }
 
+/* Tier hq alone proves nothing and is never offered; and where tier federation goes on under
+ * the number, its new rows would meet the kept ones at the same seqs. */
+static bool is_alone(const struct node_feed *feed, int tier)
+{
+    const struct feed_mark *marks = feed->replica.feed.tier;
+
+    return tier == TIER_HQ &&
+           (feed->record.tier[TIER_FEDERATION].number != feed->record.tier[TIER_HQ].number ||
+            memcmp(marks[TIER_FEDERATION].hash, marks[TIER_HQ].hash, HASH_SIZE) != 0);
+}
+
 static enum status count_kept(struct store_txn *txn, const char *origin, size_t *out_count)
 {
     struct store_kept kept;
@@ -78,6 +89,8 @@ enum status surplus_keep(struct node *node, uint32_t index, int tier, const stru
     if (status == OK && kept.number != number)
         return OK;
     if (status == NOT_FOUND) {
+        if (is_alone(feed, tier))
+            return OK;
         memset(&kept, 0, sizeof kept);
         memcpy(kept.origin, feed->record.origin, CODE_SIZE);
         kept.epoch = mark->epoch;
