@@ -29,6 +29,7 @@ static bool is_frozen(const struct node_feed *feed)
  * that it lied. */
 static bool feed_settled(int origin)
 {
+    const enum epoch_phase phase = world.nodes[origin].node->phase;
     int frozen = 0;
     int different = 0;
 
@@ -36,8 +37,10 @@ static bool feed_settled(int origin)
         frozen += is_frozen(feed_at(i, origin));
         different += !same(feed_at(i, origin), feed_at(origin, origin));
     }
+    /* Once HQ has named its instance, an origin comes back by itself, also after a fork. */
     if (world.tainted[origin] && frozen != 0)
-        return frozen == world.plan.nodes;
+        return frozen == world.plan.nodes && phase != EPOCH_FETCHING &&
+               phase != EPOCH_REPLACING && phase != EPOCH_BEGINNING;
     return different == 0 && !world.nodes[origin].node->recovering;
 }
 
