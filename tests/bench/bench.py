@@ -25,7 +25,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 
 from figures import FIGURES, MEASURES, Results, as_markdown, as_text  # noqa: E402
-from measures import BIN, free_bytes, one_run  # noqa: E402
+from measures import BIN, Federation, free_bytes, one_run  # noqa: E402
 from rows import write_rows  # noqa: E402
 
 RESULTS_FILE = os.path.join(HERE, "RESULTS.md")
@@ -82,6 +82,12 @@ def sync_ms(directory):
     return 1e3 * sorted(times)[100]
 
 
+def libraries():
+    """As a daemon names them."""
+    with Federation("Benchmark Society") as federation:
+        return federation.hq.json("version")["libraries"]
+
+
 def environment(options):
     """What the figures hold for: (name, value)."""
     cpu = re.search(r"model name\s*: (.*)", open("/proc/cpuinfo").read())
@@ -90,7 +96,8 @@ def environment(options):
     return [
         ("date", datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")),
         ("version", "%s%s" % (version[0] if version else "?", ", commit " + commit if commit else "")),
-        ("libraries", ", ".join(line.strip() for line in version[1:]) or "?"),
+        ("libraries", ", ".join("%s %s" % (name, re.search(r"[0-9.]+[0-9]", text).group())
+                                for name, text in sorted(libraries().items()))),
         ("machine", "%d × %s, Linux %s" % (os.cpu_count(), cpu.group(1) if cpu else platform.machine(),
                                            platform.release())),
         ("disk", "%s; 4 KiB written and synced in %.2f ms" % (
