@@ -212,8 +212,7 @@ static void prove_divergence(struct node *node, uint32_t index, unsigned tiers,
     bool proven = false;
 
     if (feed->replica.own) { /* fetched back: HQ's tier hq is of another history than mine */
-        for (uint32_t peer = 0; peer < node->replica.peer_count; peer++)
-            node->peers[peer]->claim[index][TIER_HQ] = (struct replica_claim){ 0, 0 };
+        pull_hq_has_no_more(node, index);
         return;
     }
     for (int tier = 0; tier < TIERS_PUBLISHED; tier++)

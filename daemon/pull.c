@@ -153,6 +153,12 @@ void pull_pauses(struct node *node, uint32_t index, unsigned tiers)
             node->feeds[index]->replica.tier[tier].retry_at_ms = node_now(node) + RETRY_MS_MAX;
 }
 
+void pull_hq_has_no_more(struct node *node, uint32_t index)
+{
+    for (uint32_t peer = 0; peer < node->replica.peer_count; peer++)
+        node->peers[peer]->claim[index][TIER_HQ] = (struct replica_claim){ 0, 0 };
+}
+
 /* The final head of an answer: form, federation, origin, signature, epoch, freeze, limits. 
  * *out_tiers are those that it advances (or, where my rows are damaged, mends). */
 bool pull_head_good(struct node *node, uint32_t index, const struct wire_changes *answer,
@@ -188,6 +194,10 @@ bool pull_head_good(struct node *node, uint32_t index, const struct wire_changes
             (verdict == FEED_KNOWN && answer->since == 0 && feed->replica.tier[tier].damaged &&
              memcmp(out_head->hash, feed->replica.feed.tier[tier].hash, HASH_SIZE) == 0))
             *out_tiers |= 1u << tier;
+        else if (feed->replica.own && tier == TIER_HQ &&
+                 (verdict == FEED_KNOWN || verdict == FEED_CLOSED_EPOCH ||
+                  verdict == FEED_ENDED))
+            pull_hq_has_no_more(node, index); /* that will never lead on from mine */
     }
     if (!sync_within_quota(node, index, out_head)) {
         *out_tiers = 0; /* paused, no mismatch; asked again at the longest pause */

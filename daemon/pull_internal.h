@@ -17,6 +17,8 @@ void pull_mismatched(struct node *node, uint32_t peer, uint32_t index, unsigned 
 bool pull_head_good(struct node *node, uint32_t index, const struct wire_changes *answer,
                     struct head *out_head, unsigned *out_tiers);
 
+/* Of my own feed, which is fetched back: what HQ has of tier hq is none that I can take. */
+void pull_hq_has_no_more(struct node *node, uint32_t index);
 /* What is fetched of those tiers is larger than the roster allows. */
 void pull_pauses(struct node *node, uint32_t index, unsigned tiers);
 

@@ -166,7 +166,9 @@ static void fail_pull(struct replica *replica, uint32_t index, struct replica_pu
             BUG(NEVER_RETRIED) ? INT64_MAX / 2 : now_ms + backoff(replica, state->failures);
         if (state->failures < 16)
             state->failures++;
-        if (state->failures >= CLAIM_FAILURES_MAX) {
+        /* What my own tier hq lacks HQ alone holds: that an answer was lost does not mean that
+         * there is none (epoch.c begins without it then). */
+        if (state->failures >= CLAIM_FAILURES_MAX && !(feed->own && tier == TIER_HQ)) {
             replica->peers[pull->peer]->claim[index][tier] = (struct replica_claim){ 0, 0 };
             retarget(replica, index, tier);
         }

@@ -461,6 +461,39 @@ static void test_own_feed_is_fetched_back(void **state)
     assert_int_equal(effects.list[0].since, 0);
 }
 
+/* HQ alone holds what my tier hq lacks: however often its answer is lost, it is asked again. */
+static void test_own_tier_hq_is_asked_for_until_it_comes(void **state)
+{
+    struct fixture *f = *state;
+    struct replica_feed *own = &f->feeds[FR];
+    int64_t now = 1000;
+
+    own->own = true;
+    own->feed.recovering = true;
+    own->followed[TIER_HQ] = true;
+    for (int tier = 0; tier < TIERS_PUBLISHED; tier++) {
+        own->feed.tier[tier].epoch = 1;
+        own->feed.tier[tier].seq = 9;
+    }
+    f->peers[PEER_FR]->up = false;
+    (void)step(f,
+               (struct replica_input){ .kind = INPUT_CLAIM,
+                                       .peer = PEER_HQ,
+                                       .feed = FR,
+                                       .tiers = TIERS_HQ,
+                                       .epoch = 1,
+                                       .seq = 12 },
+               now);
+    for (int asked = 0; asked < 6;) {
+        const struct replica_effects effects = tick(f, now += 60000);
+
+        for (size_t i = 0; i < effects.count; i++)
+            asked += effects.list[i].kind == EFFECT_WANT;
+        assert_true(effects.count > 0);
+        assert_true(f->peers[PEER_HQ]->claim[FR][TIER_HQ].seq == 12);
+    }
+}
+
 /* Between two epochs one list that does not fit says enough: the whole is asked for. */
 static void test_mismatch_between_epochs(void **state)
 {
@@ -498,6 +531,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_own_feed_is_fetched_back),
+        TEST(test_own_tier_hq_is_asked_for_until_it_comes),
         TEST(test_mismatch_between_epochs),
         TEST(test_an_empty_feed_is_fetched_at_once_from_its_origin),
         TEST(test_a_gap_is_given_time),
