@@ -357,6 +357,7 @@ static enum epoch_answer judge(struct node *node, const struct link *link,
     if (head != NULL) {
         request.head_epoch = head->epoch;
         request.head_seq = head->seq;
+        request.head_hash = head->hash;
     }
     request.others = others_of(node, link, term.instance);
     answer = epoch_answer(&request, &term, feed);

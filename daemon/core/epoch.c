@@ -59,12 +59,13 @@ enum epoch_phase epoch_phase_of(const struct epoch_own *own, const struct feed_t
     return EPOCH_FETCHING;
 }
 
-/* HQ waits only for what it may take: of the epoch in force, or up to where it closed the one
- * before. */
+/* HQ waits only for what it may take: of the epoch in force, or of a former one and not beyond
+ * or beside where it closed that. */
 static bool is_taken(const struct epoch_request *request, const struct feed_term *term)
 {
-    return request->head_epoch == term->epoch ||
-           (request->head_epoch < term->epoch && request->head_seq <= term->closed_seq);
+    return request->head_hash != NULL && request->head_epoch <= term->epoch &&
+           !feed_is_closed_off(term, request->head_epoch, request->head_seq,
+                               request->head_hash);
 }
 
 enum epoch_answer epoch_answer(const struct epoch_request *request,

@@ -67,6 +67,7 @@ enum epoch_others { OTHERS_NONE, OTHERS_UNKNOWN, OTHERS_ALIVE };
 struct epoch_request {
     uint64_t instance;             /* fresh */
     uint64_t head_epoch, head_seq; /* where it stands; 0, 0: it has nothing */
+    const uint8_t *head_hash;      /* HASH_SIZE bytes; NULL: it has nothing */
     enum epoch_others others;      /* is another node of that origin alive? */
 };
 enum epoch_answer {

@@ -99,6 +99,14 @@ bool feed_is_closed_head(const struct feed_term *term, uint64_t epoch, uint64_t 
            memcmp(hash, term->closed_hash, HASH_SIZE) == 0;
 }
 
+bool feed_is_closed_off(const struct feed_term *term, uint64_t epoch, uint64_t seq,
+                        const uint8_t hash[HASH_SIZE])
+{
+    return epoch < term->epoch &&
+           (seq > term->closed_seq ||
+            (seq == term->closed_seq && memcmp(hash, term->closed_hash, HASH_SIZE) != 0));
+}
+
 bool feed_on_line(const struct feed *feed, const struct feed_mark *mark,
                   const struct feed_term *term)
 {
@@ -108,14 +116,6 @@ bool feed_on_line(const struct feed *feed, const struct feed_mark *mark,
         return false;
     return feed_is_closed_head(term, mark->epoch, mark->seq, mark->hash) ||
            (mark->seq < term->closed_seq && !feed_frozen(feed, mark->epoch));
-}
-
-/* A head of a closed epoch: nothing beyond where HQ closed it, and there no other one. */
-static bool is_beyond(const struct feed_term *term, const struct head *head)
-{
-    return head->seq > term->closed_seq ||
-           (head->seq == term->closed_seq &&
-            memcmp(head->hash, term->closed_hash, HASH_SIZE) != 0);
 }
 
 /* From an epoch to the next one a delta may lead; from a longer way back only the whole. */
@@ -135,7 +135,7 @@ enum feed_verdict feed_judge(const struct feed *feed, enum tier tier,
     if (head->epoch > term->epoch ||
         (head->epoch == term->epoch && head->instance != term->instance))
         return FEED_LATER_EPOCH;
-    if (head->epoch < term->epoch && is_beyond(term, head))
+    if (feed_is_closed_off(term, head->epoch, head->seq, head->hash))
         return FEED_CLOSED_EPOCH;
     if (term->ended &&
         feed_compare(head->epoch, head->seq, term->until_epoch, term->until_seq) > 0)

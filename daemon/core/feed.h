@@ -73,6 +73,9 @@ enum feed_verdict feed_judge(const struct feed *feed, enum tier tier,
 /* Is that the very head at which HQ closed the epoch before the one in force? */
 bool feed_is_closed_head(const struct feed_term *term, uint64_t epoch, uint64_t seq,
                          const uint8_t hash[HASH_SIZE]);
+/* Is a head beyond or beside the one at which HQ closed its epoch?  Nobody takes it then. */
+bool feed_is_closed_off(const struct feed_term *term, uint64_t epoch, uint64_t seq,
+                        const uint8_t hash[HASH_SIZE]);
 /* Does the state at mark lead on to the epoch in force, as far as can be known?  If not, it may
  * hold what that epoch lacks. */
 bool feed_on_line(const struct feed *feed, const struct feed_mark *mark,

@@ -146,9 +146,11 @@ static void test_what_hq_answers(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const struct feed head = feed_at(1, rows[i].head_seq, 0, FREEZE_NONE);
         const struct epoch_request request = { .instance = rows[i].instance,
                                                .head_epoch = rows[i].head_epoch,
                                                .head_seq = rows[i].head_seq,
+                                               .head_hash = head.tier[0].hash,
                                                .others = rows[i].others };
         const struct feed feed = feed_at(1, rows[i].held_seq, 0, rows[i].freeze);
 
@@ -164,12 +166,18 @@ static void test_hq_waits_for_no_head_of_a_closed_epoch(void **state)
     const struct feed_term term = term_of(2, 7, 5);
     const struct feed feed = feed_at(1, 5, 0, FREEZE_NONE);
     const struct feed behind = feed_at(1, 3, 0, FREEZE_NONE);
-    struct epoch_request request = { .instance = 8, .head_epoch = 1, .head_seq = 6 };
+    const struct feed closed = feed_at(1, 5, 0, FREEZE_NONE);
+    const struct feed beside = feed_at(1, 5, 1, FREEZE_NONE);
+    struct epoch_request request = {
+        .instance = 8, .head_epoch = 1, .head_seq = 6, .head_hash = closed.tier[0].hash
+    };
 
     (void)state;
     assert_int_equal(epoch_answer(&request, &term, &feed), EPOCH_GRANTED);
     request.head_seq = 5; /* the closed one itself, which HQ lost */
     assert_int_equal(epoch_answer(&request, &term, &behind), EPOCH_WAITS_FOR_HEAD);
+    request.head_hash = beside.tier[0].hash; /* another one of the same seq */
+    assert_int_equal(epoch_answer(&request, &term, &behind), EPOCH_GRANTED);
     request.head_epoch = 2;
     request.head_seq = 6;
     assert_int_equal(epoch_answer(&request, &term, &feed), EPOCH_WAITS_FOR_HEAD);
