@@ -24,7 +24,7 @@ struct finding {
 
 /* --- control_cause.c ---------------------------------------------------------------------- */
 /* The cause, its text and the remedy ("" if there is nothing to do). */
-enum status cause_find(struct node *node, uint32_t feed, struct finding *out) MUST_CHECK;
+enum status cause_find(struct node *node, uint32_t index, struct finding *out) MUST_CHECK;
 
 /* --- control_path.c ----------------------------------------------------------------------- */
 /* The links between this node and that of a chapter. */

@@ -211,7 +211,7 @@ static void answer_invitation(struct mp_writer *writer, const uint8_t hash[HASH_
 
 enum status control_invite_approve(struct control_wait *request, struct mp_writer *writer)
 {
-    struct invitation invitation;
+    struct invitation invitation = { .waiting = false };
     uint8_t hash[HASH_SIZE];
     const char *error = NULL;
     enum status status;

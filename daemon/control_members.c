@@ -346,10 +346,10 @@ enum status control_find_member(struct control_wait *request, struct store_txn *
 
 enum status control_members_get(struct control_wait *request, struct mp_writer *writer)
 {
-    const struct node_feed *feed;
+    const struct node_feed *feed = NULL;
     struct store_txn *txn = NULL;
     struct record_view view;
-    struct store_row row;
+    struct store_row row = { .tiers = 0 };
     struct change change;
     enum status status;
 

@@ -487,7 +487,6 @@ enum status enrol_approve(struct node *node, const uint8_t hash[HASH_SIZE],
                           const struct invitation *invitation, const char **out_error)
 {
     struct wire_enrol enrol = { .version = PROTOCOL_VERSION };
-    enum wire_enrol_result result;
 
     memcpy(enrol.code, invitation->code, CODE_SIZE);
     memcpy(enrol.sign_key, invitation->sign_key, KEY_SIZE);
@@ -499,7 +498,7 @@ enum status enrol_approve(struct node *node, const uint8_t hash[HASH_SIZE],
         return objection(EXISTS, "another chapter has one of these keys", out_error);
     if (node->roster_count >= ORIGINS_MAX || turn_is_taken(node))
         return objection(AGAIN, "another chapter is just being taken in", out_error);
-    if ((result = take_in(node, &enrol, hash, invitation)) != ENROL_OK)
+    if (take_in(node, &enrol, hash, invitation) != ENROL_OK)
         return objection(node->turn_failed ? node->turn_error : REFUSED,
                          "the store cannot be written", out_error);
     return OK;

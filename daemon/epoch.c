@@ -363,7 +363,7 @@ static enum epoch_answer judge(struct node *node, const struct link *link,
     answer = epoch_answer(&request, &term, feed);
     if (answer == EPOCH_GRANTED)
         answer = close_epoch(node, &place->entry, wire->instance, head);
-    if (answer == EPOCH_WAITS_FOR_HEAD)
+    if (answer == EPOCH_WAITS_FOR_HEAD && head != NULL)
         node_step(node, &(struct replica_input){ .kind = INPUT_CLAIM,
                                                  .peer = link->peer,
                                                  .feed = index,

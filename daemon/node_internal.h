@@ -357,7 +357,7 @@ bool sync_roster_is_older(const struct node *node, const struct head *head);
 /* Within the roster's limits for that feed?  Notes it for status if not. */
 bool sync_within_quota(struct node *node, uint32_t feed, const struct head *head);
 /* The tiers of the set whose sums are of more bytes than the roster allows; noted likewise. */
-unsigned sync_over_bytes(struct node *node, uint32_t feed, unsigned tiers,
+unsigned sync_over_bytes(struct node *node, uint32_t index, unsigned tiers,
                          const struct digest_sum sums[TIERS_PUBLISHED]);
 /* After a link went: is there any other to that peer? */
 void sync_peer_maybe_down(struct node *node, uint32_t peer);
