@@ -7,7 +7,7 @@
 
 #define RULE(name, tier, organization_tier, form, size_max)                                    \
     {                                                                                          \
-        name, sizeof name - 1, tier, organization_tier, form, size_max                         \
+        name, sizeof(name) - 1, tier, organization_tier, form, size_max                        \
     }
 /* name, default tier, the same for organizations, form, bytes at most */
 static const struct field_rule rules[] = {

@@ -135,7 +135,7 @@ struct replica_pull *replica_pull_of(struct replica *replica, uint64_t request,
                                      uint32_t *out_feed);
 /* What the roster says of the feed: what is beyond its end is not fetched any more, and what
  * was held back is again. */
-void replica_set_end(struct replica *replica, uint32_t feed, const struct feed_term *term);
+void replica_set_end(struct replica *replica, uint32_t index, const struct feed_term *term);
 /* Is there something to fetch up to where the feed ended? */
 bool replica_end_missed(const struct replica_feed *feed, enum tier tier);
 /* May a list since 0 that verifies by itself prove divergence?  Only after a clean recount. */
