@@ -159,6 +159,7 @@ static enum exit_code send_all(struct application *application)
     enum status status = OK;
     uint64_t offset = 0;
 
+    session_finish_when_interrupted(import->session);
     while (exit_code == EXIT_OK && !interrupted() &&
            (status = requests_next(&import->requests, &offset, &request)) == OK)
         exit_code = add_request(application, &request);

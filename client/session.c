@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* session.c - requests and replies over the daemon's control socket (DEALER to its ROUTER).
  * Finds the socket, says early when nobody answers, and never waits longer than it was told. */
+#include "client/interrupt.h"
 #include "client/session_path.h"
 
 #include <czmq.h>
@@ -33,6 +34,7 @@ struct session {
     struct mp_writer request;
     zframe_t *taken; /* the reply that was received last */
     double extra_seconds;
+    bool finishes; /* waits for answers even if interrupted */
     void (*tick)(void *context);
     void *tick_context;
     char *last_error;
@@ -107,6 +109,11 @@ void session_while_waiting(struct session *session, void (*tick)(void *context),
 {
     session->tick = tick;
     session->tick_context = context;
+}
+
+void session_finish_when_interrupted(struct session *session)
+{
+    session->finishes = true;
 }
 
 void session_extend_timeout(struct session *session, double seconds)
@@ -374,9 +381,8 @@ static enum exit_code await_first(struct session *session)
         return report_no_memory(session);
     while (code == EXIT_OK && !session->window[session->first].done) {
         const int64_t left = deadline - zclock_mono();
-        const int64_t most = session->tick != NULL ? TICK_MS : 60000;
         const void *ready =
-            left > 0 ? zpoller_wait(poller, (int)(left > most ? most : left)) : NULL;
+            left > 0 ? zpoller_wait(poller, (int)(left > TICK_MS ? TICK_MS : left)) : NULL;
         char why[64];
 
         if (ready == session->dealer) {
@@ -387,6 +393,8 @@ static enum exit_code await_first(struct session *session)
             zframe_destroy(&frame);
         } else if (ready == session->monitor)
             code = report_unreachable(session, "it closed the connection before it answered");
+        else if (interrupted() && !session->finishes)
+            code = EXIT_FAILED;
         else if (left <= 0) {
             (void)snprintf(why, sizeof why, "no answer within %g seconds (-t)", seconds);
             code = report_unreachable(session, why);

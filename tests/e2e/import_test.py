@@ -151,22 +151,45 @@ def test_ctrl_c_while_it_writes():
         f.verify_all()
 
 
+def bytes_read(process):
+    with open("/proc/%d/io" % process.pid) as file:
+        return int(re.search(r"^rchar: (\d+)", file.read(), re.M)[1])
+
+
 def test_ctrl_c_before_it_writes():
     with Federation() as f:
-        path = write_people(f, "m.csv", 300000 if SLOW == 1 else 30000)
+        path = write_people(f, "m.csv", 300000 if SLOW == 1 else 60000)
         with open(path, "a") as file:
             file.write("M-0000000,Twice,,,,\n")
         before = set(os.listdir(f.dir))
-        for signal_, pause in ((signal.SIGINT, 0.2), (signal.SIGTERM, 0.5)):
+
+        def interrupted(signal_, come_to):
             run = start_import(f.hq, path, "--apply")
-            time.sleep(pause * SLOW)
+            wait_until(lambda: come_to(run), 30, "import has begun", 0.001)
             run.send_signal(signal_)
-            out, err = run.communicate(timeout=60 * SLOW)
-            if run.returncode != FAILED or "nothing was changed" not in err:
-                check("interrupted: " in err, "%s%s" % (out[-500:], err))  # it had come further
-                continue
-            check(f.hq.json("counts")["memberships"] == 0, "members")
+            return run, *run.communicate(timeout=60 * SLOW)
+
+        def check_nothing(run, out, err):
+            check(run.returncode == FAILED and "nothing was changed" in err,
+                  "exit %d: %s%s" % (run.returncode, out[-500:], err))
             check(set(os.listdir(f.dir)) == before, "left behind: %s" % os.listdir(f.dir))
+
+        # the daemon does not answer: nothing can have been written
+        f.hq.process.send_signal(signal.SIGSTOP)
+        try:
+            check_nothing(*interrupted(signal.SIGINT, lambda run: bytes_read(run) > 50000))
+        finally:
+            f.hq.process.send_signal(signal.SIGCONT)
+        check(f.hq.json("counts")["memberships"] == 0, "members")
+
+        # in the midst of the file
+        size = os.path.getsize(path)
+        run, out, err = interrupted(
+            signal.SIGTERM, lambda run: run.poll() is not None or bytes_read(run) > size // 3)
+        if f.hq.json("counts")["memberships"] == 0:
+            check_nothing(run, out, err)
+        else:  # a fast machine: it had come further
+            check(run.returncode in (OK, REJECTS) or "interrupted: " in err, err)
 
 
 # --- a terminal -----------------------------------------------------------------------------

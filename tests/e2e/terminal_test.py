@@ -123,6 +123,7 @@ def named_federation():
         check(lu.add(name=name, country="LU", joined="2020-01-31", email="someone@example.org")
               ["ok"], name)
     f.agree()
+    wait_until(lambda: all(x["state"] == "current" for x in qc.status()["feeds"]), 30, "current")
     return f, lu, qc
 
 
