@@ -302,8 +302,9 @@ def check_all(f, churn):
         by_chapter = {r["key"]: r["memberships"] for r in counts["rows"] if r["memberships"]}
         check(by_chapter == expected, "%s counts by chapter %s, not %s" % (
             code, by_chapter, expected))
-    check(f.hq.ask("counts")["persons"] == members, "HQ counts persons: %s, not %d" % (
-        f.hq.ask("counts")["persons"], members))
+    wait_until(lambda: f.hq.ask("counts")["persons"] is not None, 30, "HQ has counted the persons")
+    persons = f.hq.ask("counts")["persons"]
+    check(persons == members, "HQ counts %s persons, not %d" % (persons, members))
     f.verify_all()
     return members
 
