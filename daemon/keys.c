@@ -350,7 +350,8 @@ void keys_turn(struct node *node)
 
     if (node->keys->has_next && !node->is_hq)
         ask_hq(node);
-    if (node->keys->has_next && !node->turn_failed)
+    /* While it is changing, only memory says so: the commit may still fail, or be the end. */
+    if (node->keys->has_next && !node->keys->changing && !node->turn_failed)
         (void)node_turn_fails(node, keys_follow(node));
     if (node->keys->must_show)
         show(node);

@@ -2,9 +2,17 @@
 /* keys_test.c - whose word changes a signing key, and whose does not. */
 #include "tests/store/node_fixture.h"
 
+#include "daemon/io/fault.h"
 #include "daemon/keys.h"
 
 #include <sodium.h>
+
+static bool failing; /* commits */
+
+bool fault_at(const char *point)
+{
+    return failing && strcmp(point, "store.commit.before") == 0;
+}
 
 static struct sign_key fresh(void)
 {
@@ -174,6 +182,31 @@ static void test_stopped_in_between(void **state)
     put_many(hq, 1, NULL);
 }
 
+/* Stopped before the chain was stored: the key that is in force was not moved out of the way. */
+static void test_stopped_before(void **state)
+{
+    struct hq *hq = *state;
+    const struct sign_key first = hq->node->identity.sign;
+    enum status status = OK;
+    struct identity kept;
+
+    put_many(hq, 1, NULL);
+    ask(hq, "keys.rotate", NULL, NULL, NULL, NULL);
+    failing = true;
+    for (int i = 0; i < 10 && status == OK; i++)
+        status = node_turn(hq->node, 0);
+    failing = false;
+    assert_status(status, IO);
+    node_close(&hq->node);
+    fake_clear();
+    assert_ok(identity_load(hq->place->dir, &kept));
+    assert_memory_equal(kept.sign.public_key, first.public_key, KEY_SIZE);
+    identity_wipe(&kept);
+    hq_start(hq);
+    monotonic_ms += SIGN_WAIT_MS;
+    put_many(hq, 1, NULL);
+}
+
 static void test_recovery_key_on_paper(void **state)
 {
     struct sign_key key = fresh();
@@ -204,6 +237,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_chapter_at_hq, hq_new, hq_free),
         cmocka_unit_test_setup_teardown(test_the_former_key_ends, hq_new, hq_free),
         cmocka_unit_test_setup_teardown(test_stopped_in_between, hq_new, hq_free),
+        cmocka_unit_test_setup_teardown(test_stopped_before, hq_new, hq_free),
         cmocka_unit_test_setup_teardown(test_recovery_key_on_paper, hq_new, hq_free),
     };
 
