@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -119,22 +120,44 @@ static enum status fill(int fd, struct store *store, const struct identity *iden
     return OK;
 }
 
+/* Under its own name, unless there is a file of that name. */
+static enum status give_name(const char *part, const char *path)
+{
+    if (renameat2(AT_FDCWD, part, AT_FDCWD, path, RENAME_NOREPLACE) == 0)
+        return OK;
+    if (errno != EINVAL && errno != ENOSYS)
+        return status_of_errno(errno);
+    if (link(part, path) != 0) /* where the file system cannot rename like that */
+        return status_of_errno(errno);
+    return unlink(part) == 0 ? OK : status_of_errno(errno);
+}
+
 enum status backup_write(struct store *store, const struct identity *identity,
                          const struct backup_header *header, const char *path,
                          uint64_t *out_size)
 {
-    CLEANUP(close_file)
-    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    CLEANUP(close_file) int fd = -1;
+    char part[PATH_MAX];
+    struct stat there;
     enum status status;
 
+    if (snprintf(part, sizeof part, "%s.part", path) >= (int)sizeof part)
+        return TOO_LARGE;
+    if (lstat(path, &there) == 0)
+        return EXISTS;
+    fd = open(part, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return status_of_errno(errno);
-    status = fill(fd, store, identity, header, out_size);
+    status = fchmod(fd, 0600) == 0 ? OK : status_of_errno(errno);
     if (status == OK)
-        status = file_sync_parent(path);
-    if (status != OK)
-        (void)unlink(path);
-    return status;
+        status = fill(fd, store, identity, header, out_size);
+    if (status == OK)
+        status = give_name(part, path);
+    if (status != OK) {
+        (void)unlink(part);
+        return status;
+    }
+    return file_sync_parent(path);
 }
 
 /* --- reading ------------------------------------------------------------------------------ */
