@@ -28,13 +28,20 @@ static bool is_blank(uint8_t byte)
     return byte == ' ' || byte == '\t';
 }
 
+/* At the beginning of a file it would be that of the file, and no text. */
+static bool has_byte_order_mark(struct slice text)
+{
+    return text.size >= 3 && memcmp(text.data, "\xef\xbb\xbf", 3) == 0;
+}
+
 static bool needs_quotes(char separator, struct slice text)
 {
     for (size_t i = 0; i < text.size; i++)
         if (text.data[i] == (uint8_t)separator || text.data[i] == '"' || text.data[i] == '\r' ||
             text.data[i] == '\n')
             return true;
-    return text.size > 0 && (is_blank(text.data[0]) || is_blank(text.data[text.size - 1]));
+    return has_byte_order_mark(text) ||
+           (text.size > 0 && (is_blank(text.data[0]) || is_blank(text.data[text.size - 1])));
 }
 
 void csv_write_cell(FILE *stream, char separator, struct slice text)

@@ -50,6 +50,7 @@ static void test_cells_as_written(void **state)
         { "'quoted'", ',', "'quoted'" },
         { "O'Neil", ',', "O'Neil" },
         { "a=b", ',', "a=b" },
+        { "\xef\xbb\xbfx", ',', "\"\xef\xbb\xbfx\"" }, /* no byte order mark of the file */
     };
 
     (void)state;
