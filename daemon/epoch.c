@@ -262,8 +262,8 @@ static enum epoch_others others_of(struct node *node, const struct link *asker,
                                    uint64_t instance)
 {
     const int64_t now = node_now(node);
-    const bool probing = node->probed_at_ms != 0 && node->probed_peer == asker->peer &&
-                         now < node->probed_at_ms + 10 * PROBE_MS;
+    int64_t *probed_at_ms = &node->probed_at_ms[asker->peer];
+    const bool probing = *probed_at_ms != 0 && now < *probed_at_ms + 10 * PROBE_MS;
     bool found = false;
 
     for (size_t i = 0; i < node->link_count; i++) {
@@ -272,19 +272,16 @@ static enum epoch_others others_of(struct node *node, const struct link *asker,
         if (link == asker || link->peer != asker->peer ||
             (link->asks_as != 0 && link->asks_as != instance))
             continue;
-        if (probing &&
-            link->last_seen_ms >= node->probed_at_ms) /* a near one answers at once */
+        if (probing && link->last_seen_ms >= *probed_at_ms) /* a near one answers at once */
             return OTHERS_ALIVE;
         found = true;
         if (!probing)
             sync_greet(node, link);
     }
-    if (!found || (probing && now >= node->probed_at_ms + PROBE_MS))
+    if (!found || (probing && now >= *probed_at_ms + PROBE_MS))
         return OTHERS_NONE;
-    if (!probing) {
-        node->probed_peer = asker->peer;
-        node->probed_at_ms = now;
-    }
+    if (!probing)
+        *probed_at_ms = now;
     return OTHERS_UNKNOWN;
 }
 

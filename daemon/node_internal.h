@@ -242,11 +242,10 @@ struct node {
     int64_t epoch_ask_at_ms; /* the next request to HQ */
     uint64_t epoch_first;    /* first seq of the epoch that this directory signs in */
     /* the same at HQ: whether another node of a requester's origin is alive */
-    uint32_t probed_peer;
-    int64_t probed_at_ms;    /* 0: not */
-    uint64_t closing_turn;   /* the last turn that closed an epoch */
-    struct surplus *surplus; /* surplus.c */
-    struct closure closure;  /* of HQ's own epoch; epoch 0: none */
+    int64_t probed_at_ms[ORIGINS_MAX]; /* by peer; 0: not */
+    uint64_t closing_turn;             /* the last turn that closed an epoch */
+    struct surplus *surplus;           /* surplus.c */
+    struct closure closure;            /* of HQ's own epoch; epoch 0: none */
     struct signed_closure closure_bytes;
     struct own_batch *batch;
     struct erasure *erasure;
