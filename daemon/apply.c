@@ -282,6 +282,17 @@ static struct slice counted(enum record_type type, bool held, struct slice feder
     return held && type == RECORD_MEMBER ? federation_value : SLICE_NONE;
 }
 
+/* The own feed is being fetched back: a member that was removed since the copy was made has
+ * nothing here that never left the node. */
+static enum status follow_removal(struct node *node, const struct node_feed *feed,
+                                  unsigned news, const struct change *change)
+{
+    if (!feed->replica.own || !(news & TIERS_FEDERATION) ||
+        !value_is_removal(change->value[TIER_FEDERATION]))
+        return OK;
+    return store_put_private(&node->txn, change->id, SLICE_NONE);
+}
+
 static enum status put_change(struct node *node, uint32_t index, unsigned news,
                               const struct change *change, const struct row_version *old)
 {
@@ -305,12 +316,30 @@ static enum status put_change(struct node *node, uint32_t index, unsigned news,
             return status;
     }
     node->counters.changes_applied++;
+    if ((status = follow_removal(node, feed, news, change)) != OK)
+        return status;
     if ((news & TIERS_FEDERATION) && (old->tiers & TIERS_FEDERATION) &&
         change->type == RECORD_MEMBER)
         removals_note(node, index,
                       value_is_removal(change->value[TIER_FEDERATION]) -
                           value_is_removal(old->value[TIER_FEDERATION]));
     return node->is_hq && !BUG(PERSON_LOST) ? apply_person(node, index, &put) : OK;
+}
+
+/* The own feed is being fetched back, and what removed that member is forgotten already. */
+static enum status follow_horizon(struct node *node, const struct node_feed *feed, int tier,
+                                  const uint8_t id[ID_SIZE])
+{
+    struct store_row row;
+    enum status status;
+
+    if (!feed->replica.own || tier != TIER_FEDERATION)
+        return OK;
+    status = store_get_row(&node->txn, feed->record.tier[tier].number, id, &row);
+    if (status != OK || row.type != RECORD_MEMBER ||
+        row.seq[TIER_FEDERATION] <= node->own_epoch.from_seq)
+        return status;
+    return erase_presume_id(node, id);
 }
 
 static enum status drop_behind_horizon(struct node *node, const struct node_feed *feed,
@@ -327,7 +356,8 @@ static enum status drop_behind_horizon(struct node *node, const struct node_feed
                                     head->horizon, ids, HORIZON_BATCH, &count);
 
             for (size_t i = 0; status == OK && i < count; i++)
-                status = store_drop_row(&node->txn, held->number, 1u << tier, ids[i]);
+                if ((status = follow_horizon(node, feed, tier, ids[i])) == OK)
+                    status = store_drop_row(&node->txn, held->number, 1u << tier, ids[i]);
             if (status != OK)
                 return status;
         }

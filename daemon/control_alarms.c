@@ -78,6 +78,7 @@ static void about_recovered(struct control_wait *request, struct alarms *alarms)
     uint64_t time = 0;
     uint64_t refilled = 0;
     uint64_t unsure = 0;
+    uint64_t presumed = 0;
     char ids[RECOVERED_IDS_MAX * (UUID_TEXT_SIZE + 1)] = "";
     size_t used = 0;
     size_t count;
@@ -93,6 +94,12 @@ static void about_recovered(struct control_wait *request, struct alarms *alarms)
                   "after the recovery %llu records had lost their fields of tier hq (name,"
                   " e-mail, language): the last ones known were put back",
                   (unsigned long long)refilled);
+    if (store_get_meta_uint(txn, META_PRESUMED, &presumed) == OK && presumed != 0)
+        alarm_add(
+            alarms, "nothing to do; who joined again is entered with: members add --again",
+            "%llu members of the restored copy were erased, or removed, after it was made:"
+            " what this node had of them is deleted again",
+            (unsigned long long)presumed);
     if (unsure == 0)
         return;
     mp_reader_init(&reader, mp_map_get(story, "ids"));

@@ -2,7 +2,7 @@
 /* epoch.c - may this directory sign?  If not: HQ is asked to close the epoch and to open the
  * next, the feed is fetched back, and the new epoch begins.  The states are those of
  * core/epoch.h; here they meet the store, the links and the clock. */
-#include "daemon/node_internal.h"
+#include "daemon/erase.h"
 
 #include <sodium.h>
 #include <string.h>
@@ -88,6 +88,8 @@ static enum status recover(struct node *node, enum epoch_reason reason)
     own.from_seq = mine->seq;
     if ((status = put_own(node, &own)) != OK)
         return status;
+    if ((status = store_put_meta_uint(&node->txn, META_PRESUMED, 0)) != OK)
+        return node_turn_fails(node, status);
     node->epoch_ask_at_ms = node_now(node);
     node->locked_out = false;
     log_event(LOG_ERROR,

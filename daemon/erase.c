@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PURGE_ROWS 1024 /* entries of the history, a turn */
+#define PURGE_ROWS 1024        /* entries of the history, a turn */
+#define BY_RECOVERY "recovery" /* in place of who erased */
 
 /* --- hashes of what was erased ------------------------------------------------------------ */
 
@@ -25,26 +26,27 @@ static void hash_of(const struct node *node, enum erased_kind kind, struct slice
     crypto_generichash_final(&state, out_hash, ERASED_HASH_SIZE);
 }
 
-/* However an address is written, it is one. */
+/* However an address or a name is written, it is one. */
 static struct slice normal_of(enum erased_kind kind, struct slice value,
                               uint8_t buffer[PERSON_HASH_SIZE])
 {
-    if (kind == ERASED_EMAIL && persons_email_hash(value, buffer))
+    if ((kind == ERASED_EMAIL || kind == ERASED_NAME) && persons_email_hash(value, buffer))
         return slice_of(buffer, PERSON_HASH_SIZE);
     return value;
 }
 
 enum status erase_look_up(struct node *node, enum erased_kind kind, struct slice value,
-                          uint64_t *out_erased)
+                          enum erased *out_erased)
 {
     uint8_t normal[PERSON_HASH_SIZE];
     uint8_t hash[ERASED_HASH_SIZE];
     struct store_txn *txn;
     struct mp_reader reader;
     struct slice stored;
+    struct slice who = SLICE_NONE;
     enum status status;
 
-    *out_erased = 0;
+    *out_erased = ERASED_NOT;
     if (!node->erasure->any || !node->erasure->has_key)
         return OK;
     if ((txn = node_reading(node)) == NULL)
@@ -54,12 +56,17 @@ enum status erase_look_up(struct node *node, enum erased_kind kind, struct slice
     if (status != OK)
         return status == NOT_FOUND ? OK : status;
     mp_reader_init(&reader, stored);
-    (void)mp_read_array(&reader, 3);
-    *out_erased = mp_read_uint(&reader, UINT64_MAX);
-    return reader.status == OK ? OK : STORE_DAMAGED;
+    if (mp_read_array(&reader, 3) > 1) {
+        (void)mp_read_uint(&reader, UINT64_MAX);
+        who = mp_read_str(&reader, SIZE_MAX);
+    }
+    if (reader.status != OK)
+        return STORE_DAMAGED;
+    *out_erased = slice_equal(who, slice_of_text(BY_RECOVERY)) ? ERASED_PRESUMED : ERASED_HERE;
+    return OK;
 }
 
-/* [time] or, of an id, [time, who, seq of the removal] */
+/* [time], [time, BY_RECOVERY] or, of an id, [time, who, seq of the removal] */
 static enum status note(struct node *node, enum erased_kind kind, struct slice value,
                         const char *who, uint64_t seq)
 {
@@ -69,12 +76,12 @@ static enum status note(struct node *node, enum erased_kind kind, struct slice v
     struct mp_writer writer;
 
     mp_writer_init(&writer, bytes, sizeof bytes);
-    mp_write_array(&writer, kind == ERASED_ID ? 3 : 1);
+    mp_write_array(&writer, kind == ERASED_ID ? 3 : who[0] != '\0' ? 2 : 1);
     mp_write_uint(&writer, (uint64_t)(clock_wall_ms() / 1000));
-    if (kind == ERASED_ID) {
+    if (kind == ERASED_ID || who[0] != '\0')
         mp_write_text(&writer, who);
+    if (kind == ERASED_ID)
         mp_write_uint(&writer, seq);
-    }
     if (writer.status != OK)
         return writer.status;
     hash_of(node, kind, normal_of(kind, value, normal), hash);
@@ -142,7 +149,7 @@ static bool is_of_erased(void *context, struct slice value)
 {
     struct node *node = context;
     struct mp_reader reader;
-    uint64_t erased = 0;
+    enum erased erased = ERASED_NOT;
     struct slice id;
 
     mp_reader_init(&reader, value);
@@ -151,7 +158,7 @@ static bool is_of_erased(void *context, struct slice value)
     (void)mp_read_str(&reader, SIZE_MAX);
     id = mp_read_bin(&reader, SIZE_MAX);
     return reader.status == OK && id.size == ID_SIZE &&
-           erase_look_up(node, ERASED_ID, id, &erased) == OK && erased != 0;
+           erase_look_up(node, ERASED_ID, id, &erased) == OK && erased != ERASED_NOT;
 }
 
 static bool purge_slice(struct node *node, struct job *job)
@@ -213,22 +220,24 @@ static enum status refuse(struct write_result *result, enum status status, const
 }
 
 /* What would tell that it is the same person who comes again. */
-static enum status note_traits(struct node *node)
+static enum status note_traits(struct node *node, const struct slice values[TIERS_ALL],
+                               const char *who)
 {
     static const struct {
         const char *field;
         enum erased_kind kind;
-    } traits[] = { { "email", ERASED_EMAIL }, { "external_id", ERASED_EXTERNAL_ID } };
-    const struct write_scratch *scratch = &node->batch->scratch;
+    } traits[] = { { "email", ERASED_EMAIL },
+                   { "external_id", ERASED_EXTERNAL_ID },
+                   { "name", ERASED_NAME } };
     enum status status = OK;
 
     for (size_t i = 0; i < sizeof traits / sizeof traits[0]; i++)
         for (int tier = 0; tier < TIERS_ALL && status == OK; tier++) {
             struct slice text;
 
-            if (scratch->old[tier].size != 0 &&
-                mp_map_get_text(scratch->old[tier], traits[i].field, &text) && text.size != 0)
-                status = note(node, traits[i].kind, text, "", 0);
+            if (values[tier].size != 0 &&
+                mp_map_get_text(values[tier], traits[i].field, &text) && text.size != 0)
+                status = note(node, traits[i].kind, text, who, 0);
         }
     return status;
 }
@@ -257,7 +266,8 @@ static enum status erase(struct node *node, const uint8_t id[ID_SIZE], const cha
     struct erasure *erasure = node->erasure;
     enum status status;
 
-    if ((status = make_key(node)) != OK || (status = note_traits(node)) != OK ||
+    if ((status = make_key(node)) != OK ||
+        (status = note_traits(node, node->batch->scratch.old, "")) != OK ||
         (status = store_put_private(&node->txn, id, SLICE_NONE)) != OK ||
         (status = remove_it(node, id, out_seq)) != OK ||
         (status = note(node, ERASED_ID, slice_of(id, ID_SIZE), who, *out_seq)) != OK ||
@@ -274,7 +284,7 @@ enum status erase_member(struct node *node, const uint8_t id[ID_SIZE], const cha
                          struct write_result *out_result)
 {
     const struct write_scratch *scratch;
-    uint64_t erased = 0;
+    enum erased erased = ERASED_NOT;
     enum status status;
 
     memset(out_result, 0, sizeof *out_result);
@@ -283,7 +293,7 @@ enum status erase_member(struct node *node, const uint8_t id[ID_SIZE], const cha
         (status = erase_look_up(node, ERASED_ID, slice_of(id, ID_SIZE), &erased)) != OK)
         return node_turn_fails(node, status);
     scratch = &node->batch->scratch;
-    if (erased != 0)
+    if (erased != ERASED_NOT)
         return OK;
     if (!scratch->exists)
         return belongs_elsewhere(node, id)
@@ -293,6 +303,74 @@ enum status erase_member(struct node *node, const uint8_t id[ID_SIZE], const cha
     if (scratch->type != RECORD_MEMBER)
         return refuse(out_result, REFUSED, "that id is not a member's");
     return node_turn_fails(node, erase(node, id, who, &out_result->seq));
+}
+
+/* --- after a recovery --------------------------------------------------------------------- */
+
+static enum status count_presumed(struct node *node)
+{
+    uint64_t count = 0;
+    enum status status = store_get_meta_uint(&node->txn, META_PRESUMED, &count);
+
+    return status == OK ? store_put_meta_uint(&node->txn, META_PRESUMED, count + 1) : status;
+}
+
+/* values: what is known of the member; SLICE_NONE for a tier that is not. */
+static enum status presume(struct node *node, const uint8_t id[ID_SIZE],
+                           const struct slice values[TIERS_ALL])
+{
+    const struct feed_mark *mine =
+        &node->feeds[node->own_feed]->replica.feed.tier[TIER_FEDERATION];
+    enum status status;
+
+    if ((status = make_key(node)) != OK ||
+        (status = note_traits(node, values, BY_RECOVERY)) != OK ||
+        (status = store_put_private(&node->txn, id, SLICE_NONE)) != OK ||
+        (status = note(node, ERASED_ID, slice_of(id, ID_SIZE), BY_RECOVERY, mine->horizon)) !=
+            OK ||
+        (status = store_put_meta_uint(&node->txn, META_PURGE_FROM, 1)) != OK ||
+        (status = count_presumed(node)) != OK)
+        return status;
+    node->erasure->any = true;
+    node->erasure->purge_from = 1;
+    return OK;
+}
+
+enum status erase_presume(struct node *node, const struct change *row)
+{
+    uint8_t map[RECORD_SIZE_MAX];
+    struct slice values[TIERS_ALL] = { SLICE_NONE, SLICE_NONE, SLICE_NONE };
+    struct slice stored;
+    enum erased erased = ERASED_NOT;
+    enum status status = erase_look_up(node, ERASED_ID, slice_of(row->id, ID_SIZE), &erased);
+
+    if (status != OK || row->type != RECORD_MEMBER || erased != ERASED_NOT)
+        return status;
+    for (int tier = 0; tier < TIERS_PUBLISHED; tier++)
+        if ((row->tiers & (1u << tier)) && !value_is_removal(row->value[tier]))
+            values[tier] = row->value[tier];
+    status = store_get_private(&node->txn, row->id, &stored);
+    if (status == OK && stored.size <= sizeof map) {
+        memcpy(map, stored.data, stored.size);
+        values[TIER_CHAPTER] = slice_of(map, stored.size);
+    }
+    return status == OK || status == NOT_FOUND ? presume(node, row->id, values) : status;
+}
+
+enum status erase_presume_id(struct node *node, const uint8_t id[ID_SIZE])
+{
+    struct change row = { .type = RECORD_MEMBER };
+
+    memcpy(row.id, id, ID_SIZE);
+    return erase_presume(node, &row);
+}
+
+enum status erase_not_presumed(struct node *node, const uint8_t id[ID_SIZE])
+{
+    uint8_t hash[ERASED_HASH_SIZE];
+
+    hash_of(node, ERASED_ID, slice_of(id, ID_SIZE), hash);
+    return store_delete_erased(&node->txn, ERASED_ID, hash);
 }
 
 /* --- what became of it -------------------------------------------------------------------- */

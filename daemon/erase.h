@@ -13,6 +13,7 @@
 
 #define META_ERASE_KEY "erase_key"         /* 32 bytes: of the hashes of what was erased */
 #define META_PURGE_FROM "purge_from"       /* entry of the history to look at next; 0: none */
+#define META_PRESUMED "erased_presumed"    /* members that a recovery found to be erased */
 #define META_HORIZON_MARKS "horizon_marks" /* [[day, own seq], ...], ascending */
 
 struct erasure {
@@ -56,9 +57,20 @@ enum status erase_member(struct node *node, const uint8_t id[ID_SIZE], const cha
 /* NOT_FOUND: that id was not erased here. */
 enum status erase_report(struct node *node, const uint8_t id[ID_SIZE],
                          struct erase_report *out_report) MUST_CHECK;
-/* *out_erased: when (s since 1970), 0 if it was not. */
+enum erased {
+    ERASED_NOT = 0,
+    ERASED_HERE,    /* by members erase */
+    ERASED_PRESUMED /* a restored copy had it; it was erased, or removed, since */
+};
 enum status erase_look_up(struct node *node, enum erased_kind kind, struct slice value,
-                          uint64_t *out_erased) MUST_CHECK;
+                          enum erased *out_erased) MUST_CHECK;
+/* A member that the state before the recovery had, and that the own feed has not, beyond what
+ * the horizon lets be told: it is taken for erased.  row: as it was, any tiers. */
+enum status erase_presume(struct node *node, const struct change *row) MUST_CHECK;
+/* The same where its removal came along and is forgotten now. */
+enum status erase_presume_id(struct node *node, const uint8_t id[ID_SIZE]) MUST_CHECK;
+/* It came back from another node, so it was not. */
+enum status erase_not_presumed(struct node *node, const uint8_t id[ID_SIZE]) MUST_CHECK;
 
 /* --- horizon.c --- */
 /* What is to be forgotten by age; once a day. */

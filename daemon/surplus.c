@@ -33,6 +33,31 @@ void surplus_forget(struct node *node)
     node->surplus = NULL;
 }
 
+/* The state before a recovery tells who was erased since; one is enough. */
+static enum status is_first_left(struct store_txn *txn, const char *origin, bool *out_first)
+{
+    struct store_kept kept;
+    enum status status = store_next_kept(txn, NULL, &kept);
+
+    *out_first = true;
+    while (status == OK) {
+        if (strcmp(kept.origin, origin) == 0 && !(kept.tiers & KEPT_MANUAL))
+            *out_first = false;
+        status = store_next_kept(txn, &kept, &kept);
+    }
+    return status == NOT_FOUND ? OK : status;
+}
+
+/* A copied directory signed nothing since, and what it fetched others have. */
+static unsigned kept_flags(const struct node *node, const struct node_feed *feed)
+{
+    if (!feed->replica.own)
+        return 0;
+    return node->own_epoch.reason == EPOCH_COPIED && feed->replica.feed.freeze == FREEZE_NONE
+               ? KEPT_OWN | KEPT_COPY
+               : KEPT_OWN;
+}
+
 static bool must_keep(const struct node *node, const struct node_feed *feed, int tier,
                       const struct head *head)
 {
@@ -42,7 +67,7 @@ static bool must_keep(const struct node *node, const struct node_feed *feed, int
     if (mark->seq == 0 || feed->replica.tier[tier].damaged)
         return false;
     if (feed->replica.own)
-        return feed->replica.feed.replacing;
+        return feed->replica.feed.replacing || node->own_epoch.wanted != 0;
     roster_term_of(node, feed->record.origin, &term);
     return head->epoch > mark->epoch && !feed_on_line(&feed->replica.feed, mark, &term);
 }
@@ -89,13 +114,19 @@ enum status surplus_keep(struct node *node, uint32_t index, int tier, const stru
     if (status == OK && kept.number != number)
         return OK;
     if (status == NOT_FOUND) {
+        bool first = true;
+
         if (is_alone(feed, tier))
             return OK;
+        if (feed->replica.own && !feed->replica.feed.replacing &&
+            ((status = is_first_left(&node->txn, feed->record.origin, &first)) != OK || !first))
+            return status;
         memset(&kept, 0, sizeof kept);
         memcpy(kept.origin, feed->record.origin, CODE_SIZE);
         kept.epoch = mark->epoch;
         memcpy(kept.hash, mark->hash, HASH_SIZE);
         kept.number = number;
+        kept.tiers = kept_flags(node, feed);
         kept.head = feed->record.tier[tier].head;
         if ((status = count_kept(&node->txn, kept.origin, &count)) == OK &&
             count >= KEPT_STATES_MAX) {
@@ -193,7 +224,9 @@ enum status surplus_look(struct node *node, uint32_t index, uint32_t number,
     roster_term_of(node, feed->record.origin, &term);
     if (!feed->replica.own)
         status = lacks(node, feed, number, term.closed_seq, &lacking);
-    if (status != OK || feed->replica.own || lacking) {
+    if (feed->replica.own) /* it is looked at when the next epoch has begun */
+        return status;
+    if (status != OK || lacking) {
         log_event(LOG_WARNING,
                   "event=surplus_kept feed=%s epoch=%llu seq=%llu remedy=\"nothing to do: it is"
                   " offered to that chapter, which writes again what it lacks\"",
@@ -333,7 +366,35 @@ static bool is_same(const struct change *offered, unsigned tiers, const struct s
             slice_equal(offered->value[TIER_HQ], held->value[TIER_HQ]));
 }
 
-static enum status look_at(struct node *node, const struct change *row, unsigned tiers,
+/* Whoever is removed or erased by now has nothing here that never left the node. */
+static enum status drop_private(struct node *node, const struct change *row, enum erased erased)
+{
+    const struct node_feed *own = node->feeds[node->own_feed];
+    struct store_row held;
+    enum status status =
+        store_get_row(&node->txn, own->record.tier[TIER_FEDERATION].number, row->id, &held);
+
+    if (status != OK && status != NOT_FOUND)
+        return status;
+    if (erased != ERASED_HERE &&
+        (status == NOT_FOUND || !value_is_removal(held.value[TIER_FEDERATION])))
+        return OK;
+    return store_put_private(&node->txn, row->id, SLICE_NONE);
+}
+
+/* An own former state has a row that the own feed, whose horizon is above it, has no more. */
+static enum status look_at_gone(struct node *node, const struct change *row, unsigned kept,
+                                bool *out_manual)
+{
+    if (!(kept & KEPT_OWN) || value_is_removal(row->value[TIER_FEDERATION]))
+        return OK;
+    if (kept & KEPT_COPY)
+        return erase_presume(node, row);
+    *out_manual = true; /* erased, or never told to anybody */
+    return OK;
+}
+
+static enum status look_at(struct node *node, const struct change *row, unsigned kept,
                            uint64_t epoch, bool *out_manual)
 {
     const struct node_feed *own = node->feeds[node->own_feed];
@@ -342,26 +403,31 @@ static enum status look_at(struct node *node, const struct change *row, unsigned
     struct store_row held;
     struct feed_term term;
     struct epoch_surplus surplus = { .epoch = epoch, .seq = row->seq };
-    uint64_t erased = 0;
+    enum erased erased = ERASED_NOT;
     enum status status = erase_look_up(node, ERASED_ID, slice_of(row->id, ID_SIZE), &erased);
 
+    if (status == OK && (kept & KEPT_OWN))
+        status = drop_private(node, row, erased);
     /* Whoever was erased since comes back from no replica. */
-    if (status != OK || (erased != 0 && !value_is_removal(row->value[TIER_FEDERATION])))
+    if (status != OK ||
+        (erased == ERASED_HERE && !value_is_removal(row->value[TIER_FEDERATION])))
         return status;
     status = store_get_row(&node->txn, mine->number, row->id, &held);
     if (status != OK && status != NOT_FOUND)
         return status;
     surplus.held = status == OK;
+    if (!surplus.held && row->seq <= mine->horizon)
+        return look_at_gone(node, row, kept, out_manual);
     if (surplus.held) {
         surplus.held_seq = held.seq[TIER_FEDERATION];
-        surplus.same = is_same(row, tiers, &held);
+        surplus.same = is_same(row, kept, &held);
     }
     if ((status = store_get_offered(&node->txn, row->id, &offered)) != OK)
         return status;
     roster_term_of(node, node->code, &term);
     surplus.offered =
         (struct epoch_offered){ offered.epoch, offered.seq, offered.put_seq, offered.with_hq };
-    surplus.with_hq = tiers & row->tiers & TIERS_HQ;
+    surplus.with_hq = kept & row->tiers & TIERS_HQ;
     surplus.closed_seq = term.closed_seq;
     surplus.first_seq = node->epoch_first;
     surplus.horizon = mine->horizon;
@@ -374,7 +440,10 @@ static enum status look_at(struct node *node, const struct change *row, unsigned
     case SURPLUS_NOTED:
         break;
     case SURPLUS_ISSUE:
-        status = issue(node, row, tiers, surplus.held ? &held : NULL, &offered.put_seq);
+        if (erased == ERASED_PRESUMED && !value_is_removal(row->value[TIER_FEDERATION]) &&
+            (status = erase_not_presumed(node, row->id)) != OK)
+            return status;
+        status = issue(node, row, kept, surplus.held ? &held : NULL, &offered.put_seq);
         if (status != OK)
             return status;
         node->counters.reissued++;
@@ -386,7 +455,7 @@ static enum status look_at(struct node *node, const struct change *row, unsigned
     return store_put_offered(&node->txn, row->id, &offered);
 }
 
-enum status surplus_issue(struct node *node, uint32_t number, unsigned tiers,
+enum status surplus_issue(struct node *node, uint32_t number, unsigned kept,
                           const struct head *head, bool *out_manual)
 {
     const uint64_t before = node->counters.reissued;
@@ -397,11 +466,12 @@ enum status surplus_issue(struct node *node, uint32_t number, unsigned tiers,
     *out_manual = false;
     if (node_writing(node) == NULL)
         return node->turn_error;
-    if ((rows = rows_open(node, number, tiers & TIERS_BOTH, head->horizon)) == NULL)
+    if ((rows = rows_open(node, number, kept & TIERS_BOTH,
+                          kept & KEPT_OWN ? 0 : head->horizon)) == NULL)
         return NO_MEMORY;
     while (status == OK && rows_next(rows, &row))
         if (row.tiers & TIERS_FEDERATION)
-            status = look_at(node, &row, tiers, head->epoch, out_manual);
+            status = look_at(node, &row, kept, head->epoch, out_manual);
     if (status == OK)
         status = rows_status(rows);
     rows_close(&rows);

@@ -7,6 +7,8 @@
 
 #define SETTLED_KEPT 32   /* heads that were dealt with since the start */
 #define KEPT_MANUAL 4u    /* in store_kept.tiers: the operator decides */
+#define KEPT_OWN 8u       /* the same: this directory itself stood there */
+#define KEPT_COPY 16u     /* the same: on the way to what was fetched back, for sure */
 #define BUILD_OF_OFFER 4u /* in store_build.tiers */
 #define OFFER_INTERVAL_MS 10000
 
@@ -45,8 +47,9 @@ struct surplus {
 enum status surplus_drop(struct node *node, const struct store_kept *kept) MUST_CHECK;
 void surplus_settle(struct node *node, const struct link *link, const uint8_t hash[HASH_SIZE]);
 /* Issues again what the rows of number, at that head of a closed epoch, have and the own feed
- * lacks.  *out_manual: the operator must decide. */
-enum status surplus_issue(struct node *node, uint32_t number, unsigned tiers,
+ * lacks; kept: the tiers, and for an own state KEPT_OWN and KEPT_COPY, which tell whether a
+ * member that the own feed lacks was erased.  *out_manual: the operator must decide. */
+enum status surplus_issue(struct node *node, uint32_t number, unsigned kept,
                           const struct head *head, bool *out_manual) MUST_CHECK;
 void offers_drop(struct node *node);
 void offers_turn(struct node *node);

@@ -472,31 +472,57 @@ static enum status apply_removal(struct node *node, const struct write_op *op, c
     return OK;
 }
 
-/* Somebody who was erased comes back only if that is meant. */
-static enum status check_erased(struct node *node, struct write_result *out_result)
+/* A field that tells of somebody who was erased.  A name alone is looked at only where nothing
+ * else tells people apart. */
+static enum status find_erased(struct node *node, const char **out_field,
+                               enum erased *out_erased)
 {
     static const struct {
         const char *field;
         enum erased_kind kind;
-    } traits[] = { { "email", ERASED_EMAIL }, { "external_id", ERASED_EXTERNAL_ID } };
+    } traits[] = { { "email", ERASED_EMAIL },
+                   { "external_id", ERASED_EXTERNAL_ID },
+                   { "name", ERASED_NAME } };
+    struct write_scratch *scratch = &node->batch->scratch;
+    const bool is_new = !scratch->exists || scratch->removed;
+    bool told_apart = false;
     enum status status = OK;
 
+    *out_erased = ERASED_NOT;
     for (size_t i = 0; i < sizeof traits / sizeof traits[0] && status == OK; i++) {
-        uint64_t erased = 0;
         struct slice text;
 
-        if (!scratch_new_text(&node->batch->scratch, traits[i].field, &text))
+        if ((traits[i].kind == ERASED_NAME && (told_apart || !is_new)) ||
+            !scratch_new_text(scratch, traits[i].field, &text) || text.size == 0)
             continue;
-        status = erase_look_up(node, traits[i].kind, text, &erased);
-        if (status == OK && erased != 0) {
-            (void)slice_copy_text(slice_of_text(traits[i].field), out_result->field,
-                                  sizeof out_result->field);
-            return result_error(out_result, REFUSED,
-                                "is that of a person who was erased here; if they joined again:"
-                                " members add --again");
+        told_apart = true;
+        status = erase_look_up(node, traits[i].kind, text, out_erased);
+        if (status != OK || *out_erased != ERASED_NOT) {
+            *out_field = traits[i].field;
+            return status;
         }
     }
     return status;
+}
+
+/* Somebody who was erased comes back only if that is meant. */
+static enum status check_erased(struct node *node, struct write_result *out_result)
+{
+    enum erased erased;
+    const char *field = "";
+    const enum status status = find_erased(node, &field, &erased);
+
+    if (status != OK || erased == ERASED_NOT)
+        return status;
+    (void)slice_copy_text(slice_of_text(field), out_result->field, sizeof out_result->field);
+    return result_error(
+        out_result, REFUSED,
+        erased == ERASED_HERE
+            ? "is that of a person who was erased here; if they joined again, or"
+              " it is somebody else: members add --again"
+            : "is that of a person who was erased, or removed, after the"
+              " restored copy was made; if they joined again, or it is somebody"
+              " else: members add --again");
 }
 
 static enum status apply_put(struct node *node, const uint8_t id[ID_SIZE],
@@ -550,7 +576,7 @@ static enum status apply_put(struct node *node, const uint8_t id[ID_SIZE],
 enum status write_apply(struct node *node, const struct write_op *op, const char *who,
                         struct write_result *out_result)
 {
-    uint64_t erased = 0;
+    enum erased erased = ERASED_NOT;
     enum status status;
 
     memset(out_result, 0, sizeof *out_result);
@@ -571,7 +597,7 @@ enum status write_apply(struct node *node, const struct write_op *op, const char
     if (op->has_id &&
         (status = erase_look_up(node, ERASED_ID, slice_of(op->id, ID_SIZE), &erased)) != OK)
         return node_turn_fails(node, status);
-    if (erased != 0)
+    if (erased != ERASED_NOT)
         return result_error(
             out_result, op->remove ? NOT_FOUND : REFUSED,
             "that id was erased and is not used again; a person who joined again"

@@ -213,7 +213,7 @@ enum status store_scan_history(struct store_txn *txn, uint64_t before,
                                store_history_visit *visit, void *context) MUST_CHECK;
 /* Hashes of what was erased and must not come back unnoticed; values are the caller's. */
 #define ERASED_HASH_SIZE 16
-enum erased_kind { ERASED_ID = 1, ERASED_EMAIL = 2, ERASED_EXTERNAL_ID = 3 };
+enum erased_kind { ERASED_ID = 1, ERASED_EMAIL = 2, ERASED_EXTERNAL_ID = 3, ERASED_NAME = 4 };
 /* NOT_FOUND */
 enum status store_get_erased(struct store_txn *txn, enum erased_kind kind,
                              const uint8_t hash[ERASED_HASH_SIZE],
@@ -221,6 +221,9 @@ enum status store_get_erased(struct store_txn *txn, enum erased_kind kind,
 enum status store_put_erased(struct store_txn *txn, enum erased_kind kind,
                              const uint8_t hash[ERASED_HASH_SIZE],
                              struct slice value) MUST_CHECK;
+/* OK where there is none, too. */
+enum status store_delete_erased(struct store_txn *txn, enum erased_kind kind,
+                                const uint8_t hash[ERASED_HASH_SIZE]) MUST_CHECK;
 typedef enum status store_erased_visit(void *context, struct slice value);
 enum status store_scan_erased(struct store_txn *txn, enum erased_kind kind,
                               store_erased_visit *visit, void *context) MUST_CHECK;

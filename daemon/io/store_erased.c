@@ -47,6 +47,14 @@ enum status store_put_erased(struct store_txn *txn, enum erased_kind kind,
     return table_put(txn, TABLE_ERASED, erased_key(key, kind, hash), value);
 }
 
+enum status store_delete_erased(struct store_txn *txn, enum erased_kind kind,
+                                const uint8_t hash[ERASED_HASH_SIZE])
+{
+    uint8_t key[ERASED_KEY_SIZE];
+
+    return table_delete(txn, TABLE_ERASED, erased_key(key, kind, hash));
+}
+
 enum status store_scan_erased(struct store_txn *txn, enum erased_kind kind,
                               store_erased_visit *visit, void *context)
 {

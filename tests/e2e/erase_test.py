@@ -3,6 +3,7 @@
 that is known; he does not come back unnoticed."""
 
 import os
+import shutil
 import time
 import uuid
 
@@ -83,18 +84,30 @@ def test_canary_erased():
         comes_back_only_if_meant(f, fr, record)
 
 
-def comes_back_only_if_meant(f, fr, record):
+def is_refused(fr, record):
+    """However he is entered again, that he was erased is said."""
     results = fr.apply([
         {"op": "put", "id": record, "fields": {"name": "Somebody"}},
         {"op": "put", "fields": {"name": "Somebody", "email": "CANARY.Q7@example.org"}},
         {"op": "put", "fields": {"name": "Somebody", "external_id": CANARY["external_id"]}},
-        {"op": "remove", "id": record}])
+        {"op": "put", "fields": {"name": "CANARY Name q7", "country": "FR"}}])
     check([r["ok"] for r in results] == [False] * 4, results)
-    check("erased" in results[0]["error"] and "--again" in results[1]["error"] and
-          "--again" in results[2]["error"], results)
+    check("erased" in results[0]["error"] and all("--again" in r["error"] for r in results[1:]),
+          results)
+
+
+def comes_back_only_if_meant(f, fr, record):
+    results = fr.apply([
+        {"op": "put", "id": record, "fields": {"name": "Somebody"}},
+        {"op": "remove", "id": record}])
+    check([r["ok"] for r in results] == [False] * 2, results)
+    is_refused(fr, record)
+    # a name alone tells nobody from a namesake who has an address
+    check(fr.add(name=CANARY["name"], email="namesake@example.org")["ok"], "a namesake")
     path = os.path.join(f.dir, "again.csv")
     with open(path, "w") as file:
-        file.write("name,email\nSomebody,canary.q7@example.org\nAnother,another@example.org\n")
+        file.write("name,email\nSomebody,canary.q7@example.org\nAnother,another@example.org\n"
+                   "canary name Q7,\n")
     code, out, text = fr.ctl("import", path, "--apply", check=False)
     check(code != 0 and "erased" in out + text + open(path.replace(".csv", ".rejects.csv")).read(),
           "an import says so: %d %s %s" % (code, out, text))
@@ -110,6 +123,51 @@ def comes_back_only_if_meant(f, fr, record):
     theirs = fr.json("members", "list", "--chapter", "fr", "--limit", "1")[0]["id"]
     code, _, text = lu.ctl("members", "erase", theirs, check=False)
     check(code == 1 and "another chapter" in text, text)
+
+
+def test_restored_copy():
+    """A copy from before the erasure stands at the chapter again: it forgets him, too, and loses
+    nothing else."""
+    with Federation() as f:
+        (fr, lu), record = with_canary(f, "fr", "lu")
+        stays = fr.add(name="Stays", email="stays@example.org", city="Staytown")["id"]
+        gone = fr.add(name="Goes", email="goes@example.org", city="Gonecity")["id"]
+        left = fr.add(name="Leaves", email="leaves@example.org", city="Leftcity")["id"]
+        f.agree()
+        fr.stop()
+        copy = os.path.join(f.dir, "copy")
+        shutil.copytree(fr.dir, copy)
+        fr.start()
+        f.agree()
+        check(all(r["ok"] for r in fr.apply(
+            [{"op": "remove", "id": gone}] +
+            [{"op": "put", "fields": {"name": "Later %d" % n}} for n in range(20)])), "changed")
+        check(fr.ctl("members", "erase", record, "--wait", "60", check=False)[0] == 0, "erased")
+        fr.apply([{"op": "remove", "id": left}])  # not forgotten yet
+        f.agree()
+        fr.stop()
+        shutil.rmtree(fr.dir)
+        shutil.copytree(copy, fr.dir)
+        check(len(traces(fr, record)) >= 6, "the copy holds him")
+        fr.start()
+        wait_until(lambda: all(n.feeds().get("fr", (0,))[0] == 2 for n in f.running()), 30,
+                   "a new epoch", 0.2)
+        wait_until(lambda: not traces(fr, record), 40, "nothing of him is left", 0.5)
+        for city in (b"Gonecity", b"Leftcity"):
+            check(not files_hold(fr, city), "what a removed one had here alone is left")
+        told = [a["text"] for a in fr.status()["alarms"]]
+        check(any("2 members of the restored copy were erased" in text for text in told), told)
+        check(fr.json("members", "show", stays)["city"] == "Staytown", "others lost fields")
+        wait_until(lambda: report(fr, record)["done"], 40, "all confirm again", 0.2)
+        is_refused(fr, record)
+        fr.stop()
+        fr.start()
+        is_refused(fr, record)
+        check(fr.add(name="Goes on")["ok"], "it writes")
+        f.agree()
+        f.verify_all()
+        check(f.hq.json("counts")["memberships"] == 72, f.hq.json("counts"))
+        check(not any(traces(n, record) for n in f.running()), "he came back")
 
 
 def test_who_has_not_confirmed():
@@ -183,4 +241,4 @@ def test_compact():
 
 
 if __name__ == "__main__":
-    main(test_canary_erased, test_who_has_not_confirmed, test_many_removals, test_compact)
+    main(test_canary_erased, test_restored_copy, test_who_has_not_confirmed, test_many_removals, test_compact)
