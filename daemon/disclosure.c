@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/erase.h"
 #include "daemon/jobs_internal.h"
+#include "daemon/write_internal.h"
 
 #define TIERS_SIZE_MAX (3 + TIER_CHOICES_MAX * (FIELD_NAME_MAX + 4))
 #define REPUTS_PER_SLICE 512
@@ -74,6 +76,8 @@ enum status disclosure_choose(struct node *node, struct slice field, bool tier_g
                               enum tier tier, const char **out_error)
 {
     struct disclosure *disclosure = node->disclosure;
+    const enum tier of_persons = disclosure_tier(disclosure, field, false);
+    const enum tier of_organizations = disclosure_tier(disclosure, field, true);
     struct tier_choice *choice = find(disclosure, field);
     enum status status;
 
@@ -96,6 +100,9 @@ enum status disclosure_choose(struct node *node, struct slice field, bool tier_g
     }
     qsort(disclosure->choices, disclosure->count, sizeof disclosure->choices[0],
           compare_choices);
+    if (disclosure_tier(disclosure, field, false) > of_persons ||
+        disclosure_tier(disclosure, field, true) > of_organizations)
+        disclosure->narrows = true;
     if ((status = store_choices(node)) != OK)
         return objection(node_turn_fails(node, status), "the store cannot be written",
                          out_error);
@@ -126,10 +133,14 @@ static enum status read_choices(struct slice value, struct disclosure *disclosur
 enum status disclosure_load(struct node *node, struct store_txn *txn)
 {
     struct disclosure *disclosure = node->disclosure;
+    uint64_t narrow = 0;
     struct slice value;
     enum status status;
 
     disclosure->count = 0;
+    if ((status = store_get_meta_uint(txn, META_TIERS_NARROW, &narrow)) != OK)
+        return status;
+    disclosure->narrows = narrow != 0;
     status = store_get_meta(txn, META_TIERS, &value);
     if (status == OK)
         status = read_choices(value, disclosure);
@@ -167,6 +178,8 @@ enum status disclosure_begin(struct node *node)
     if (node_writing(node) == NULL)
         return node->turn_error;
     status = store_put_meta_uint(&node->txn, META_TIERS_LAST, disclosure->last);
+    if (status == OK)
+        status = store_put_meta_uint(&node->txn, META_TIERS_NARROW, disclosure->narrows);
     if (node_turn_fails(node, status) != OK)
         return status;
     return keep_reached(node, 1);
@@ -227,6 +240,24 @@ static enum status put_anew(struct node *node, const uint8_t id[ID_SIZE])
     return OK;
 }
 
+/* What was withdrawn still stands in the free pages of all who had it. */
+static enum status end_narrowing(struct node *node)
+{
+    const struct own_batch *batch = node->batch;
+    const uint64_t seq = batch != NULL && batch->open
+                             ? batch->seq
+                             : node->feeds[node->own_feed]->replica.feed.tier[0].seq;
+    enum status status;
+
+    if (!node->disclosure->narrows)
+        return OK;
+    if ((status = horizon_withdraw(node, seq)) == OK)
+        status = store_put_meta_uint(&node->txn, META_TIERS_NARROW, 0);
+    if (node_turn_fails(node, status) == OK)
+        node->disclosure->narrows = false;
+    return status;
+}
+
 static bool reput_slice(struct node *node, struct job *job)
 {
     uint8_t ids[REPUTS_PER_SLICE][ID_SIZE];
@@ -247,7 +278,7 @@ static bool reput_slice(struct node *node, struct job *job)
     for (size_t i = 0; i < count; i++)
         if (put_anew(node, ids[i]) != OK)
             return false;
-    if (keep_reached(node, more ? reached + 1 : 0) != OK || more)
+    if (keep_reached(node, more ? reached + 1 : 0) != OK || more || end_narrowing(node) != OK)
         return false;
     log_event(LOG_NOTICE, "event=tiers_in_force changed=%llu refused=%llu",
               (unsigned long long)node->disclosure->changed,

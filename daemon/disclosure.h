@@ -10,6 +10,7 @@
 #define META_TIERS "tiers"                 /* {field: tier} as the chapter chose */
 #define META_TIERS_REACHED "tiers_reached" /* seq up to which records follow, plus 1; 0: all */
 #define META_TIERS_LAST "tiers_last"       /* seq up to which they are looked at */
+#define META_TIERS_NARROW "tiers_narrow"   /* 1: fields are being withdrawn */
 #define TIER_CHOICES_MAX 64
 
 struct tier_choice {
@@ -19,6 +20,7 @@ struct tier_choice {
 struct disclosure {
     struct tier_choice choices[TIER_CHOICES_MAX]; /* ascending by field */
     size_t count;
+    bool narrows;              /* a field goes less far than it did, and records follow */
     uint64_t reached_plus_one; /* of the records that are put anew; 0: none are */
     uint64_t last;
     uint64_t begun_at; /* reached when this process began with it */

@@ -136,6 +136,10 @@ enum status erase_load(struct node *node, struct store_txn *txn)
     } else if (status != NOT_FOUND) {
         return status;
     }
+    if ((status = store_get_meta_uint(txn, META_WITHDRAWN, &erasure->withdrawn)) != OK)
+        return status;
+    if (erasure->withdrawn > erasure->wish)
+        erasure->wish = erasure->withdrawn;
     if ((status = store_get_meta_uint(txn, META_PURGE_FROM, &erasure->purge_from)) != OK ||
         (status = store_scan_erased(txn, ERASED_ID, furthest, erasure)) != OK)
         return status;

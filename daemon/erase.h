@@ -13,6 +13,7 @@
 
 #define META_ERASE_KEY "erase_key"         /* 32 bytes: of the hashes of what was erased */
 #define META_PURGE_FROM "purge_from"       /* entry of the history to look at next; 0: none */
+#define META_WITHDRAWN "withdrawn"         /* own seq up to which fields were withdrawn */
 #define META_PRESUMED "erased_presumed"    /* members that a recovery found to be erased */
 #define META_HORIZON_MARKS "horizon_marks" /* [[day, own seq], ...], ascending */
 
@@ -22,6 +23,7 @@ struct erasure {
     uint8_t key[KEY_SIZE];
     uint64_t purge_from;
     uint64_t wish;         /* the own horizon is to pass this seq */
+    uint64_t withdrawn;    /* and this one, even if it forgets nothing */
     int64_t horizon_at_ms; /* it is looked at again then */
     int64_t greet_at_ms;
     /* compacting */
@@ -75,6 +77,9 @@ enum status erase_not_presumed(struct node *node, const uint8_t id[ID_SIZE]) MUS
 /* --- horizon.c --- */
 /* What is to be forgotten by age; once a day. */
 enum status horizon_mark_day(struct node *node, int32_t today) MUST_CHECK;
+/* The own horizon is to pass seq, so that every node copies its store without what its rows had
+ * before. */
+enum status horizon_withdraw(struct node *node, uint64_t seq) MUST_CHECK;
 /* One head that forgets removals, if there are any to forget now. */
 void horizon_turn(struct node *node);
 int64_t horizon_next_ms(const struct node *node);

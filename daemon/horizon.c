@@ -182,23 +182,41 @@ static enum status choose(struct node *node, uint64_t after, uint64_t allowed,
     return status;
 }
 
-/* One head; false if there is nothing that could be forgotten now. */
+/* One head; false if there is nothing that it would be for now. */
 static bool move(struct node *node, uint64_t wish, uint64_t allowed)
 {
     static uint8_t ids[HORIZON_REMOVALS_MAX][ID_SIZE];
     uint64_t horizon = 0;
     size_t count = 0;
+    bool withdraws;
     enum status status;
 
     if (allowed <= own_mark(node)->horizon || (node->batch != NULL && node->batch->open) ||
         node_writing(node) == NULL)
         return false;
     status = choose(node, own_mark(node)->horizon, allowed, ids, &count, &horizon);
-    if (status == OK && count == 0 && allowed == wish)
+    withdraws = node->erasure->withdrawn > own_mark(node)->horizon &&
+                horizon >= node->erasure->withdrawn;
+    if (status == OK && count == 0 && !withdraws && allowed == wish)
         node->erasure->wish = 0;
-    if (status == OK && count != 0)
+    if (status == OK && (count != 0 || withdraws))
         status = sign_horizon(node, horizon, ids, count);
-    return node_turn_fails(node, status) == OK && count != 0;
+    return node_turn_fails(node, status) == OK && (count != 0 || withdraws);
+}
+
+enum status horizon_withdraw(struct node *node, uint64_t seq)
+{
+    struct erasure *erasure = node->erasure;
+    enum status status;
+
+    if (node_writing(node) == NULL)
+        return node->turn_error;
+    if ((status = store_put_meta_uint(&node->txn, META_WITHDRAWN, seq)) != OK)
+        return status;
+    erasure->withdrawn = seq;
+    if (seq > erasure->wish)
+        erasure->wish = seq;
+    return OK;
 }
 
 void horizon_turn(struct node *node)

@@ -52,13 +52,31 @@ def test_narrowed_and_widened():
         seq = fr.feeds()["fr"][1]
         check(fr.json("tiers", "set", "country=hq")["changed"] == 0, "nothing to do")
         check(fr.feeds()["fr"][1] == seq, "no seq was taken")
-        # back to the default, and the city to nobody: a compacted file holds it no more
+        # back to the default, and the city to nobody: by and by no file holds it any more
+        check(files_hold(lu, PERSON["city"].encode()), "the search finds what is there")
         check(fr.json("tiers", "set", "country=", "joined=", "city=")["changed"] == 42, "back")
         in_step(f)
         check(by_country(lu) == {"BE": 40, "FR": 2} == by_country(f.hq), by_country(lu))
         for node in (lu, f.hq):
-            node.ctl("compact")
-            check(not files_hold(node, PERSON["city"].encode()), "city at " + node.code)
+            wait_until(lambda: not files_hold(node, PERSON["city"].encode()), 30,
+                       "the city is out of the files of " + node.code, 0.2)
+        f.verify_all()
+
+
+def test_withdrawn_while_a_node_is_away():
+    with Federation() as f:
+        fr, lu, record = founded(f)
+        fr.json("tiers", "set", "city=federation")
+        f.agree()
+        lu.stop()
+        fr.json("tiers", "set", "city=hq")
+        in_step(f)
+        check(files_hold(lu, PERSON["city"].encode()), "the search finds what is there")
+        lu.start()
+        f.agree()
+        wait_until(lambda: not files_hold(lu, PERSON["city"].encode()), 30,
+                   "the city is out of the files of lu", 0.2)
+        check(f.hq.json("members", "show", record)["city"] == PERSON["city"], "HQ still sees it")
         f.verify_all()
 
 
@@ -118,5 +136,5 @@ def test_goes_on_after_a_crash():
 
 
 if __name__ == "__main__":
-    main(test_narrowed_and_widened, test_persons_follow_the_address, test_who_sees,
+    main(test_narrowed_and_widened, test_withdrawn_while_a_node_is_away, test_persons_follow_the_address, test_who_sees,
          test_goes_on_after_a_crash)
