@@ -61,8 +61,8 @@ enum exit_code session_receive_raw(struct session *session,
 
 /* tick is called about four times a second for as long as a reply is awaited; NULL ends it. */
 void session_while_waiting(struct session *session, void (*tick)(void *context), void *context);
-/* A wait for a reply ends with EXIT_FAILED, without a report, once interrupted(); from now on it
- * does not: what was asked for is done, and its outcome is to be told. */
+/* A wait for a reply ends with EXIT_FAILED, without a report, once interrupted(); from now on
+ * it does not: what was asked for is done, and its outcome is to be told. */
 void session_finish_when_interrupted(struct session *session);
 /* Seconds that the next replies may take beyond -t, for commands that work long; 0 ends it. */
 void session_extend_timeout(struct session *session, double seconds);

@@ -302,7 +302,6 @@ def check_all(f, churn):
         by_chapter = {r["key"]: r["memberships"] for r in counts["rows"] if r["memberships"]}
         check(by_chapter == expected, "%s counts by chapter %s, not %s" % (
             code, by_chapter, expected))
-    wait_until(lambda: f.hq.ask("counts")["persons"] is not None, 30, "HQ has counted the persons")
     persons = f.hq.ask("counts")["persons"]
     check(persons == members, "HQ counts %s persons, not %d" % (persons, members))
     f.verify_all()
@@ -330,12 +329,7 @@ def churn_and_converge():
         f.all_answer(list(f.nodes.values()))
         f.agree(CONVERGED_S, origins=NODES)
         agreed = time.monotonic()
-
-        def behind_at_hq():
-            return ["%s %d of %d" % (x["chapter"], x["hq_seq"], x["seq"])
-                    for x in f.hq.ask("status")["feeds"] if x["hq_seq"] != x["seq"]]
-
-        wait_until(lambda: not behind_at_hq(), CONVERGED_S, "HQ has tier hq of all feeds", 0.1)
+        f.hq_has_all(CONVERGED_S)
         met = time.monotonic()
         acknowledged = sum(w.acknowledged for w in churn.writers.values())
         members = check_all(f, churn)

@@ -5,6 +5,7 @@ Every process is a child of the test, on 127.0.0.1, free ports and a temporary d
 them are ended by pid when the test ends, whatever its outcome.  CHAPTERD_BIN names the directory
 that holds chapterd and chapterctl."""
 
+import contextlib
 import ctypes
 import json
 import os
@@ -16,6 +17,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -35,24 +37,26 @@ def die_with_parent():
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-given_ports = {}  # (host, port) -> who took it
+kept_ports = []
 
 
 def free_port_pair(host="127.0.0.1"):
     """A port P such that P and P + 1 can be bound now; below the range of outgoing connections.
-    Each is given once."""
+    A name in the abstract socket space keeps other tests off as long as this process lives, also
+    while no daemon listens there."""
     for _ in range(200):
-        port = random.randrange(10000, 30000, 2)
-        mine = object()
-        if given_ports.setdefault((host, port), mine) is not mine:
-            continue
+        port = random.SystemRandom().randrange(10000, 30000, 2)
+        name = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
+            name.bind("\0chapterd-e2e-port-%s-%d" % (host, port))
             with socket.socket() as a, socket.socket() as b:
                 a.bind((host, port))
                 b.bind((host, port + 1))
-                return port
         except OSError:
+            name.close()
             continue
+        kept_ports.append(name)
+        return port
     raise RuntimeError("no two free ports beside each other on " + host)
 
 
@@ -212,6 +216,45 @@ class Node:
         return self.apply([{"op": "put", "fields": fields}])[0]
 
 
+class Slowed:
+    """with Slowed(pid): the process works about so many milliseconds in each tenth of a second,
+    by the time that it had the processor: what it does takes long on a fast machine, and does not
+    stand still on a busy one."""
+
+    PAUSE_S = 0.095
+
+    def __init__(self, pid, run_ms=5):
+        self.pid = pid
+        self.run_s = run_ms / 1000
+        self.ending = False
+        self.thread = threading.Thread(target=self.run)
+
+    def used(self):
+        """Seconds, of all its threads."""
+        total = 0
+        for task in os.listdir("/proc/%d/task" % self.pid):
+            with contextlib.suppress(OSError), \
+                    open("/proc/%d/task/%s/schedstat" % (self.pid, task)) as file:
+                total += int(file.read().split()[0])
+        return total / 1e9
+
+    def run(self):
+        while not self.ending:
+            os.kill(self.pid, signal.SIGSTOP)
+            time.sleep(self.PAUSE_S)
+            before, begun = self.used(), time.monotonic()
+            os.kill(self.pid, signal.SIGCONT)
+            while self.used() < before + self.run_s and time.monotonic() < begun + 0.1:
+                time.sleep(0.001)
+
+    def __enter__(self):
+        self.thread.start()
+
+    def __exit__(self, *_):
+        self.ending = True
+        self.thread.join()
+
+
 class Federation:
     """with Federation() as f: f.hq, f.join("fr"), ..."""
 
@@ -346,6 +389,18 @@ class Federation:
             return wait_until(same, seconds, "all nodes agree", 0.05)
         except Failed as failed:
             raise Failed("%s\n%s" % (failed, differences(last, asked))) from None
+
+    def hq_has_all(self, seconds=30, without=()):
+        """Waits until HQ has tier hq, too, of each feed (but those of without), and has counted
+        persons: what reached it over others brings neither names nor e-mail addresses."""
+        def behind():
+            return ["%s %d of %d" % (x["chapter"], x["hq_seq"], x["seq"])
+                    for x in self.hq.ask("status")["feeds"]
+                    if x["hq_seq"] != x["seq"] and x["chapter"] not in without]
+
+        wait_until(lambda: not behind(), seconds, "HQ has tier hq of all feeds", 0.05)
+        wait_until(lambda: self.hq.ask("counts")["persons"] is not None, seconds,
+                   "HQ has counted the persons")
 
     def verify_all(self, seconds=60):
         """verify --deep at every node that runs."""

@@ -5,6 +5,7 @@ flips bytes, and listens in.
 Daemons listen on HERE and advertise PROXY, where the proxy stands on the same ports: every link of
 the federation goes through it."""
 
+import contextlib
 import errno
 import os
 import random
@@ -40,14 +41,12 @@ def who_dialled(addresses, pids):
     for pid, name in pids.items():
         if len(names) == len(inodes):
             break
-        try:
-            with os.scandir("/proc/%d/fd" % pid) as entries:
-                for entry in entries:
-                    address = inodes.get(os.readlink(entry.path))
+        with contextlib.suppress(FileNotFoundError):  # it ended
+            for descriptor in os.listdir("/proc/%d/fd" % pid):
+                with contextlib.suppress(FileNotFoundError):  # it was closed
+                    address = inodes.get(os.readlink("/proc/%d/fd/%s" % (pid, descriptor)))
                     if address is not None:
                         names[address] = name
-        except FileNotFoundError:  # it ended
-            pass
     return names
 
 

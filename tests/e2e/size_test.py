@@ -40,6 +40,7 @@ def import_all(f, samples):
 
 def check_counts(f, expected):
     """HQ says what the samples hold, and every node says what HQ says."""
+    f.hq_has_all()
     hq = f.hq.json("counts")
     for key in ("memberships", "individuals", "organizations", "affiliates", "countries",
                 "persons"):

@@ -26,6 +26,7 @@ def test_one_change_is_seen_everywhere():
                        joined="2001-05-04", notes="very private", phone="+33 1")
         check(added["ok"], added)
         f.agree()
+        f.hq_has_all()
         seen = lu.json("members", "show", added["id"])
         check(seen["country"] == "FR" and seen["chapter"] == "fr", seen)
         for field in ("name", "email", "notes", "phone", "language"):
@@ -79,6 +80,7 @@ def test_import_counts_and_privacy():
             check(counts["countries"] == expected["countries"], (node.code, counts["countries"]))
             check({r["key"]: r["memberships"] for r in counts["rows"]}
                   == expected["by_chapter"], node.code)
+        f.hq_has_all()
         persons = f.hq.json("counts")["persons"]
         check(persons == expected["persons"], "persons %s, not %s" % (persons, expected["persons"]))
         check(lu.json("counts")["persons"] is None, "lu does not hold tier hq")
@@ -88,6 +90,7 @@ def test_import_counts_and_privacy():
                        notes="xqznote", country="FR")
         check(added["ok"], added)
         f.agree()
+        f.hq_has_all()
         for text in ("Xqzname", "xqzmail", "xqznote"):
             check(f.files_contain("lu", text) is None, "lu holds " + text)
             check(f.files_contain("fr", text) is not None, "fr lost " + text)
