@@ -21,13 +21,14 @@ class Interrupted(Exception):
     """By a signal."""
 
 
-def interrupt(number, _):
-    raise Interrupted(number)
-
-
 def on_signals(handler):
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, handler)
+
+
+def interrupt(number, _):
+    on_signals(signal.SIG_IGN)  # what follows is the cleaning up, and it ends
+    raise Interrupted(number)
 
 
 def timed_step(text):
@@ -69,6 +70,15 @@ def summary(screen, goals, begun):
 
 
 def stay(screen, society):
+    with contextlib.suppress(Interrupted):
+        show_what_to_try(screen, society)
+        while True:
+            time.sleep(1)
+    on_signals(interrupt)
+    screen.line()
+
+
+def show_what_to_try(screen, society):
     screen.heading("it runs until you press Ctrl-C; in another terminal, try")
     for text in ("export PATH=%s:$PATH" % os.path.dirname(society.chapterctl),
                  "cd %s" % society.dir,
@@ -80,10 +90,6 @@ def stay(screen, society):
                  "chapterctl -s lu/control.sock counts --by country",
                  "chapterctl -s qc/control.sock explain lu"):
         screen.line("  " + text)
-    with contextlib.suppress(Interrupted):
-        while True:
-            signal.pause()
-    screen.line()
 
 
 def play(screen, options, chapters):
@@ -101,7 +107,7 @@ def play(screen, options, chapters):
             screen.line("%s is removed" % society.dir)
             on_signals(signal.SIG_IGN)
         except BaseException:
-            on_signals(signal.SIG_IGN)  # what follows is the cleaning up, and it ends
+            on_signals(signal.SIG_IGN)
             with contextlib.suppress(OSError):
                 screen.line("ending all processes, removing %s" % society.dir)
             raise

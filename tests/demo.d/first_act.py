@@ -157,12 +157,19 @@ def prove(screen, society):
         screen.line("at each, chapterctl verify --deep recounts all from its rows: right")
 
 
+def has_names(hq):
+    """Changes that reach HQ over others come without them."""
+    return (all(feed["hq_seq"] == feed["seq"] for feed in hq.json("status")["feeds"]) and
+            hq.json("counts")["persons"] is not None)
+
+
 def count(screen, society, expected):
     chapters = len(society.nodes) - 1
     hq = society.hq
     with screen.step("counts", "HQ counts"):
         wait_until(lambda: hq.json("counts")["chapters_current"] == chapters, 60,
                    "%d of %d chapters are current at HQ" % (chapters, chapters), 0.2)
+        wait_until(lambda: has_names(hq), 60, "HQ has names and addresses of all, counted", 0.2)
         run_shown(screen, hq, "counts", "--by", "kind")
         run_shown(screen, hq, "counts", "--by", "country", first=5 + COUNTRIES_SHOWN)
         totals = hq.json("counts")

@@ -110,8 +110,8 @@ def test_interrupted():
 
 def test_stay():
     with Run("--stay") as run:
-        run.until("cd ")
-        directory = run.output.rsplit("cd ", 1)[1].strip()
+        run.until("  cd /")
+        directory = run.output.rsplit("  cd ", 1)[1].strip()
         shown = subprocess.run([os.path.join(os.path.abspath(BIN), "chapterctl"), "-s",
                                 "lu/control.sock", "status"], cwd=directory, capture_output=True,
                                text=True, timeout=30 * SLOW)
@@ -138,15 +138,15 @@ def replaced(directory, program, script):
 
 def test_false_claims():
     """What daemons or chapterctl get wrong ends the demo, and is named."""
-    for program, script, complaint in (
+    for program, script, complaint, *options in (
             ("chapterctl", "%s \"$@\" | sed 's/\"persons\":490/\"persons\":491/'",
              "HQ counts 491 persons, and the samples hold 490"),
             ("chapterctl", "case $2$4 in lu/*status) %s \"$@\" | sed 's/\"digest\":\"[0-9a-f]/"
-             "\"digest\":\"x/' ;; *) %s \"$@\" ;; esac", "not in step"),
+             "\"digest\":\"x/' ;; *) %s \"$@\" ;; esac", "not in step", "--patience", "3"),
             ("chapterd", "case $1$3 in runlu) exit 3 ;; esac\nexec %s \"$@\"",
              "chapterd of lu ended with 3")):
         with tempfile.TemporaryDirectory() as directory, \
-                Run("--patience", "3", bin_directory=replaced(directory, program, script)) as run:
+                Run(*options, bin_directory=replaced(directory, program, script)) as run:
             status = run.end()
             check(status == 1 and "FAILED" in run.output and complaint in run.output,
                   "%s: exit status %d:\n%s" % (complaint, status, run.output))
