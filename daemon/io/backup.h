@@ -17,10 +17,10 @@ struct backup_header {
     uint64_t created; /* seconds since 1970 */
 };
 
-/* Writes path, which must not be there (EXISTS); until it is whole it is called path.part, and so
- * is what a killed daemon leaves, which the next one for that path overwrites.  May run in a
+/* Writes path, which must not be there (EXISTS).  Until it is whole it is called path.part, and
+ * so is what a killed daemon leaves: the next one for that path overwrites it.  May run in a
  * thread of its own while others read and write the store; it sees what was durable when it
- * began.  Leaves nothing on failure, but for one of the last step: making the name durable. */
+ * began.  Leaves nothing on failure, but for one of the last step: a name that is durable. */
 enum status backup_write(struct store *store, const struct identity *identity,
                          const struct backup_header *header, const char *path,
                          uint64_t *out_size) MUST_CHECK;

@@ -256,7 +256,8 @@ enum status backup_restore(const char *path, const char *dir)
         return status;
     if (lseek(backup.fd, (off_t)backup.data_at, SEEK_SET) < 0)
         return status_of_errno(errno);
-    /* The keys come last: a directory without them is no node's, and can be made again. */
+    /* The keys come last: a directory that lacks them is no node's, and the same backup can be
+     * restored there again. */
     if ((status = identity_prepare(dir)) != OK ||
         (status = store_install(dir, backup.fd, backup.data_size)) != OK)
         return status;

@@ -41,13 +41,13 @@ static enum status make_temporary(const char *dir, char out[PATH_MAX])
 
 /* The copy gets a marker that fits it, and that the file beside it knows as the one before: a
  * crash at any point leaves a directory that is no copy. */
-static enum status finish_copy(const char *temporary, uint64_t map_size)
+static enum status finish_copy(const char *temporary, const char *dir, uint64_t map_size)
 {
     struct store *copy = NULL;
     enum status status = store_open_path(temporary, map_size, &copy);
 
     if (status == OK)
-        status = store_marker_put(copy, NULL, NULL);
+        status = store_marker_put_copy(copy, dir);
     store_close(&copy);
     return status;
 }
@@ -80,7 +80,7 @@ enum status store_compact(struct store **store, const char *dir)
         (status = make_temporary(dir, temporary)) != OK)
         return status;
     if ((status = store_copy_entries(*store, temporary, map_size)) == OK)
-        status = finish_copy(temporary, map_size);
+        status = finish_copy(temporary, dir, map_size);
     if (status == OK && fault_at("store.compact.before"))
         status = IO;
     if (status == OK) {
@@ -142,6 +142,30 @@ static enum status fill_directory(const char *temporary, int fd, uint64_t size)
     return file_sync_parent(path);
 }
 
+/* Is that environment of the bytes that fd has from where it stands? */
+static bool is_made_of(const char *path, int fd, uint64_t size)
+{
+    static uint8_t pieces[2][PIECE_SIZE];
+    CLEANUP(close_file) int data = -1;
+    const off_t from = lseek(fd, 0, SEEK_CUR);
+    char name[PATH_MAX];
+    struct stat found;
+
+    if (from < 0 || join(name, path, "data.mdb") != OK ||
+        (data = open(name, O_RDONLY | O_CLOEXEC)) < 0 || fstat(data, &found) != 0 ||
+        (uint64_t)found.st_size != size)
+        return false;
+    for (off_t at = 0; (uint64_t)at < size;) {
+        const ssize_t got = pread(data, pieces[0], PIECE_SIZE, at);
+
+        if (got <= 0 || pread(fd, pieces[1], (size_t)got, from + at) != got ||
+            memcmp(pieces[0], pieces[1], (size_t)got) != 0)
+            return false;
+        at += got;
+    }
+    return true;
+}
+
 enum status store_install(const char *dir, int fd, uint64_t size)
 {
     char temporary[PATH_MAX];
@@ -152,7 +176,7 @@ enum status store_install(const char *dir, int fd, uint64_t size)
     if (status != OK)
         return status;
     if (lstat(path, &there) == 0)
-        return EXISTS;
+        return is_made_of(path, fd, size) ? OK : EXISTS;
     if ((status = make_temporary(dir, temporary)) != OK)
         return status;
     if ((status = fill_directory(temporary, fd, size)) == OK && rename(temporary, path) != 0)

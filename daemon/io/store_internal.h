@@ -78,6 +78,9 @@ enum status store_open_path(const char *path, uint64_t map_size,
  * may be NULL. */
 enum status store_marker_put(struct store *store, const uint8_t *file_id,
                              uint8_t *out_id) MUST_CHECK;
+/* The same for a copy that is to take the place of dir's store: the file of dir, which stays,
+ * may be a run behind that store already. */
+enum status store_marker_put_copy(struct store *copy, const char *dir) MUST_CHECK;
 /* Puts all entries into a new environment in directory path, synced: none of its pages ever
  * held anything else (store_compact.c). */
 enum status store_copy_entries(struct store *store, const char *path,

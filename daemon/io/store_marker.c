@@ -185,3 +185,14 @@ enum status store_marker_renew(struct store *store, const char *dir)
         return status;
     return file_write_safely(path, 0600, slice_of(id, sizeof id));
 }
+
+enum status store_marker_put_copy(struct store *copy, const char *dir)
+{
+    uint8_t file_id[MARKER_ID_SIZE];
+    char path[PATH_MAX];
+    const enum status status = marker_path(dir, path);
+
+    return status == OK
+               ? store_marker_put(copy, read_file(path, file_id) ? file_id : NULL, NULL)
+               : status;
+}

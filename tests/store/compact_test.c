@@ -159,6 +159,25 @@ static void a_failure_loses_nothing(void **state)
     }
 }
 
+/* Each time the copy came into place, and nothing after that was done. */
+static void a_failure_makes_no_copy_of_it(void **state)
+{
+    struct place *place = *state;
+    bool copied;
+
+    fill(place);
+    assert_ok(store_marker_renew(place->store, place->dir));
+    for (int i = 0; i < 3; i++) {
+        failing = "store.compact.after";
+        assert_status(store_compact(&place->store, place->dir), IO);
+        failing = NULL;
+        store_close(&place->store);
+        assert_ok(store_open(place->dir, MAP_SIZE_TEST, &place->store));
+        assert_ok(store_marker_check(place->store, place->dir, &copied));
+        assert_false(copied);
+    }
+}
+
 /* A crash left the copy half made. */
 static void a_leftover_is_removed(void **state)
 {
@@ -186,6 +205,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         OPEN(nothing_deleted_is_left),
         OPEN(a_failure_loses_nothing),
+        OPEN(a_failure_makes_no_copy_of_it),
         OPEN(a_leftover_is_removed),
     };
 

@@ -182,7 +182,7 @@ static void test_stopped_in_between(void **state)
     put_many(hq, 1, NULL);
 }
 
-/* Stopped before the chain was stored: the key that is in force was not moved out of the way. */
+/* Stopped before the chain was stored: the key that is in force was not moved away. */
 static void test_stopped_before(void **state)
 {
     struct hq *hq = *state;
