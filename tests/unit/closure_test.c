@@ -101,12 +101,28 @@ static void test_what_is_none(void **state)
     }
 }
 
+static void test_too_long(void **state)
+{
+    static const uint8_t zeros[SIGNED_CLOSURE_SIZE_MAX + 1];
+    const struct sign_key recovery = key_of(1);
+    struct closure closure;
+
+    (void)state;
+    for (size_t size = 0; size < 3; size++) {
+        const struct slice bytes = slice_of(zeros, size == 2 ? sizeof zeros : size);
+
+        assert_int_equal(closure_read(bytes, &closure), INVALID);
+        assert_int_equal(closure_verify(bytes, recovery.public_key), INVALID);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_every_byte_counts),
         cmocka_unit_test(test_what_is_none),
+        cmocka_unit_test(test_too_long),
     };
 
     return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);

@@ -293,14 +293,149 @@ static void test_beats(void **state)
     assert_null(feed_beat_conflict(&feed, &beat));
 }
 
+/* Two heads that do not overlap, and yet do not lie on one line. */
+static void test_heads_beside_the_line(void **state)
+{
+    const struct head taken = head_of(1, 4, 5, 0, 0);
+    const struct feed_mark *other = NULL;
+    struct feed feed;
+    struct head head = head_of(1, 3, 4, 0, 1); /* the former of the one I hold is another 4 */
+
+    (void)state;
+    feed_init(&feed, "fr");
+    feed_advance(&feed, TIERS_BOTH, &taken);
+    assert_int_equal(feed_judge(&feed, TIER_FEDERATION, &first_term, &head, 3, &other),
+                     FEED_FORK);
+    assert_int_equal(other->seq, 5);
+    assert_int_equal(judge(&feed, head_of(1, 3, 4, 0, 0), 3), FEED_KNOWN);
+    /* the same in another epoch says nothing */
+    head = head_of(2, 3, 4, 0, 1);
+    assert_null(feed_conflict(&feed, &head));
+}
+
+static void test_closed_heads(void **state)
+{
+    const struct feed_term term = { .epoch = 3, .closed_seq = 5, .closed_hash = { 5 } };
+    const struct feed_term nothing = { .epoch = 2 };
+    static const struct {
+        uint64_t epoch, seq;
+        uint8_t branch;
+        bool closed, off;
+    } rows[] = {
+        { 2, 5, 0, true, false }, { 2, 5, 1, false, true },  { 2, 4, 0, false, false },
+        { 2, 6, 0, false, true }, { 3, 5, 0, false, false }, { 3, 9, 1, false, false },
+        { 1, 5, 0, true, false },
+    };
+    static const uint8_t zeros[HASH_SIZE];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const struct head head = head_of(rows[i].epoch, 0, rows[i].seq, 0, rows[i].branch);
+
+        if (feed_is_closed_head(&term, head.epoch, head.seq, head.hash) != rows[i].closed ||
+            feed_is_closed_off(&term, head.epoch, head.seq, head.hash) != rows[i].off)
+            fail_msg("row %zu", i);
+    }
+    assert_false(feed_is_closed_head(&nothing, 1, 0, zeros)); /* there was no head */
+}
+
+/* The whole is needed where a delta does not lead into the epoch in force. */
+static void test_a_long_way_back(void **state)
+{
+    struct feed feed = feed_at(5);
+    const struct feed_term third = {
+        .epoch = 3, .instance = 1, .closed_seq = 9, .closed_hash = { 9 }
+    };
+    const struct feed_mark *other = NULL;
+    struct head head = head_of(2, 5, 6, 0, 0); /* of the epoch between */
+
+    (void)state;
+    assert_int_equal(feed_judge(&feed, TIER_FEDERATION, &third, &head, 5, &other),
+                     FEED_SNAPSHOT);
+    head = head_of(3, 9, 10, 0, 0);
+    assert_int_equal(feed_judge(&feed, TIER_FEDERATION, &third, &head, 5, &other),
+                     FEED_SNAPSHOT);
+    memset(&feed.tier[TIER_HQ], 0, sizeof feed.tier[TIER_HQ]); /* a tier without a state */
+    assert_int_equal(feed_judge(&feed, TIER_HQ, &third, &head, 0, &other), FEED_EXTENDS);
+    assert_true(feed_on_line(&feed, &feed.tier[TIER_HQ], &third));
+}
+
+/* What replaces the own state is of tier federation; tier hq goes on by itself. */
+static void test_replacing_is_of_one_tier(void **state)
+{
+    struct feed feed = feed_at(5);
+    const struct feed_term second = {
+        .epoch = 2, .instance = 1, .closed_seq = 4, .closed_hash = { 4 }
+    };
+    const struct feed_mark *other = NULL;
+    struct head head = head_of(1, 3, 4, 0, 0);
+
+    (void)state;
+    feed.replacing = true;
+    assert_int_equal(feed_judge(&feed, TIER_FEDERATION, &second, &head, 0, &other),
+                     FEED_SNAPSHOT);
+    assert_int_equal(feed_judge(&feed, TIER_HQ, &second, &head, 0, &other), FEED_KNOWN);
+    feed_advance(&feed, TIERS_HQ, &(struct head){ .epoch = 2, .seq = 6, .prev_seq = 5 });
+    assert_true(feed.replacing);
+}
+
+static void test_what_a_frozen_feed_takes(void **state)
+{
+    struct feed feed = feed_at(5);
+    const struct feed_term second = {
+        .epoch = 2, .instance = 1, .closed_seq = 5, .closed_hash = { 5 }
+    };
+    const struct feed_mark *other = NULL;
+    struct head head = head_of(1, 4, 5, 0, 0);
+
+    (void)state;
+    feed.freeze = FREEZE_FORKED;
+    feed.freeze_epoch = 2;
+    /* only the very head at which HQ closed it, which I hold */
+    assert_int_equal(feed_judge(&feed, TIER_FEDERATION, &second, &head, 0, &other), FEED_KNOWN);
+    head = head_of(1, 3, 4, 0, 0);
+    assert_int_equal(feed_judge(&feed, TIER_FEDERATION, &second, &head, 0, &other),
+                     FEED_FROZEN);
+    feed.recovering = true; /* the own one is fetched back all the same */
+    assert_int_equal(feed_judge(&feed, TIER_FEDERATION, &second, &head, 0, &other), FEED_KNOWN);
+    head = head_of(2, 5, 6, 0, 0);
+    assert_int_equal(feed_judge(&feed, TIER_FEDERATION, &second, &head, 0, &other),
+                     FEED_FROZEN);
+}
+
+static void test_remembers(void **state)
+{
+    const struct feed feed = feed_at(3);
+    struct head head = head_of(1, 2, 3, 0, 0);
+
+    (void)state;
+    assert_true(feed_remembers(&feed, &head));
+    head.hash[1] = 1;
+    assert_false(feed_remembers(&feed, &head));
+    head = head_of(2, 2, 3, 0, 0);
+    assert_false(feed_remembers(&feed, &head));
+    head = head_of(1, 3, 4, 0, 0);
+    assert_false(feed_remembers(&feed, &head));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_verdicts),     cmocka_unit_test(test_horizon_needs_a_snapshot),
-        cmocka_unit_test(test_epochs),       cmocka_unit_test(test_frozen_until_the_next_epoch),
-        cmocka_unit_test(test_ended),        cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_beats),        cmocka_unit_test(test_line_of_epochs),
+        cmocka_unit_test(test_verdicts),
+        cmocka_unit_test(test_horizon_needs_a_snapshot),
+        cmocka_unit_test(test_epochs),
+        cmocka_unit_test(test_frozen_until_the_next_epoch),
+        cmocka_unit_test(test_ended),
+        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_beats),
+        cmocka_unit_test(test_line_of_epochs),
         cmocka_unit_test(test_fetched_back),
+        cmocka_unit_test(test_heads_beside_the_line),
+        cmocka_unit_test(test_closed_heads),
+        cmocka_unit_test(test_a_long_way_back),
+        cmocka_unit_test(test_replacing_is_of_one_tier),
+        cmocka_unit_test(test_what_a_frozen_feed_takes),
+        cmocka_unit_test(test_remembers),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -186,6 +186,53 @@ static void test_removals_behind_the_horizon_go(void **state)
     assert_int_equal(judge_verdict(&judge, &head), TIERS_BOTH);
 }
 
+/* A list of several sources has some rows that are older than mine: they are passed over. */
+static void test_newer_rows_stay(void **state)
+{
+    const struct change older = change_of(1, 3, slice_of(one, 4), slice_of(one, 4));
+    const struct change mine = change_of(1, 4, slice_of(two, 4), slice_of(two, 4));
+    const struct row_version old = version_of(&mine);
+    struct digest_sum sums[TIERS_PUBLISHED] = { 0 };
+    struct judge judge;
+    struct head head;
+
+    (void)state;
+    sum_into(sums, &mine);
+    head = head_over(sums, 4);
+    judge = begin(sums, 0, 4);
+    assert_int_equal(judge_change(&judge, &older, &old), 0);
+    assert_int_equal(judge_change(&judge, &mine, &old), 0);
+    assert_int_equal(judge_verdict(&judge, &head), TIERS_BOTH);
+}
+
+/* Of a list for one tier, or a row that holds one, the other is left alone. */
+static void test_one_tier_alone(void **state)
+{
+    const uint64_t from[TIERS_PUBLISHED] = { 0, 0 };
+    struct change change = change_of(1, 1, slice_of(one, 4), slice_of(one, 4));
+    struct row_version old = version_of(&change);
+    struct digest_sum sums[TIERS_PUBLISHED] = { 0 };
+    const struct row_version none = { 0 };
+    struct judge judge;
+    struct head head;
+
+    (void)state;
+    sum_into(sums, &change);
+    head = head_over(sums, 1);
+    judge_init(&judge, "fr", TIERS_HQ, from, 1);
+    assert_int_equal(judge_change(&judge, &change, &none), TIERS_HQ);
+    assert_int_equal(judge_verdict(&judge, &head), TIERS_HQ);
+    judge_init(&judge, "fr", TIERS_BOTH, from, 1);
+    change.tiers = TIERS_FEDERATION;
+    assert_int_equal(judge_change(&judge, &change, &none), TIERS_FEDERATION);
+    assert_int_equal(judge_verdict(&judge, &head), TIERS_FEDERATION);
+    old.tiers = TIERS_HQ;
+    judge_drop(&judge, TIERS_BOTH, change.id, &old); /* of tier federation there is none */
+    assert_int_equal(judge_verdict(&judge, &head), TIERS_FEDERATION);
+    judge_drop(&judge, TIERS_HQ, change.id, &(struct row_version){ .tiers = TIERS_FEDERATION });
+    assert_int_equal(judge_verdict(&judge, &head), TIERS_FEDERATION);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -194,6 +241,8 @@ int main(void)
         cmocka_unit_test(test_every_part_of_a_change_is_proven),
         cmocka_unit_test(test_an_entry_beyond_the_head_is_a_contradiction),
         cmocka_unit_test(test_removals_behind_the_horizon_go),
+        cmocka_unit_test(test_newer_rows_stay),
+        cmocka_unit_test(test_one_tier_alone),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
