@@ -132,6 +132,14 @@
       "  --recovery   at HQ: signed by the recovery key, read from standard input,\n"          \
       "               when somebody else has HQ's key\n"                                       \
       "Exit 4 if it is not in force yet: a chapter's needs HQ.\n")                             \
+    X(command_surplus_list, "surplus", "list", "",                                             \
+      "what a state from before a recovery has, for you to decide", COMMAND_READS,             \
+      "THERE: put, a member as it was; remove, it was removed.  HERE: gone, nobody has the\n"  \
+      "member any more (erased since, or never told to anybody); removed; other, changed.\n")  \
+    X(command_surplus_adopt, "surplus", "adopt", "ID|all", "writes it again, as it was there", \
+      0, "")                                                                                   \
+    X(command_surplus_discard, "surplus", "discard", "ID|all", "leaves it as it is here", 0,   \
+      "Of members that are gone, what this node still has of them is deleted.\n")              \
     X(command_tiers_list, "tiers", "list", "", "which field of a member goes how far",         \
       COMMAND_READS,                                                                           \
       "federation: every node; hq: HQ and this chapter; chapter: this chapter alone.\n")       \

@@ -120,6 +120,16 @@ static void about_recovered(struct control_wait *request, struct alarms *alarms)
         (unsigned long long)unsure, ids, unsure > count ? " ..." : "");
 }
 
+static void about_surplus(struct node *node, struct alarms *alarms)
+{
+    if (surplus_waits(node))
+        alarm_add(
+            alarms, "chapterctl surplus list",
+            "a state of this chapter from before a recovery has members that are not here,"
+            " or otherwise: erased or changed since, or never told to anybody; you must"
+            " decide");
+}
+
 static void about_own_feed(const struct node *node, struct alarms *alarms)
 {
     const struct roster_node *place = roster_find(node, node->code);
@@ -290,6 +300,7 @@ enum status control_write_alarms(struct control_wait *request, struct mp_writer 
     mp_writer_init_heap(&alarms.list, CONTROL_SIZE_MAX);
     about_own_feed(node, &alarms);
     about_recovered(request, &alarms);
+    about_surplus(request->node, &alarms);
     about_store(node, &alarms);
     about_compaction(node, &alarms);
     about_links(node, &alarms);

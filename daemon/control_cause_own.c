@@ -265,6 +265,19 @@ static bool by_recovery(const struct subject *subject, struct finding *out)
     return true;
 }
 
+static bool by_own_surplus(const struct subject *subject, struct finding *out)
+{
+    if (!surplus_waits(subject->node))
+        return false;
+    cause_remedy(out, "chapterctl surplus list   (then surplus adopt ID, or discard ID)");
+    return cause_is(
+        out, CAUSE_SURPLUS,
+        "a state of %s from before a recovery has members that are not here, or"
+        " otherwise: erased or changed since, or never told to anybody. They wait for"
+        " your decision; all else goes on",
+        subject->code);
+}
+
 static bool by_own_place(const struct subject *subject, struct finding *out)
 {
     if (subject->place == NULL || subject->place->entry.state == CHAPTER_ENROLLED)
@@ -303,8 +316,9 @@ static bool by_own_nothing(const struct subject *subject, struct finding *out)
 void cause_of_own(const struct subject *subject, struct finding *out)
 {
     static cause_question *const questions[] = {
-        by_lock_out,    by_own_freeze,     by_recovery,    by_own_place, by_full_disk,
-        by_own_refusal, by_own_loneliness, by_own_hq_away, by_own_clock, by_own_nothing
+        by_lock_out,  by_own_freeze,  by_recovery,       by_own_place,
+        by_full_disk, by_own_refusal, by_own_loneliness, by_own_hq_away,
+        by_own_clock, by_own_surplus, by_own_nothing
     };
     size_t i = 0;
 

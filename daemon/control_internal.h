@@ -234,6 +234,9 @@ control_handler control_members_erase;    /* control_erase.c */
 control_handler control_members_who_sees; /* control_tiers.c */
 control_handler control_keys_rotate;      /* control_keys.c */
 control_handler control_keys_show;        /* control_keys.c */
+control_handler control_surplus_adopt;    /* control_surplus.c */
+control_handler control_surplus_discard;  /* control_surplus.c */
+control_handler control_surplus_list;     /* control_surplus.c */
 control_handler control_tiers_list;       /* control_tiers.c */
 control_handler control_tiers_set;        /* control_tiers.c */
 control_handler control_invite;           /* control_invite.c */

@@ -542,6 +542,22 @@ void surplus_on_refusal(struct node *node, uint64_t request);
 void surplus_turn(struct node *node);
 void surplus_forget(struct node *node); /* frees what is in memory */
 
+/* --- surplus_issue.c: what waits for the operator's word --- */
+enum surplus_here { SURPLUS_GONE, SURPLUS_REMOVED, SURPLUS_OTHER }; /* what the own feed has */
+struct surplus_item {
+    const struct change *row; /* as the former state has it; tier federation at least */
+    uint64_t epoch;
+    enum surplus_here here;
+};
+typedef enum status surplus_visit(void *context, const struct surplus_item *item);
+bool surplus_waits(struct node *node);
+/* Ends with what the visitor returns, unless that is OK. */
+enum status surplus_list(struct node *node, surplus_visit *visit, void *context) MUST_CHECK;
+/* id NULL: all.  adopt: written again, as it was then; else it stays as it is here, and what
+ * this node alone had of members that are gone is deleted. */
+enum status surplus_decide(struct node *node, const uint8_t *id, bool adopt, uint64_t *out_done,
+                           uint64_t *out_left) MUST_CHECK;
+
 /* --- enrol.c (HQ) --- */
 bool enrol_open(const struct node *node); /* an unexpired invitation is open */
 void enrol_on_message(struct node *node, transport_link link, const uint8_t key[KEY_SIZE],

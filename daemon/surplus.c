@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* surplus.c - states of closed epochs: kept where the next epoch does not lead on from them,
- * offered to their origin until it has looked at them, and at the origin issued again where
- * something is lacking.
+ * and offered to their origin until it has looked at them; there surplus_issue.c goes on.
  *
  * What is kept is the whole state at a signed head, so that whoever gets it proves it with the
  * head's digest like any other list: nobody can slip something in. */
@@ -326,193 +325,7 @@ void surplus_on_settled(struct node *node, const struct link *link, struct slice
         (void)node_turn_fails(node, surplus_drop(node, &found));
 }
 
-/* --- issuing again ------------------------------------------------------------------------ */
-
-/* The last value of tier hq: the offered one, else the one that is held, else none. */
-static struct slice hq_value(const struct change *offered, unsigned tiers,
-                             const struct store_row *held)
-{
-    static const uint8_t empty_map[] = { 0x80 };
-
-    if (value_is_removal(offered->value[TIER_FEDERATION]))
-        return offered->value[TIER_FEDERATION];
-    if (tiers & offered->tiers & TIERS_HQ)
-        return offered->value[TIER_HQ];
-    if (held != NULL && (held->tiers & TIERS_HQ) && !value_is_removal(held->value[TIER_HQ]))
-        return held->value[TIER_HQ];
-    return slice_of(empty_map, sizeof empty_map);
-}
-
-static enum status issue(struct node *node, const struct change *offered, unsigned tiers,
-                         const struct store_row *held, uint64_t *out_seq)
-{
-    uint8_t values[TIERS_PUBLISHED][RECORD_SIZE_MAX];
-    const struct slice hq = hq_value(offered, tiers, held);
-    const struct slice federation = offered->value[TIER_FEDERATION];
-    struct change change = { .type = offered->type };
-
-    memcpy(change.id, offered->id, ID_SIZE);
-    memcpy(values[0], federation.data, federation.size);
-    memcpy(values[1], hq.data, hq.size);
-    change.value[TIER_FEDERATION] = slice_of(values[0], federation.size);
-    change.value[TIER_HQ] = slice_of(values[1], hq.size);
-    return write_again(node, &change, out_seq);
-}
-
-static bool is_same(const struct change *offered, unsigned tiers, const struct store_row *held)
-{
-    return slice_equal(offered->value[TIER_FEDERATION], held->value[TIER_FEDERATION]) &&
-           (!(tiers & offered->tiers & held->tiers & TIERS_HQ) ||
-            slice_equal(offered->value[TIER_HQ], held->value[TIER_HQ]));
-}
-
-/* Whoever is removed or erased by now has nothing here that never left the node. */
-static enum status drop_private(struct node *node, const struct change *row, enum erased erased)
-{
-    const struct node_feed *own = node->feeds[node->own_feed];
-    struct store_row held;
-    enum status status =
-        store_get_row(&node->txn, own->record.tier[TIER_FEDERATION].number, row->id, &held);
-
-    if (status != OK && status != NOT_FOUND)
-        return status;
-    if (erased != ERASED_HERE &&
-        (status == NOT_FOUND || !value_is_removal(held.value[TIER_FEDERATION])))
-        return OK;
-    return store_put_private(&node->txn, row->id, SLICE_NONE);
-}
-
-/* An own former state has a row that the own feed, whose horizon is above it, has no more. */
-static enum status look_at_gone(struct node *node, const struct change *row, unsigned kept,
-                                bool *out_manual)
-{
-    if (!(kept & KEPT_OWN) || value_is_removal(row->value[TIER_FEDERATION]))
-        return OK;
-    if (kept & KEPT_COPY)
-        return erase_presume(node, row);
-    *out_manual = true; /* erased, or never told to anybody */
-    return OK;
-}
-
-static enum status look_at(struct node *node, const struct change *row, unsigned kept,
-                           uint64_t epoch, bool *out_manual)
-{
-    const struct node_feed *own = node->feeds[node->own_feed];
-    const struct store_feed_tier *mine = &own->record.tier[TIER_FEDERATION];
-    struct store_offered offered;
-    struct store_row held;
-    struct feed_term term;
-    struct epoch_surplus surplus = { .epoch = epoch, .seq = row->seq };
-    enum erased erased = ERASED_NOT;
-    enum status status = erase_look_up(node, ERASED_ID, slice_of(row->id, ID_SIZE), &erased);
-
-    if (status == OK && (kept & KEPT_OWN))
-        status = drop_private(node, row, erased);
-    /* Whoever was erased since comes back from no replica. */
-    if (status != OK ||
-        (erased == ERASED_HERE && !value_is_removal(row->value[TIER_FEDERATION])))
-        return status;
-    status = store_get_row(&node->txn, mine->number, row->id, &held);
-    if (status != OK && status != NOT_FOUND)
-        return status;
-    surplus.held = status == OK;
-    if (!surplus.held && row->seq <= mine->horizon)
-        return look_at_gone(node, row, kept, out_manual);
-    if (surplus.held) {
-        surplus.held_seq = held.seq[TIER_FEDERATION];
-        surplus.same = is_same(row, kept, &held);
-    }
-    if ((status = store_get_offered(&node->txn, row->id, &offered)) != OK)
-        return status;
-    roster_term_of(node, node->code, &term);
-    surplus.offered =
-        (struct epoch_offered){ offered.epoch, offered.seq, offered.put_seq, offered.with_hq };
-    surplus.with_hq = kept & row->tiers & TIERS_HQ;
-    surplus.closed_seq = term.closed_seq;
-    surplus.first_seq = node->epoch_first;
-    surplus.horizon = mine->horizon;
-    switch (epoch_surplus(&surplus)) {
-    case SURPLUS_NONE:
-        return OK;
-    case SURPLUS_MANUAL:
-        *out_manual = true;
-        return OK;
-    case SURPLUS_NOTED:
-        break;
-    case SURPLUS_ISSUE:
-        if (erased == ERASED_PRESUMED && !value_is_removal(row->value[TIER_FEDERATION]) &&
-            (status = erase_not_presumed(node, row->id)) != OK)
-            return status;
-        status = issue(node, row, kept, surplus.held ? &held : NULL, &offered.put_seq);
-        if (status != OK)
-            return status;
-        node->counters.reissued++;
-        break;
-    }
-    offered.epoch = epoch;
-    offered.seq = row->seq;
-    offered.with_hq = surplus.with_hq;
-    return store_put_offered(&node->txn, row->id, &offered);
-}
-
-enum status surplus_issue(struct node *node, uint32_t number, unsigned kept,
-                          const struct head *head, bool *out_manual)
-{
-    const uint64_t before = node->counters.reissued;
-    struct rows *rows;
-    struct change row;
-    enum status status = OK;
-
-    *out_manual = false;
-    if (node_writing(node) == NULL)
-        return node->turn_error;
-    if ((rows = rows_open(node, number, kept & TIERS_BOTH,
-                          kept & KEPT_OWN ? 0 : head->horizon)) == NULL)
-        return NO_MEMORY;
-    while (status == OK && rows_next(rows, &row))
-        if (row.tiers & TIERS_FEDERATION)
-            status = look_at(node, &row, kept, head->epoch, out_manual);
-    if (status == OK)
-        status = rows_status(rows);
-    rows_close(&rows);
-    log_event(LOG_NOTICE, "event=surplus_seen epoch=%llu seq=%llu written_again=%llu manual=%s",
-              (unsigned long long)head->epoch, (unsigned long long)head->seq,
-              (unsigned long long)(node->counters.reissued - before),
-              *out_manual ? "yes" : "no");
-    return status;
-}
-
-/* What this directory itself held beyond or beside the closed head. */
-static void issue_own(struct node *node)
-{
-    struct store_txn *txn = node_reading(node);
-    struct store_kept kept;
-    struct head head;
-    bool manual = false;
-    enum status status;
-
-    if (txn == NULL)
-        return;
-    for (status = store_next_kept(txn, NULL, &kept); status == OK;
-         status = store_next_kept(txn, &kept, &kept))
-        if (strcmp(kept.origin, node->code) == 0 && !(kept.tiers & KEPT_MANUAL))
-            break;
-    if (status != OK)
-        return;
-    if (node_writing(node) == NULL)
-        return;
-    if ((status = head_read(signed_head_bytes(&kept.head), &head)) != OK)
-        status = STORE_DAMAGED;
-    if (status == OK)
-        status = surplus_issue(node, kept.number, kept.tiers, &head, &manual);
-    if (status == OK && manual) {
-        kept.tiers |= KEPT_MANUAL;
-        status = store_put_kept(&node->txn, &kept);
-    } else if (status == OK) {
-        status = surplus_drop(node, &kept);
-    }
-    (void)node_turn_fails(node, status);
-}
+/* --- the turn ----------------------------------------------------------------------------- */
 
 void surplus_turn(struct node *node)
 {
@@ -522,7 +335,7 @@ void surplus_turn(struct node *node)
     if (!node->surplus->kept)
         return;
     if (node->phase == EPOCH_SIGNING && node->own_epoch.wanted == 0)
-        issue_own(node);
+        surplus_issue_own(node);
     if (now < node->surplus->offer_at_ms)
         return;
     node->surplus->offer_at_ms = now + OFFER_INTERVAL_MS;

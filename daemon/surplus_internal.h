@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* surplus_internal.h - what the halves of surplus share.  Private to surplus.c and offers.c. */
+/* surplus_internal.h - what the halves of surplus share.  Private to surplus.c,
+ * surplus_issue.c and offers.c. */
 #ifndef CHAPTERD_SURPLUS_INTERNAL_H
 #define CHAPTERD_SURPLUS_INTERNAL_H
 
@@ -51,6 +52,8 @@ void surplus_settle(struct node *node, const struct link *link, const uint8_t ha
  * member that the own feed lacks was erased.  *out_manual: the operator must decide. */
 enum status surplus_issue(struct node *node, uint32_t number, unsigned kept,
                           const struct head *head, bool *out_manual) MUST_CHECK;
+/* What this directory itself held beyond or beside the closed head, or before a recovery. */
+void surplus_issue_own(struct node *node);
 void offers_drop(struct node *node);
 void offers_turn(struct node *node);
 

@@ -102,10 +102,10 @@ enum epoch_verdict epoch_surplus(const struct epoch_surplus *surplus)
     if (surplus->held && surplus->seq <= surplus->held_seq &&
         surplus->held_seq <= surplus->closed_seq)
         return SURPLUS_NONE; /* a later version of the closed epoch is here */
-    if (surplus->horizon >= surplus->first_seq)
-        return SURPLUS_MANUAL;
     if (was_offered && !is_higher(surplus, offered))
         return SURPLUS_NONE;
+    if (surplus->horizon >= surplus->first_seq)
+        return SURPLUS_MANUAL;
     if (in_epoch && surplus->held_seq != offered->put_seq)
         return SURPLUS_NONE; /* its users changed it in this epoch */
     return surplus->same ? SURPLUS_NOTED : SURPLUS_ISSUE;

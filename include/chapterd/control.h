@@ -84,6 +84,13 @@
     X("config", "{} -> {settings: {name: value}}")                                             \
     X("keys.rotate", "{recovery?} -> as keys.show: another signing key is made")               \
     X("keys.show", "{} -> {sign_key, next_key, curve_key, changes_of_hq}")                     \
+    X("surplus.adopt", "{id?} -> {done, left}: written again as a former state had it; all of" \
+                       " them without id")                                                     \
+    X("surplus.discard", "{id?} -> {done, left}: it stays as it is here")                      \
+    X("surplus.list",                                                                          \
+      "{} -> {surplus: [{id, epoch, seq, op: put|remove, here: gone|removed|other, name,"      \
+      " kind, country}], more}: what a former state of this chapter has otherwise, after a"    \
+      " recovery, and the daemon cannot decide")                                               \
     X("tiers.list",                                                                            \
       "{} -> {fields: [{field, tier, organizations, default, fixed}], changed, refused,"       \
       " pending: {done, total} or nil}")                                                       \
@@ -137,6 +144,7 @@
     X(DIVERGED, "diverged", "it contradicts itself: the feed is frozen")                       \
     X(REVOKED, "revoked", "HQ has revoked the chapter")                                        \
     X(QUARANTINED, "quarantined", "HQ has suspended it, or named another daemon of it")        \
+    X(SURPLUS, "surplus", "a former state has what the feed lacks: the operator decides")      \
     X(FULL_DISK, "full-disk", "this node's store or disk is full")                             \
     X(OVER_LIMIT, "over-limit", "the feed is larger than the roster allows: it is paused")     \
     X(DAMAGED, "damaged", "this node's copy is damaged and fetched again")                     \

@@ -228,6 +228,63 @@ def test_a_clone_is_found_and_healed():
             twin.kill()
 
 
+def rolled_back(f, fr, others):
+    """A whole machine is put back to an hour ago, and writes before it meets anybody: the others
+    have forgotten removals of a later time.  Returns two ids: of who was erased in that hour, and
+    of who was written after it was put back."""
+    erased = fr.add(name="Erased", email="erased@example.org", city="Erasetown")["id"]
+    f.agree()
+    copy = copy_of(f, fr)
+    fr.start()
+    put(fr, people(100, 40))
+    check(fr.ctl("members", "erase", erased, "--wait", "60", check=False)[0] == 0, "erased")
+    put_back(f, fr, copy)
+    for node in others:
+        node.stop()
+    fit_marker(fr.dir)
+    fr.start()
+    untold = wait_until(lambda: fr.add(name="Untold", email="untold@example.org", city="Nice"),
+                        10, "it writes")["id"]
+    for node in others:
+        node.start()
+    wait_until(lambda: all(epoch_of(n, "fr") == 2 for n in f.running()), 60, "a new epoch")
+    return erased, untold
+
+
+def test_what_the_operator_decides():
+    with Federation() as f:
+        fr = f.join("fr")
+        lu = f.join("lu")
+        put(fr, people(0, 10))
+        erased, untold = rolled_back(f, fr, [f.hq, lu])
+        f.agree()
+        waiting = wait_until(lambda: fr.json("surplus", "list"), 20, "both wait")
+        check({x["id"]: (x["op"], x["here"], x["name"]) for x in waiting} ==
+              {erased: ("put", "gone", "Erased"), untold: ("put", "gone", "Untold")}, waiting)
+        told = fr.json("explain", "fr")
+        check(told["cause"] == "surplus" and "surplus list" in told["remedy"], told)
+        check(any("surplus list" in a["remedy"] for a in fr.status()["alarms"]), "an alarm")
+        check(not {erased, untold} & set(members(f.hq, "fr")), "nothing happens by itself")
+        code, _, text = fr.ctl("surplus", "adopt", "0190a1b2-c3d4-7e5f-8a6b-7c8d9eafb0c1",
+                               check=False)
+        check(code == 1 and "surplus list" in text, text)
+        fr.stop()
+        fr.start()
+        wait_until(lambda: fr.ctl("surplus", "adopt", untold, check=False)[0] == 0, 10, "adopted")
+        check(fr.json("members", "show", untold)["city"] == "Nice", "fields of tier chapter")
+        check([x["id"] for x in fr.json("surplus", "list")] == [erased], "one is left")
+        check(fr.json("surplus", "discard", "all") == {"done": 1, "left": 0}, "discarded")
+        check(fr.json("surplus", "list") == [], "none is left")
+        f.agree()
+        f.verify_all()
+        there = members(f.hq, "fr")
+        check(there[untold]["name"] == "Untold" and erased not in there, "as was decided")
+        wait_until(lambda: not any(f.files_contain("fr", text) for text in
+                                   ("Erasetown", "erased@example.org")), 30, "he is gone", 0.3)
+        check(not fr.add(name="Erased", email="erased@example.org")["ok"], "and may come back")
+        check(not any("surplus" in a["remedy"] for a in fr.status()["alarms"]), "the alarm stays")
+
+
 def test_a_copy_elsewhere_disturbs_nobody():
     with Federation() as f:
         fr = f.join("fr", listen=False)
@@ -393,4 +450,4 @@ def test_hq_is_restored():
 
 main(test_hq_is_restored, test_a_lost_disk, test_backup_and_restore, test_an_old_copy_is_healed,
      test_an_old_copy_with_hq_away, test_a_moved_directory, test_a_clone_is_found_and_healed,
-     test_a_copy_elsewhere_disturbs_nobody)
+     test_what_the_operator_decides, test_a_copy_elsewhere_disturbs_nobody)

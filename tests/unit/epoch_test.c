@@ -270,6 +270,7 @@ static void test_what_is_issued_again(void **state)
         /* removals that are forgotten: absence says nothing, later nobody knows */
         { 4, false, 0, false, { 0, 0, 0, false }, 5, false, SURPLUS_NONE },
         { 12, false, 0, false, { 0, 0, 0, false }, 11, false, SURPLUS_MANUAL },
+        { 12, false, 0, false, { 1, 12, 0, false }, 11, false, SURPLUS_NONE }, /* decided */
     };
 
     (void)state;
