@@ -274,8 +274,10 @@ static enum epoch_others others_of(struct node *node, const struct link *asker,
         if (link == asker || link->peer != asker->peer ||
             (link->asks_as != 0 && link->asks_as != instance))
             continue;
-        if (probing && link->last_seen_ms >= *probed_at_ms) /* a near one answers at once */
+        if (probing && link->last_seen_ms >= *probed_at_ms) {
+            *probed_at_ms = 0; /* a near one answers at once; it may be gone by the next */
             return OTHERS_ALIVE;
+        }
         found = true;
         if (!probing)
             sync_greet(node, link);
