@@ -315,7 +315,7 @@ static enum epoch_answer close_epoch(struct node *node, const struct roster_entr
         return EPOCH_LATER;
     node->closing_turn = turn;
     epoch_close(node, &entry, instance);
-    if (entry.closed_seq == 0 && head != NULL && head->epoch == old->epoch) {
+    if (entry.closed_seq == 0 && head != NULL && head->epoch <= old->epoch) {
         entry.closed_seq = head->seq; /* I hold nothing of it: what the requester has is all */
         memcpy(entry.closed_hash, head->hash, HASH_SIZE);
     }
