@@ -65,8 +65,12 @@ def test_join_can_be_repeated():
         f.invite("lu")  # keeps HQ open for unknown keys
         refused(f.daemon("join", token, "--dir", os.path.join(f.dir, "thief"), check=False), 1,
                 "used already")
-        with open(f.hq.log) as log:
-            check("token_used_twice" in log.read(), "no alarm at HQ")
+
+        def told():
+            with open(f.hq.log) as log:
+                return "token_used_twice" in log.read()
+
+        wait_until(told, 5, "an alarm at HQ")
         refused(f.daemon("join", f.invite("be"), *where, check=False), 1, "as fr")
 
 
@@ -74,24 +78,11 @@ def test_an_address_that_join_cannot_bind():
     with Federation() as f:
         token = f.invite("it")
         node = os.path.join(f.dir, "it")
-        for listen in ("127.0.0.1:%d" % f.hq.port, "10.99.99.99:7460"):
+        for listen in ("127.0.0.1:%d" % f.hq.port, "192.0.2.99:7460"):
             refused(f.daemon("join", token, "--dir", node, "--listen", listen, check=False), 1,
                     "--listen", "not used up")
             check(not os.path.exists(node), "a refused address made the directory")
         f.daemon("join", token, "--dir", node, "--listen", "127.0.0.1:%d" % free_port_pair())
-
-
-def test_another_hq_at_the_address():
-    with Federation() as f:
-        token = f.invite("fr")
-        f.hq.stop()
-        other = os.path.join(f.dir, "other")
-        f.daemon("init", "--hq", "--dir", other, "--listen", "127.0.0.1:%d" % f.hq.port)
-        os.rename(f.hq.dir, f.hq.dir + "-away")
-        os.rename(other, f.hq.dir)
-        f.hq.start()
-        refused(f.daemon("join", token, "--dir", os.path.join(f.dir, "fr"), check=False), 1,
-                "does not prove to be the HQ")
 
 
 def test_starting_and_stopping():
@@ -152,6 +143,5 @@ def test_a_feed_has_the_limits_of_its_invitation():
 
 
 if __name__ == "__main__":
-    main(test_usage, test_a_feed_has_the_limits_of_its_invitation, test_join_can_be_repeated, test_an_address_that_join_cannot_bind,
-         test_another_hq_at_the_address,
-         test_starting_and_stopping)
+    main(test_usage, test_a_feed_has_the_limits_of_its_invitation, test_join_can_be_repeated,
+         test_an_address_that_join_cannot_bind, test_starting_and_stopping)

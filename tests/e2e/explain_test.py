@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 
-from federation import SLOW, Federation, Node, check, fit_marker, main, wait_until
+from federation import SLOW, Federation, Node, Slowed, check, fit_marker, main, wait_until
 from proxy import Proxied
 
 LONG = os.environ.get("CHAPTERD_TEST_LONG")
@@ -65,7 +65,10 @@ def test_all_well_everywhere():
                 check((result["cause"], result["state"]) == ("none", "current"), result)
                 check(result["head"]["seq"] == node.feeds()[chapter][1], result)
                 if chapter != node.code:
-                    check(any(p["newest"] and p["state"] == "up" for p in result["path"]), result)
+                    # from whom the newest beat came; that one may be a relay that is new itself
+                    wait_until(lambda: any(p["newest"] and p["state"] == "up"
+                                           for p in explain(node, chapter)["path"]), 20,
+                               "%s shows whom it hears %s over" % (node.code, chapter))
         # who dials whom, and where
         direct = path_of(explain(lu, "fr"), "fr")[0]
         check(direct["direct"] and direct["dialled"] and direct["address"] == "127.0.0.1:%d" %
@@ -97,7 +100,7 @@ def test_unknown_and_not_yet_here():
         f.invite("be")
         code, _, err = f.hq.ctl("explain", "be", check=False)
         check(code == 1 and "has not joined yet" in err and "chapterd join" in err, err)
-        becomes(f.hq, "lu", "never-met", 3, "has not run")
+        becomes(f.hq, "lu", "never-met", 10, "has not run")
         check(explain(f.hq, "hq")["cause"] == "alone", "HQ without its chapter")
 
 
@@ -106,24 +109,26 @@ def test_killed_chapter():
         fr, lu, qc = f.join("fr"), f.join("lu", listen=False), f.join("qc", listen=False)
         settled(f)
         fr.kill()
+        qc.kill()
         killed = time.monotonic()
         # lu dials fr: the lost link tells at once, long before it counts as stale
-        result = becomes(lu, "fr", "unreachable", 5, "127.0.0.1:%d" % fr.port, "stale in")
-        check(result["state"] == "current" and result["fresh_seconds"] > 50, result)
+        result = becomes(lu, "fr", "unreachable", 10, "127.0.0.1:%d" % fr.port, "stale in")
+        # 90 s after a beat of HQ that fr has heard: each may be 30 s old
+        check(result["state"] == "current" and
+              29 - (time.monotonic() - killed) < result["fresh_seconds"] <= 90, result)
         check(path_of(result, "fr")[0]["state"] == "connecting", result)
         check(path_of(result, "fr")[0]["since_seconds"] <= time.monotonic() - killed + 1, result)
         check("chapterd run" in result["remedy"] and "at fr:" in result["remedy"], result)
         # HQ was dialled by fr: silence tells
-        result = becomes(f.hq, "fr", "unreachable", 20, "silent")
+        result = becomes(f.hq, "fr", "unreachable", 30, "silent")
         check(path_of(result, "fr")[0]["state"] == "silent" and
               path_of(result, "fr")[0]["last_seen_seconds"] >= 15, result)
-        qc.kill()
         # nobody dials qc, and lu never had a link with it
         result = becomes(lu, "qc", "unreachable", 40, "no node that this one hears")
         check(not path_of(result, "qc") and path_of(result, "hq")[0]["state"] == "up", result)
         check(explain(lu, "hq")["cause"] == "none", "hq is well")
         wait_until(lambda: not [p for p in explain(f.hq, "fr")["path"] if p["state"] != "down"],
-                   40, "the link that fr had is gone at HQ")
+                   60, "the link that fr had is gone at HQ")
         check("connected to this one" in explain(f.hq, "fr")["text"], "HQ remembers it")
         if LONG:
             time.sleep(max(0, killed + 92 * SLOW - time.monotonic()))
@@ -143,9 +148,9 @@ def test_hq_away():
         settled(f)
         f.hq.kill()
         killed = time.monotonic()
-        result = becomes(lu, "hq", "unreachable", 5, "127.0.0.1:%d" % f.hq.port, "go on without")
+        result = becomes(lu, "hq", "unreachable", 10, "127.0.0.1:%d" % f.hq.port, "go on without")
         check(result["state"] == "current", result)
-        result = becomes(lu, "lu", "hq-away", 5, "still reach the chapters")
+        result = becomes(lu, "lu", "hq-away", 10, "still reach the chapters")
         check(result["remedy"] == "chapterctl explain hq", result)
         check(explain(lu, "fr")["cause"] == "none", "fr is proven by HQ's last beat")
         if LONG:
@@ -155,7 +160,7 @@ def test_hq_away():
             check(result["state"] == "current", result)
         fr.kill()
         for chapter in ("fr", "lu"):
-            result = becomes(lu, chapter, "alone", 5, "none of the 2 that it dials")
+            result = becomes(lu, chapter, "alone", 10, "none of the 2 that it dials")
             check("ping" in result["remedy"], result)
         f.hq.start()
         fr.start()
@@ -196,7 +201,7 @@ def test_forked_clone():
         for node in (clone, qc):  # both sign the same number while nobody hears
             fit_marker(node.dir)
             node.start()
-            time.sleep(3.2)
+        for node in (clone, qc):  # each waits for a first hello, for 3 s
             check(node.add(name="from " + node.code)["ok"], node.code + " writes")
         fr.start()
         for node in (fr, lu):
@@ -251,14 +256,13 @@ def test_behind():
         fr, lu = f.join("fr"), f.join("lu", listen=False)
         settled(f)
         lu.stop()
-        left = 60000
-        while left > 0:
-            size = min(left, 10000)
-            check(all(r["ok"] for r in fr.apply([{"op": "put", "fields": {"name": "M"}}] * size)),
+        for _ in range(3):
+            check(all(r["ok"] for r in fr.apply([{"op": "put", "fields": {"name": "M"}}] * 10000)),
                   "fr writes")
-            left -= size
-        lu.start()
-        result = becomes(lu, "fr", "behind", 20, "not here yet", "fetched from")
+        lu.start(wait=False)
+        with Slowed(lu.process.pid):  # what it lacks takes seconds
+            wait_until(lu.answers, 30, "lu answers")
+            result = becomes(lu, "fr", "behind", 20, "not here yet", "fetched from")
         check(result["state"] == "behind" and result["behind_changes"] > 0, result)
         check(result["remedy"] == "chapterctl wait --chapter fr", result)
         becomes(lu, "fr", "none", 60)
@@ -313,8 +317,10 @@ def test_full_store():
         with open(os.path.join(lu.dir, "chapterd.conf"), "w") as file:
             file.write("store_size = 16M\n")
         lu.start()
-        for _ in range(20):
-            fr.apply([{"op": "put", "fields": {"name": "M", "country": "FR"}}] * 5000)
+        fr.ctl("tiers", "set", "notes=federation")
+        for _ in range(5):
+            added = fr.apply([{"op": "put", "fields": {"name": "M", "notes": "n" * 8000}}] * 500)
+            check(all(r["ok"] for r in added), "fr writes")
         for chapter in ("fr", "lu"):
             result = becomes(lu, chapter, "full-disk", 20, "nothing can be written")
             check("df -h " + lu.dir in result["remedy"], result)

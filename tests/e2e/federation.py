@@ -182,6 +182,11 @@ class Node:
     def json(self, *args, **options):
         return json.loads(self.ctl("--json", *args, **options)[1])
 
+    def has_roster(self):
+        """A chapter that has just joined writes nothing before."""
+        self.has_not_ended()
+        return any(x["chapter"] == "hq" and x["seq"] for x in self.ask("status")["feeds"])
+
     def status(self):
         return self.json("status")
 
@@ -323,6 +328,7 @@ class Federation:
         self.nodes[code] = node
         if start:
             node.start()
+            wait_until(node.has_roster, 30, code + " has HQ's roster")
         return node
 
     def join_all(self, listening, dial_only, at_once=4):

@@ -12,6 +12,18 @@ import tempfile
 
 from federation import BIN, SLOW, check, free_port_pair, main
 
+# Until HQ counts as many as France, and persons
+COUNTED = """
+counts() {
+    chapterctl -s DIRECTORY/$1/control.sock --json counts
+}
+members() {
+    counts $1 | sed -n 's/.*"memberships":\\([0-9]*\\).*/\\1/p'
+}
+until [ "$(members hq)" = "$(members fr)" ] && counts hq | grep -q '"persons":[0-9]'; do
+    sleep 0.1
+done
+"""
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 
 
@@ -34,8 +46,13 @@ def test_federation_by_hand():
         text = replaced(text, "$PWD/build/demo/bin:$PWD/build/release/bin", os.path.abspath(BIN))
         text = replaced(text, "/tmp/society", directory)
         text = replaced(text, "127.0.0.1:7440", "127.0.0.1:%d" % free_port_pair())
-        text = replaced(text, "sleep 1\n", "sleep %g\n" % (1 * SLOW))
+        for node in ("hq", "fr"):  # a second is enough, but for a busy machine
+            text = replaced(text, "%s.log &\nsleep 1\n" % node, (
+                "%s.log &\nsleep 1\nuntil chapterctl -s %s/%s/control.sock version >/dev/null 2>&1;"
+                " do sleep 0.1; done\n" % (node, directory, node)))
         text = replaced(text, " &\n", " &\npids=\"${pids-} $!\"\n")
+        # what fr has just imported may still be on its way to hq
+        text += COUNTED.replace("DIRECTORY", directory)
         for node in ("hq", "fr"):
             text += "chapterctl -s %s/%s/control.sock --json counts >%s/%s.json\n" % (
                 directory, node, directory, node)
@@ -43,7 +60,7 @@ def test_federation_by_hand():
             shell = subprocess.Popen(["sh", "-eu"], cwd=ROOT, stdin=subprocess.PIPE, text=True,
                                      stdout=output, stderr=output, start_new_session=True)
             try:
-                shell.communicate(text + "kill $pids\nwait $pids\n", 60 * SLOW)
+                shell.communicate(text + "kill $pids\nwait $pids\n", 120 * SLOW)
             except subprocess.TimeoutExpired:
                 pass
             finally:
