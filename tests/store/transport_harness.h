@@ -9,9 +9,12 @@
 #include <setjmp.h>
 #include <sodium.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 #include <zmq.h>
@@ -93,15 +96,33 @@ static inline int world_close(void **state)
     return 0;
 }
 
+/* Keeps other tests off a pair of ports as long as this process lives, also while nobody
+ * listens there: a name in the abstract socket space, as the end-to-end tests take it. */
+static inline bool keep_port(uint16_t port)
+{
+    struct sockaddr_un name = { .sun_family = AF_UNIX };
+    const int length = snprintf(name.sun_path + 1, sizeof name.sun_path - 1,
+                                "chapterd-e2e-port-" HOST "-%u", (unsigned)port);
+    const int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+
+    assert_true(fd >= 0);
+    if (bind(fd, (struct sockaddr *)&name,
+             (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length)) == 0)
+        return true;
+    close(fd);
+    return false;
+}
+
 /* On two free ports in a row, below those that the system gives to clients. */
 static inline void open_listening(struct end *end)
 {
     enum status status = ADDRESS_IN_USE;
 
     end->config.listen_host = HOST;
-    for (int i = 0; i < 100 && status == ADDRESS_IN_USE; i++) {
-        end->config.listen_port = (uint16_t)(10000 + randombytes_uniform(20000));
-        status = transport_open(&end->config, &end->transport);
+    for (int i = 0; i < 200 && status == ADDRESS_IN_USE; i++) {
+        end->config.listen_port = (uint16_t)(10000 + 2 * randombytes_uniform(10000));
+        if (keep_port(end->config.listen_port))
+            status = transport_open(&end->config, &end->transport);
     }
     assert_int_equal(status, OK);
 }
@@ -211,6 +232,18 @@ static inline void publish_until(struct world *world, struct end *from, const st
         publish_text(from, topic, text);
         pump_for(world, 20);
     } while (!slice_is_text(to->last[TRANSPORT_PUBLISHED].data, text));
+}
+
+/* Until it is the last that arrived: what was published before comes before. */
+static inline void await_published(struct world *world, const struct end *to, const char *text)
+{
+    const int64_t until = now_ms() + PATIENCE_MS;
+
+    while (!slice_is_text(to->last[TRANSPORT_PUBLISHED].data, text)) {
+        if (now_ms() >= until)
+            fail_msg("not received: %s", text);
+        pump(world);
+    }
 }
 
 /* --- other people's programs ------------------------------------------------------------ */

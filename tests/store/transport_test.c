@@ -55,29 +55,30 @@ static void test_all_subscribers_get_what_is_published(void **state)
     struct world *world = *state;
     struct end *hq = &world->end[0];
     const transport_link link = connect_two(world);
+    const int64_t until = now_ms() + PATIENCE_MS;
     struct stranger reader;
     char frame[64];
-    int count;
+    int got = -1;
 
     publish_until(world, hq, &world->end[1], "fr", "event");
     assert_int_equal(world->end[1].last[TRANSPORT_PUBLISHED].link, link);
     assert_true(world->end[1].last[TRANSPORT_PUBLISHED].dialled);
     assert_memory_equal(world->end[1].last[TRANSPORT_PUBLISHED].key, hq->config.curve_public,
                         KEY_SIZE);
-    count = world->end[1].count[TRANSPORT_PUBLISHED];
     publish_text(hq, "", "vector");
-    await(world, &world->end[1], TRANSPORT_PUBLISHED, count + 1);
-    assert_true(slice_is_text(world->end[1].last[TRANSPORT_PUBLISHED].data, "vector"));
+    await_published(world, &world->end[1], "vector");
 
     /* Somebody's own reader subscribes to the topic "f" with its NUL, and does not get "fr". */
     admit_key(hq, world->end[2].config.curve_public);
     reader = stranger_open(ZMQ_SUB, &world->end[2].config, hq->config.curve_public);
     assert_int_equal(zmq_setsockopt(reader.socket, ZMQ_SUBSCRIBE, "f", 2), 0);
     stranger_connect(&reader, (uint16_t)(hq->config.listen_port + 1));
-    pump_for(world, SILENCE_MS);
-    publish_text(hq, "fr", "not for f");
-    publish_text(hq, "f", "for f");
-    assert_int_equal(stranger_receive(world, &reader, frame, sizeof frame, PATIENCE_MS), 2);
+    while (got < 0 && now_ms() < until) {
+        publish_text(hq, "fr", "not for f");
+        publish_text(hq, "f", "for f");
+        got = stranger_receive(world, &reader, frame, sizeof frame, SILENCE_MS);
+    }
+    assert_int_equal(got, 2);
     assert_memory_equal(frame, "f", 2);
     assert_int_equal(zmq_recv(reader.socket, frame, sizeof frame, 0), strlen("for f"));
     assert_memory_equal(frame, "for f", strlen("for f"));
@@ -168,7 +169,7 @@ static void test_a_link_waits_for_its_sub(void **state)
     started = now_ms();
     dial(fr, hq);
     await(world, fr, TRANSPORT_UP, 1);
-    assert_in_range(now_ms() - started, 900, 4000);
+    assert_true(now_ms() - started >= 900);
     close(silent);
     stranger_close(&router);
 }
@@ -179,6 +180,7 @@ static void test_a_gone_link_drops_silently_and_never_returns(void **state)
     struct end *hq = &world->end[0];
     struct end *fr = &world->end[1];
     transport_link link = connect_two(world);
+    const int64_t until = now_ms() + PATIENCE_MS;
     struct transport_counters counters;
     transport_link first;
 
@@ -189,10 +191,12 @@ static void test_a_gone_link_drops_silently_and_never_returns(void **state)
     send_text(fr, link, "dropped");
     transport_counters(fr->transport, &counters);
     assert_int_equal(counters.dropped_messages, 1);
-    pump_for(world, SILENCE_MS);
-    send_text(hq, first, "dropped");
-    transport_counters(hq->transport, &counters);
-    assert_int_equal(counters.dropped_messages, 1);
+    do { /* until hq has noticed */
+        assert_true(now_ms() < until);
+        pump_for(world, SILENCE_MS);
+        send_text(hq, first, "dropped");
+        transport_counters(hq->transport, &counters);
+    } while (counters.dropped_messages == 0);
     assert_int_equal(hq->count[TRANSPORT_PEER], 1);
 
     link = dial(fr, hq);
@@ -249,9 +253,12 @@ static void test_sizes(void **state)
     await(world, hq, TRANSPORT_PEER, 1);
     assert_int_equal(hq->last[TRANSPORT_PEER].data.size, MESSAGE_SIZE_MAX);
     assert_int_equal(hq->bytes[TRANSPORT_PEER][MESSAGE_SIZE_MAX - 1], 7);
+    publish_until(world, hq, fr, "fr", "subscribed");
+    publish_text(hq, "fr", "the last small one");
+    await_published(world, fr, "the last small one");
     assert_int_equal(transport_publish(hq->transport, "fr", slice_of(bytes, MESSAGE_SIZE_MAX)),
                      OK);
-    await(world, fr, TRANSPORT_PUBLISHED, 1);
+    await(world, fr, TRANSPORT_PUBLISHED, fr->count[TRANSPORT_PUBLISHED] + 1);
     assert_int_equal(fr->last[TRANSPORT_PUBLISHED].data.size, MESSAGE_SIZE_MAX);
 }
 
@@ -287,7 +294,10 @@ static void test_ports_in_use(void **state)
     struct end *first = &world->end[0];
     struct end *second = &world->end[1];
 
-    open_listening(first);
+    do { /* the port below is to be nobody else's */
+        transport_close(&first->transport);
+        open_listening(first);
+    } while (!keep_port((uint16_t)(first->config.listen_port - 2)));
     second->config.listen_host = HOST;
     second->config.listen_port = first->config.listen_port;
     assert_int_equal(transport_open(&second->config, &second->transport), ADDRESS_IN_USE);
@@ -309,7 +319,8 @@ static void on_alarm(int number)
 static void test_waiting_ends_in_time_or_by_a_signal(void **state)
 {
     const struct sigaction action = { .sa_handler = on_alarm };
-    const struct itimerval soon = { .it_value = { .tv_usec = 50000 } };
+    const struct itimerval soon = { { .tv_usec = 50000 }, { .tv_usec = 50000 } };
+    const struct itimerval never = { { 0, 0 }, { 0, 0 } };
     struct world *world = *state;
     struct transport_message message;
     int64_t started;
@@ -323,6 +334,16 @@ static void test_waiting_ends_in_time_or_by_a_signal(void **state)
     assert_int_equal(sigaction(SIGALRM, &action, NULL), 0);
     assert_int_equal(setitimer(ITIMER_REAL, &soon, NULL), 0);
     assert_int_equal(transport_wait(world->end[0].transport, -1), AGAIN);
+    assert_int_equal(setitimer(ITIMER_REAL, &never, NULL), 0);
+}
+
+/* Another one than before; what else is to be done meanwhile is done. */
+static void await_next(struct end *end, int had)
+{
+    while (end->count[TRANSPORT_PEER] == had) {
+        assert_int_equal(transport_wait(end->transport, PATIENCE_MS), OK);
+        receive_all(end);
+    }
 }
 
 static void test_round_trip_is_measured(void **state)
@@ -338,11 +359,9 @@ static void test_round_trip_is_measured(void **state)
     clock_gettime(CLOCK_MONOTONIC, &from);
     for (int i = 0; i < TRIPS; i++) {
         send_text(fr, link, "ping");
-        assert_int_equal(transport_wait(hq->transport, PATIENCE_MS), OK);
-        receive_all(hq);
+        await_next(hq, i);
         send_text(hq, hq->last[TRANSPORT_PEER].link, "pong");
-        assert_int_equal(transport_wait(fr->transport, PATIENCE_MS), OK);
-        receive_all(fr);
+        await_next(fr, i);
     }
     clock_gettime(CLOCK_MONOTONIC, &to);
     assert_int_equal(fr->count[TRANSPORT_PEER], TRIPS);
