@@ -151,6 +151,13 @@ def test_ctrl_c_while_it_writes():
         f.verify_all()
 
 
+def catches(process, signal_):
+    """From the moment on that it would not simply die of it."""
+    with open("/proc/%d/status" % process.pid) as status:
+        caught = int(re.search(r"^SigCgt:\s*(\w+)", status.read(), re.M)[1], 16)
+    return caught >> (signal_ - 1) & 1
+
+
 def bytes_read(process):
     with open("/proc/%d/io" % process.pid) as file:
         return int(re.search(r"^rchar: (\d+)", file.read(), re.M)[1])
@@ -177,7 +184,7 @@ def test_ctrl_c_before_it_writes():
         # the daemon does not answer: nothing can have been written
         f.hq.process.send_signal(signal.SIGSTOP)
         try:
-            check_nothing(*interrupted(signal.SIGINT, lambda run: bytes_read(run) > 50000))
+            check_nothing(*interrupted(signal.SIGINT, lambda run: catches(run, signal.SIGINT)))
         finally:
             f.hq.process.send_signal(signal.SIGCONT)
         check(f.hq.json("counts")["memberships"] == 0, "members")
@@ -185,7 +192,8 @@ def test_ctrl_c_before_it_writes():
         # in the midst of the file
         size = os.path.getsize(path)
         run, out, err = interrupted(
-            signal.SIGTERM, lambda run: run.poll() is not None or bytes_read(run) > size // 3)
+            signal.SIGTERM, lambda run: run.poll() is not None or (
+                catches(run, signal.SIGTERM) and bytes_read(run) > size // 3))
         there = f.hq.json("counts")["memberships"]
         if said := re.search(r"interrupted: (\d+) of", err):  # a fast machine: it had come further
             check(run.returncode == FAILED and int(said[1]) == there, "%d: %s" % (there, err))
