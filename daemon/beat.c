@@ -93,12 +93,18 @@ void sync_note_beat(struct node *node, uint32_t peer, const struct beat *beat,
         feed_compare(beat->epoch, beat->seq, feed->replica.feed.tier[0].epoch,
                      feed->replica.feed.tier[0].seq) <= 0)
         return;
+    /* What a relay forged uses up nothing of its origin's. */
+    if (!rate_has(&feed->beats, &measure_beats, node_now(node))) {
+        node->counters.messages_too_many++;
+        return;
+    }
     node->counters.signatures_checked++;
     if (!roster_signed(node, beat->origin, beat->epoch, beat->seq, envelope, beat_verify) &&
         !BUG(BEAT_NOT_VERIFIED)) {
         feed->refused++;
         return;
     }
+    (void)rate_take(&feed->beats, &measure_beats, 1, node_now(node));
     if (feed->replica.own) {
         sync_own_head(node, beat->epoch, beat->seq);
         return;

@@ -177,6 +177,22 @@ bool command_parse(const struct command_line *line, int argc, char **argv, int *
 
 /* --- the process -------------------------------------------------------------------------- */
 
+void command_allow_files(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= DESCRIPTORS_MAX)
+        return;
+    limit.rlim_cur = limit.rlim_max < DESCRIPTORS_MAX ? limit.rlim_max : DESCRIPTORS_MAX;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_cur < DESCRIPTORS_WANTED)
+        log_event(
+            LOG_WARNING,
+            "event=few_open_files limit=%llu remedy=\"allow %d: ulimit -Hn, or LimitNOFILE="
+            " of the service; strangers could use them up\"",
+            (unsigned long long)limit.rlim_cur, DESCRIPTORS_WANTED);
+}
+
 void command_harden(bool core_dumps)
 {
     const struct rlimit none = { 0, 0 };

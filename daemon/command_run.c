@@ -235,6 +235,7 @@ int command_run(int argc, char **argv)
         return COMMAND_FAILED;
     use_log_settings(&run.settings);
     command_harden(run.settings.core_dumps);
+    command_allow_files();
     if (!catch_signals()) {
         log_event(LOG_ERROR, "event=start_failed error=\"%s\"", strerror(errno));
         return COMMAND_FAILED;

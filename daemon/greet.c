@@ -352,6 +352,8 @@ static void on_hello(struct node *node, struct link *link, struct slice message)
     bool named_itself = false;
     bool first;
 
+    if (!measure_hello(node, link))
+        return;
     if (wire_read_hello(message, &hello) != OK) {
         node->counters.messages_malformed++;
         return;
@@ -416,7 +418,8 @@ static void on_message(struct node *node, struct link *link, struct slice messag
         serve_on_credit(node, link, message);
         break;
     case WIRE_EVIDENCE:
-        sync_on_evidence(node, link->peer, message);
+        if (measure_evidence(node, link))
+            sync_on_evidence(node, link->peer, message);
         break;
     case WIRE_KEY:
         keys_on_message(node, link, message);
@@ -442,8 +445,11 @@ static void on_message(struct node *node, struct link *link, struct slice messag
     case WIRE_SETTLED:
         surplus_on_settled(node, link, message);
         break;
-    default:
+    case 0:
         node->counters.messages_malformed++;
+        break;
+    default: /* of a later version */
+        node->counters.messages_unknown++;
         break;
     }
 }
@@ -462,6 +468,7 @@ static uint32_t sender_of(struct node *node, const uint8_t key[KEY_SIZE])
 void sync_on_peer(struct node *node, const struct transport_message *message)
 {
     const uint32_t peer = sender_of(node, message->key);
+    const uint64_t malformed = node->counters.messages_malformed;
     struct link *link;
 
     if (node->is_hq && !message->dialled && wire_type_of(message->data) == WIRE_ENROL) {
@@ -470,14 +477,19 @@ void sync_on_peer(struct node *node, const struct transport_message *message)
     }
     if (peer == NO_PEER || (link = link_of(node, message, peer)) == NULL) {
         node->counters.peers_refused++;
+        if (!message->dialled) /* it has nothing to say here */
+            transport_hang_up(node->transport, message->link);
         return;
     }
     on_message(node, link, message->data);
+    if (node->counters.messages_malformed != malformed)
+        measure_nonsense(node, peer, message->key);
 }
 
 void sync_on_published(struct node *node, const struct transport_message *message)
 {
     struct link *link = link_by_handle(node, message->link);
+    const uint64_t malformed = node->counters.messages_malformed;
 
     if (link == NULL || link->peer == NO_PEER)
         return;
@@ -495,6 +507,18 @@ void sync_on_published(struct node *node, const struct transport_message *messag
         node->counters.messages_malformed++;
         break;
     }
+    if (node->counters.messages_malformed != malformed)
+        measure_nonsense(node, link->peer, message->key);
+}
+
+void sync_forget_in_links(struct node *node, uint32_t peer)
+{
+    for (size_t i = 0; i < node->link_count;)
+        if (!node->links[i].dialled && node->links[i].peer == peer)
+            node->links[i] = node->links[--node->link_count];
+        else
+            i++;
+    sync_peer_maybe_down(node, peer);
 }
 
 /* --- timers ------------------------------------------------------------------------------- */

@@ -342,17 +342,23 @@ static void dispatch(struct node *node, const struct transport_message *message)
     case TRANSPORT_DENIED:
         sync_on_link_down(node, message);
         break;
+    case TRANSPORT_FLOOD:
+        measure_flood(node, message->key);
+        break;
     }
 }
 
 static void drain(struct node *node)
 {
     struct transport_message message;
+    size_t bytes = 0;
 
-    for (int i = 0; i < TURN_MESSAGES_MAX && !node->turn_failed; i++) {
+    for (int i = 0; i < TURN_MESSAGES_MAX && bytes < TURN_BYTES_MAX && !node->turn_failed;
+         i++) {
         if (node->out_bytes > OUT_BYTES_MAX || store_rows_put(&node->txn) >= TURN_ROWS_MAX ||
             transport_receive(node->transport, &message) != OK)
             return;
+        bytes += message.data.size;
         dispatch(node, &message);
     }
 }
@@ -458,6 +464,7 @@ static int64_t wait_ms(struct node *node, int64_t timeout_ms, bool more)
     due = earliest(due, horizon_next_ms(node));
     due = earliest(due, keys_next_ms(node));
     due = earliest(due, cleared_next_ms(node));
+    due = earliest(due, serve_next_ms(node));
     if (node->full_since_ms != 0 && due < node->full_since_ms + FULL_PAUSE_MS)
         due = node->full_since_ms + FULL_PAUSE_MS;
     due = due > now ? due - now : 0;

@@ -24,6 +24,7 @@
  * enrol.c     enrolment (HQ); invitation.c: invitations in the store
  * control*.c  what local programs ask
  * jobs*.c     recount, verify, sweep, lapse, prune
+ * measure.c   how much of this node a peer may take
  * log.c       the one place that writes the log */
 #ifndef CHAPTERD_NODE_INTERNAL_H
 #define CHAPTERD_NODE_INTERNAL_H
@@ -34,6 +35,7 @@
 #include "daemon/core/feed.h"
 #include "daemon/core/judge.h"
 #include "daemon/core/peer.h"
+#include "daemon/core/rate.h"
 #include "daemon/core/replica.h"
 #include "daemon/io/clock.h"
 #include "daemon/io/identity.h"
@@ -108,6 +110,7 @@ struct node_feed {
     bool persons_due;         /* HQ: whose memberships its rows are is to be stated yet */
     uint64_t persons_reached; /* seq up to which that is done */
     struct removals removals; /* of the own feed, and at HQ of all */
+    struct rate beats;        /* new ones */
 };
 
 struct roster_node {
@@ -129,7 +132,9 @@ struct link {
     int64_t last_seen_ms; /* 0: never */
     int64_t hello_due_ms; /* 0: none planned */
     int64_t hello_sent_ms;
-    uint64_t asks_as;           /* the instance that it asks an epoch for, 0: it does not */
+    uint64_t asks_as; /* the instance that it asks an epoch for, 0: it does not */
+    struct rate hellos;
+    struct rate proofs;         /* evidence */
     uint8_t vector[HASH_SIZE];  /* the newest it told */
     char address[ADDRESS_SIZE]; /* where it is dialled, or whence it came; "" if unknown */
 };
@@ -148,6 +153,13 @@ struct outgoing {
     char topic[CODE_SIZE];
     size_t size;
     uint8_t *bytes;
+};
+
+/* What a peer takes of this node by `want`. */
+struct serving {
+    uint64_t flying;   /* bytes of chunks that it did not credit yet */
+    struct rate last;  /* of last chunks, which nobody credits */
+    struct rate bytes; /* of all */
 };
 
 struct walk;         /* serve.c */
@@ -254,6 +266,9 @@ struct node {
 
     struct walk *walks[WALKS_MAX];
     size_t walk_count;
+    struct serving serving[ORIGINS_MAX]; /* of a peer, by its index */
+    int64_t serve_at_ms;                 /* when those go on that had enough; 0: nobody had */
+    struct rate nonsense[ORIGINS_MAX];   /* of a peer */
     struct control_wait *waits;
     size_t wait_count;
     struct job *jobs;
@@ -358,6 +373,8 @@ bool sync_within_quota(struct node *node, uint32_t feed, const struct head *head
 /* The tiers of the set whose sums are of more bytes than the roster allows; noted likewise. */
 unsigned sync_over_bytes(struct node *node, uint32_t index, unsigned tiers,
                          const struct digest_sum sums[TIERS_PUBLISHED]);
+/* Those that a peer had dialled are gone. */
+void sync_forget_in_links(struct node *node, uint32_t peer);
 /* After a link went: is there any other to that peer? */
 void sync_peer_maybe_down(struct node *node, uint32_t peer);
 void sync_own_beat(struct node *node); /* now */
@@ -450,7 +467,17 @@ bool pull_merge_slice(struct node *node);
 void serve_on_want(struct node *node, struct link *link, struct slice message);
 void serve_on_credit(struct node *node, struct link *link, struct slice message);
 bool serve_turn(struct node *node); /* true if a walk could go on at once */
+int64_t serve_next_ms(const struct node *node);
 void serve_drop_all(struct node *node);
+
+/* --- measure.c: how much of this node a peer may take --- */
+extern const struct rate_limit measure_beats; /* new ones of an origin */
+bool measure_hello(struct node *node, struct link *link);
+bool measure_evidence(struct node *node, struct link *link);
+/* A malformed message of a peer: too many, and it is cut off for a while. */
+void measure_nonsense(struct node *node, uint32_t peer, const uint8_t key[KEY_SIZE]);
+/* The transport has cut it off. */
+void measure_flood(struct node *node, const uint8_t key[KEY_SIZE]);
 
 /* --- write.c: the origin's own changes --- */
 struct write_op {

@@ -9,6 +9,7 @@
 
 #define WALKS_PER_PEER_MAX (2 * PULLS_MAX)
 #define WALK_IDLE_MS 30000 /* without credit */
+#define SERVE_WAIT_MS 20   /* until those are looked at again that had enough */
 
 struct walk {
     transport_link link;
@@ -24,6 +25,8 @@ struct walk {
     uint64_t index;
     uint64_t credit;
     int64_t credited_at_ms;
+    uint32_t flying[WANT_CREDIT_MAX]; /* sizes of chunks that were not credited, a ring */
+    size_t flying_first, flying_count;
     bool kept; /* of a closed epoch's state, which nobody changes */
     struct store_kept state;
 };
@@ -37,8 +40,55 @@ static void refuse(struct node *node, transport_link link, uint64_t request,
     node_send(node, link, mp_writer_bytes(writer));
 }
 
+/* How much a peer may have under way, and how much it may take at all: one that asks and does
+ * not read, or asks again and again, gets no more than this. */
+static const struct rate_limit last_chunks = { SERVE_FLIGHT_MAX, SERVE_FLIGHT_MAX };
+static const struct rate_limit all_chunks = { SERVE_BURST, SERVE_PER_SECOND };
+
+static bool may_take(struct node *node, uint32_t peer)
+{
+    struct serving *serving = &node->serving[peer];
+    const int64_t now = node_now(node);
+
+    return serving->flying < SERVE_FLIGHT_MAX && rate_has(&serving->last, &last_chunks, now) &&
+           rate_has(&serving->bytes, &all_chunks, now);
+}
+
+static void chunk_left(struct node *node, struct walk *walk, size_t size, bool last)
+{
+    struct serving *serving = &node->serving[walk->peer];
+    const int64_t now = node_now(node);
+
+    (void)rate_take(&serving->bytes, &all_chunks, size, now);
+    if (last) {
+        (void)rate_take(&serving->last, &last_chunks, size, now);
+        return;
+    }
+    ASSERT(walk->flying_count < WANT_CREDIT_MAX);
+    walk->flying[(walk->flying_first + walk->flying_count++) % WANT_CREDIT_MAX] =
+        (uint32_t)size;
+    serving->flying += size;
+}
+
+static void chunks_arrived(struct node *node, struct walk *walk, uint64_t count)
+{
+    for (; count > 0 && walk->flying_count > 0; count--) {
+        node->serving[walk->peer].flying -= walk->flying[walk->flying_first];
+        walk->flying_first = (walk->flying_first + 1) % WANT_CREDIT_MAX;
+        walk->flying_count--;
+    }
+}
+
+/* What it has under way nobody will credit any more. */
 static void walk_end(struct node *node, size_t i)
 {
+    struct walk *walk = node->walks[i];
+
+    for (size_t k = 0; k < walk->flying_count; k++)
+        (void)rate_take(&node->serving[walk->peer].last, &last_chunks,
+                        walk->flying[(walk->flying_first + k) % WANT_CREDIT_MAX],
+                        node_now(node));
+    chunks_arrived(node, walk, walk->flying_count);
     free(node->walks[i]);
     node->walks[i] = node->walks[--node->walk_count];
 }
@@ -255,6 +305,7 @@ void serve_on_credit(struct node *node, struct link *link, struct slice message)
         if (walk->link != link->handle || walk->request != credit.request)
             continue;
         walk->credited_at_ms = node_now(node);
+        chunks_arrived(node, walk, credit.chunks);
         if (credit.chunks <= WANT_CREDIT_MAX && walk->credit + credit.chunks <= WANT_CREDIT_MAX)
             walk->credit += credit.chunks;
     }
@@ -282,7 +333,7 @@ static enum status fill_chunk(struct node *node, const struct walk *walk,
         return status;
     *out_more = true;
     *out_reached = walk->reached;
-    while (count < node->config.chunk_changes_max && rows->size < EVENT_FILL_SIZE) {
+    while (count < node->config.chunk_changes_max && rows->size < SERVE_FILL_SIZE) {
         if ((status = store_cursor_next(&cursor, &change)) == NOT_FOUND) {
             *out_more = false;
             break;
@@ -350,17 +401,26 @@ static bool walk_step(struct node *node, struct walk *walk)
     wire_write_changes_end(writer, more && !BUG(EVERY_CHUNK_ENDS) ? SLICE_NONE
                                                                   : signed_head_bytes(head));
     node_send(node, walk->link, mp_writer_bytes(writer));
+    chunk_left(node, walk, writer->size, !more);
     walk->reached = reached + BUG(WALK_SKIPS_A_ROW);
     walk->index++;
     walk->credit--;
     return more;
 }
 
+int64_t serve_next_ms(const struct node *node)
+{
+    return node->serve_at_ms != 0 ? node->serve_at_ms : INT64_MAX;
+}
+
+/* One chunk for each peer in a turn: whoever asks for much holds nobody up. */
 bool serve_turn(struct node *node)
 {
     const int64_t now = node_now(node);
+    bool served[ORIGINS_MAX] = { false };
     bool more = false;
 
+    node->serve_at_ms = 0;
     for (size_t i = 0; i < node->walk_count;) {
         struct walk *walk = node->walks[i];
 
@@ -371,6 +431,17 @@ bool serve_turn(struct node *node)
                 i++;
             continue;
         }
+        if (served[walk->peer]) {
+            more = true;
+            i++;
+            continue;
+        }
+        if (!may_take(node, walk->peer)) {
+            node->serve_at_ms = now + SERVE_WAIT_MS;
+            i++;
+            continue;
+        }
+        served[walk->peer] = true;
         if (!walk_step(node, walk)) {
             walk_end(node, i);
             continue;

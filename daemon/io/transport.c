@@ -124,8 +124,7 @@ static enum taken finish(struct transport *transport, void *socket, bool well_fo
     return well_formed ? TAKEN : TAKEN_RUBBISH;
 }
 
-/* What the handshake proved.  On a message's first frame it can be missing. */
-static bool proven_key(zmq_msg_t *frame, uint8_t out_key[KEY_SIZE])
+bool proven_key(zmq_msg_t *frame, uint8_t out_key[KEY_SIZE])
 {
     const char *user = zmq_msg_gets(frame, "User-Id");
 
@@ -162,6 +161,7 @@ static enum taken take_routed(struct transport *transport, void *socket, struct 
 {
     const bool local = peers == &transport->clients;
     enum taken taken;
+    bool is_new;
     zmq_msg_t routing_id;
 
     zmq_msg_init(&routing_id);
@@ -175,7 +175,13 @@ static enum taken take_routed(struct transport *transport, void *socket, struct 
     if (taken == TAKEN) {
         const struct slice id = slice_of(zmq_msg_data(&routing_id), zmq_msg_size(&routing_id));
 
-        out->link = peers_meet(peers, id, out->key, &transport->serial)->link;
+        struct peer *peer = peers_meet(peers, id, out->key, &transport->serial, &is_new);
+
+        out->link = peer->link;
+        if (is_new && !local) {
+            peer->connection = connection_of(&transport->held);
+            peers_end_surplus(transport, peer);
+        }
         out->kind = local ? TRANSPORT_CONTROL : TRANSPORT_PEER;
         out->uid = local ? uid_of(&transport->held) : -1;
         out->from = local ? NULL : address_of(&transport->held);
@@ -250,6 +256,13 @@ enum status transport_receive(struct transport *transport, struct transport_mess
 
     zmq_msg_close(&transport->held);
     zmq_msg_init(&transport->held);
+    if (transport->flood) {
+        transport->flood = false;
+        message.kind = TRANSPORT_FLOOD;
+        memcpy(message.key, transport->flood_key, KEY_SIZE);
+        *out = message;
+        return OK;
+    }
     if (!dialled_tell(transport, &message) &&
         (transport->sources_old || !take_next(transport, &message))) {
         if ((status = sources_poll(transport, 0)) != OK)
@@ -351,8 +364,11 @@ void transport_hang_up(struct transport *transport, transport_link link)
         link_kind_of(link) == LINK_CLIENT ? &transport->clients : &transport->peers;
     struct peer *peer;
 
-    if (dialled != NULL)
+    if (dialled != NULL) {
         dialled_close(transport, dialled, LINGER_MS);
-    else if ((peer = peers_find(peers, link)) != NULL)
+    } else if ((peer = peers_find(peers, link)) != NULL) {
+        if (peers == &transport->peers)
+            connection_end(transport, &peer->connection);
         peers_forget(peers, peer);
+    }
 }

@@ -47,7 +47,8 @@ enum transport_kind {
     TRANSPORT_CONTROL,   /* from a client of the control socket */
     TRANSPORT_UP,        /* a dialled link's handshake is done: greet it */
     TRANSPORT_DOWN,      /* a dialled link was lost (it redials by itself) */
-    TRANSPORT_DENIED     /* a dialled link's handshake was refused by the other side */
+    TRANSPORT_DENIED,    /* a dialled link's handshake was refused by the other side */
+    TRANSPORT_FLOOD      /* key subscribed without measure: its connections were ended */
 };
 struct transport_message {
     enum transport_kind kind;
@@ -74,7 +75,10 @@ enum status transport_publish(struct transport *transport, const char *topic,
 enum status transport_dial(struct transport *transport, const uint8_t key[KEY_SIZE],
                            const char *host, uint16_t port,
                            transport_link *out_link) MUST_CHECK;
+/* Ends the connection; a dialled one is not dialled again. */
 void transport_hang_up(struct transport *transport, transport_link link);
+/* Ends all connections with that key, which can have no new ones for pause_ms. */
+void transport_cut(struct transport *transport, const uint8_t key[KEY_SIZE], int64_t pause_ms);
 /* Ends connections of keys that are not admitted any more: unbinds and binds again. */
 enum status transport_cut_all(struct transport *transport) MUST_CHECK;
 
@@ -86,6 +90,7 @@ struct transport_counters {
     uint64_t sent_bytes, received_bytes, sent_messages, received_messages;
     uint64_t dropped_messages;   /* queue full or link gone */
     uint64_t refused_handshakes; /* by me */
+    uint64_t cut_connections;    /* of keys with too many, or that misbehave */
 };
 void transport_counters(const struct transport *transport, struct transport_counters *out);
 

@@ -24,8 +24,10 @@
  * most WANT_CREDIT_MAX chunks in flight, so ROUTER's is for bursts of small messages; heads and
  * deltas make up for what XPUB drops at a slow subscriber. */
 #define ROUTER_HWM 128
-#define XPUB_HWM 512
-#define XPUB_SIZE_MAX 1024 /* handshakes and subscriptions, nothing else comes in there */
+#define ROUTER_RCVHWM 16 /* full: the peer waits */
+#define XPUB_HWM 128
+#define XPUB_RCVHWM 16
+#define XPUB_SIZE_MAX 512 /* handshakes and subscriptions, nothing else comes in there */
 #define BACKLOG 1024
 #define REBIND_WAIT_MS 2000
 #define REBIND_POLL_MS 5
@@ -73,7 +75,8 @@ static bool zap_admits(struct transport *transport, zmq_msg_t frame[ZAP_FRAMES],
         port = PORT_XPUB;
     else
         return false;
-    return transport->admit(transport->admit_context, port, zmq_msg_data(&frame[ZAP_KEY]));
+    return guard_admits(transport, zmq_msg_data(&frame[ZAP_KEY])) &&
+           transport->admit(transport->admit_context, port, zmq_msg_data(&frame[ZAP_KEY]));
 }
 
 static void zap_reply(struct transport *transport, zmq_msg_t frame[ZAP_FRAMES], bool admitted)
@@ -165,7 +168,7 @@ static enum status open_router(struct transport *transport)
         TCP_OPTIONS,
         { ZMQ_BACKLOG, BACKLOG },
         { ZMQ_SNDHWM, ROUTER_HWM },
-        { ZMQ_RCVHWM, ROUTER_HWM },
+        { ZMQ_RCVHWM, ROUTER_RCVHWM },
         { ZMQ_ROUTER_MANDATORY, 1 },
         { ZMQ_ROUTER_HANDOVER, 0 },
     };
@@ -187,7 +190,9 @@ static enum status open_xpub(struct transport *transport)
         TCP_OPTIONS,
         { ZMQ_BACKLOG, BACKLOG },
         { ZMQ_SNDHWM, XPUB_HWM },
-        { ZMQ_XPUB_NODROP, 0 }, /* one slow subscriber must not hold up all */
+        { ZMQ_RCVHWM, XPUB_RCVHWM },
+        { ZMQ_XPUB_VERBOSE, 1 }, /* of each connection, not of each topic */
+        { ZMQ_XPUB_NODROP, 0 },  /* one slow subscriber must not hold up all */
     };
     enum status status;
 
@@ -216,6 +221,7 @@ void listen_close(struct transport *transport, int linger_ms)
     socket_close(&transport->router, linger_ms);
     socket_close(&transport->xpub, linger_ms);
     peers_forget_all(&transport->peers);
+    guard_forget_all(transport);
     transport->sources_old = true;
 }
 

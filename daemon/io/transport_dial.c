@@ -317,6 +317,23 @@ enum status dialled_open(struct transport *transport, const uint8_t key[KEY_SIZE
     return OK;
 }
 
+void dialled_pause(struct transport *transport, const uint8_t key[KEY_SIZE], int64_t pause_ms)
+{
+    const int64_t now_ms = zclock_mono();
+
+    for (size_t i = 0; i < transport->dialled_count; i++) {
+        struct dialled *dialled = transport->dialled[i];
+
+        if (memcmp(dialled->key, key, KEY_SIZE) != 0)
+            continue;
+        dial_close(transport, &dialled->dealer, 0);
+        dial_close(transport, &dialled->sub, 0);
+        dialled->dealer.redial_at_ms = now_ms + pause_ms;
+        dialled->sub.redial_at_ms = now_ms + pause_ms;
+        judge(dialled, now_ms);
+    }
+}
+
 struct dialled *dialled_find(struct transport *transport, transport_link link)
 {
     for (size_t i = 0; i < transport->dialled_count; i++)

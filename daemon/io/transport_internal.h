@@ -3,7 +3,8 @@
  *
  * transport.c: open, receive, send.  transport_poll.c: what is waited for.
  * transport_bind.c: the sockets that others dial, and ZAP.  transport_dial.c: those that dial.
- * transport_peers.c: routing ids as links.  transport_socket.c: what all sockets share. */
+ * transport_peers.c: routing ids as links.  transport_guard.c: whose connections are ended.
+ * transport_socket.c: what all sockets share. */
 #ifndef CHAPTERD_TRANSPORT_INTERNAL_H
 #define CHAPTERD_TRANSPORT_INTERNAL_H
 
@@ -22,10 +23,17 @@ _Static_assert(LINKS_MAX <= LINK_SLOTS, "a peer's slot is part of its handle");
 #define ROUTING_ID_SIZE_MAX 255
 #define PEER_BUCKETS 1024
 
+/* A TCP connection that was accepted, as the kernel knows it; port 0: unknown. */
+struct connection {
+    int fd;
+    uint16_t port; /* the peer's */
+};
+
 struct peer {
     transport_link link; /* 0: free */
-    uint64_t used;       /* when, in uses of the table: the longest unused makes room */
-    uint16_t next;       /* in its bucket, index + 1 */
+    struct connection connection;
+    uint64_t used; /* when, in uses of the table: the longest unused makes room */
+    uint16_t next; /* in its bucket, index + 1 */
     uint8_t routing_id_size;
     uint8_t routing_id[ROUTING_ID_SIZE_MAX];
     uint8_t key[KEY_SIZE];
@@ -41,7 +49,11 @@ struct peers {
 /* The peer of that routing id and key, made (with a handle from *serial) if it is not there.
  * The same id with another key is another peer: the older one is forgotten. */
 struct peer *peers_meet(struct peers *peers, struct slice routing_id,
-                        const uint8_t key[KEY_SIZE], uint64_t *serial);
+                        const uint8_t key[KEY_SIZE], uint64_t *serial, bool *out_new);
+/* Ends the longest unused connection of a key that has more than CONNECTIONS_OF_KEY_MAX. */
+void peers_end_surplus(struct transport *transport, const struct peer *newest);
+/* Ends all connections of a key. */
+void peers_end_key(struct transport *transport, const uint8_t key[KEY_SIZE]);
 struct peer *peers_find(struct peers *peers, transport_link link); /* NULL if it is gone */
 void peers_forget(struct peers *peers, struct peer *peer);
 void peers_forget_all(struct peers *peers);
@@ -77,6 +89,8 @@ enum status dialled_open(struct transport *transport, const uint8_t key[KEY_SIZE
 struct dialled *dialled_find(struct transport *transport, transport_link link);
 /* linger_ms: how long what is unsent may still go out. */
 void dialled_close(struct transport *transport, struct dialled *dialled, int linger_ms);
+/* Ends the links to that key, and dials them anew after a pause. */
+void dialled_pause(struct transport *transport, const uint8_t key[KEY_SIZE], int64_t pause_ms);
 /* Reads the monitor of one of its sockets. */
 void dialled_watch(struct transport *transport, struct dialled *dialled, struct dial *dial);
 /* Redials what is due; returns when to be called again at the latest, INT64_MAX for never. */
@@ -93,6 +107,29 @@ enum status listen_open(struct transport *transport) MUST_CHECK;
 void listen_close(struct transport *transport, int linger_ms);
 enum status control_open(struct transport *transport, const char *path) MUST_CHECK;
 void control_close(struct transport *transport);
+
+/* --- whose connections are ended ------------------------------------------------------ */
+#define PAUSES_MAX 64
+
+struct subscriber {
+    uint64_t since; /* in the order of coming; 0: free */
+    struct connection connection;
+    uint8_t key[KEY_SIZE];
+    unsigned subscriptions;
+};
+struct pause {
+    uint8_t key[KEY_SIZE];
+    int64_t until_ms;
+};
+struct connection connection_of(zmq_msg_t *frame);
+void connection_end(struct transport *transport, const struct connection *connection);
+/* What the handshake proved.  On a message's first frame it can be missing. */
+bool proven_key(zmq_msg_t *frame, uint8_t out_key[KEY_SIZE]);
+/* False while the key has to wait. */
+bool guard_admits(struct transport *transport, const uint8_t key[KEY_SIZE]);
+/* Takes what XPUB was told by its subscribers: its own business, as long as it has measure. */
+void guard_subscriptions(struct transport *transport);
+void guard_forget_all(struct transport *transport);
 
 /* --- the transport -------------------------------------------------------------------- */
 #define LINGER_MS 200
@@ -131,6 +168,12 @@ struct transport {
     uint64_t serial;    /* of links and of monitors' names */
     struct peers peers;
     struct peers clients;
+    struct subscriber subscriber[LINKS_MAX];
+    uint64_t subscribers_met;
+    struct pause pause[PAUSES_MAX];
+    size_t pause_next;
+    uint8_t flood_key[KEY_SIZE];
+    bool flood; /* to be told */
     struct dialled *dialled[LINKS_MAX];
     size_t dialled_count;
     /* what is polled: an item's revents stay until a read finds its socket empty */
@@ -167,14 +210,16 @@ bool socket_limit(void *socket, int64_t size_max);
 void endpoint_format(char out[ENDPOINT_SIZE], const char *host, uint16_t port);
 
 #define CURVE_OVERHEAD 33 /* command name, nonce, MAC and flags around each frame */
-/* Options of every TCP socket.  HEARTBEAT_TIMEOUT is what ends links to hosts that vanished. */
+/* Options of every TCP socket.  HEARTBEAT_TIMEOUT is what ends links to hosts that vanished,
+ * TCP_MAXRT those to peers that read nothing any more. */
 /* clang-format off */
 #define TCP_OPTIONS              \
     { ZMQ_IPV6, 1 },             \
     { ZMQ_LINGER, LINGER_MS },   \
     { ZMQ_HANDSHAKE_IVL, 5000 }, \
     { ZMQ_HEARTBEAT_IVL, 5000 }, \
-    { ZMQ_HEARTBEAT_TIMEOUT, 15000 }
+    { ZMQ_HEARTBEAT_TIMEOUT, 15000 }, \
+    { ZMQ_TCP_MAXRT, 30000 }
 /* clang-format on */
 
 #endif

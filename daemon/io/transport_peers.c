@@ -52,12 +52,13 @@ static struct peer *take_slot(struct peers *peers)
 }
 
 struct peer *peers_meet(struct peers *peers, struct slice routing_id,
-                        const uint8_t key[KEY_SIZE], uint64_t *serial)
+                        const uint8_t key[KEY_SIZE], uint64_t *serial, bool *out_new)
 {
     uint16_t *bucket = bucket_of(peers, routing_id.data, routing_id.size);
     struct peer *peer;
 
     ASSERT(routing_id.size <= ROUTING_ID_SIZE_MAX);
+    *out_new = false;
     for (uint16_t at = *bucket; at != 0; at = peer->next) {
         peer = &peers->peer[at - 1];
         if (peer->routing_id_size != routing_id.size ||
@@ -70,7 +71,9 @@ struct peer *peers_meet(struct peers *peers, struct slice routing_id,
         peers_forget(peers, peer);
         break;
     }
+    *out_new = true;
     peer = take_slot(peers);
+    peer->connection = (struct connection){ .fd = -1 };
     peer->link = ++*serial << SERIAL_SHIFT |
                  (transport_link)(peer - peers->peer) << LINK_KIND_BITS |
                  (transport_link)peers->kind;
@@ -104,6 +107,41 @@ void peers_forget(struct peers *peers, struct peer *peer)
     peer->link = 0;
     peer->next = peers->free_top;
     peers->free_top = place;
+}
+
+void peers_end_surplus(struct transport *transport, const struct peer *newest)
+{
+    struct peers *peers = &transport->peers;
+    struct peer *oldest = NULL;
+    size_t count = 0;
+
+    for (size_t i = 0; i < peers->high; i++) {
+        struct peer *peer = &peers->peer[i];
+
+        if (peer->link == 0 || memcmp(peer->key, newest->key, KEY_SIZE) != 0)
+            continue;
+        count++;
+        if (oldest == NULL || peer->used < oldest->used)
+            oldest = peer;
+    }
+    if (count <= CONNECTIONS_OF_KEY_MAX)
+        return;
+    connection_end(transport, &oldest->connection);
+    peers_forget(peers, oldest);
+}
+
+void peers_end_key(struct transport *transport, const uint8_t key[KEY_SIZE])
+{
+    struct peers *peers = &transport->peers;
+
+    for (size_t i = 0; i < peers->high; i++) {
+        struct peer *peer = &peers->peer[i];
+
+        if (peer->link == 0 || memcmp(peer->key, key, KEY_SIZE) != 0)
+            continue;
+        connection_end(transport, &peer->connection);
+        peers_forget(peers, peer);
+    }
 }
 
 void peers_forget_all(struct peers *peers)

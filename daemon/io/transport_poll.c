@@ -69,17 +69,6 @@ enum status sources_list(struct transport *transport)
     return OK;
 }
 
-/* Who subscribes to what is XPUB's business; left unread it would pile up. */
-static void drop_subscriptions(void *xpub)
-{
-    zmq_msg_t frame;
-
-    zmq_msg_init(&frame);
-    while (zmq_msg_recv(&frame, xpub, ZMQ_DONTWAIT) >= 0)
-        continue;
-    zmq_msg_close(&frame);
-}
-
 static void serve_inner(struct transport *transport)
 {
     for (size_t i = 0; i < transport->source_count; i++) {
@@ -91,7 +80,7 @@ static void serve_inner(struct transport *transport)
         if (source->kind == SOURCE_ZAP)
             zap_answer(transport);
         else if (source->kind == SOURCE_XPUB)
-            drop_subscriptions(transport->item[i].socket);
+            guard_subscriptions(transport);
         else
             dialled_watch(transport, source->dialled, source->dial);
     }
@@ -102,7 +91,7 @@ static bool has_messages(const struct transport *transport)
     for (size_t i = 0; i < transport->source_count; i++)
         if (transport->source[i].kind < SOURCE_INNER && transport->item[i].revents != 0)
             return true;
-    return dialled_has_news(transport);
+    return transport->flood || dialled_has_news(transport);
 }
 
 /* Opens again what could not be bound when everybody was cut off. */

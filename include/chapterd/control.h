@@ -119,6 +119,8 @@
     X(cuts, "times that all connections were ended, to end some")                              \
     X(peers_refused, "messages of peers without a place in the roster")                        \
     X(messages_malformed, "messages whose form was wrong")                                     \
+    X(messages_too_many, "messages of peers that sent too many of a kind")                     \
+    X(messages_unknown, "messages of types that this version does not know")                   \
     X(rows_recounted, "rows recounted by verify")                                              \
     X(hellos, "hellos received")                                                               \
     X(reissued, "records written again after a recovery")                                      \
@@ -126,6 +128,7 @@
 
 /* The same, of its sockets and its disk. */
 #define TRAFFIC_TABLE(X)                                                                       \
+    X(cut_connections, "connections ended: a key had too many, or misbehaved")                 \
     X(dropped_messages, "messages dropped: a queue was full, or the link had gone")            \
     X(received_bytes, "bytes received, of links and local programs")                           \
     X(received_messages, "messages received")                                                  \

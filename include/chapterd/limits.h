@@ -41,6 +41,7 @@
 
 /* node */
 #define TURN_MESSAGES_MAX 256             /* messages drained before a commit */
+#define TURN_BYTES_MAX (8 * 1024 * 1024)  /* of them */
 #define TURN_WRITES_MAX EVENT_CHANGES_MAX /* local changes under one head */
 #define TURN_ROWS_MAX 8192                /* rows put before a commit: their pages are memory */
 #define PARKED_EVENTS_MAX 64              /* events ahead of a gap, per origin */
@@ -64,6 +65,15 @@
 #define INVITES_MAX 1024
 #define REMOVALS_KEPT_DAYS                                                                     \
     30 /* then the horizon passes them: who was away longer needs a snapshot */
+
+/* what one peer may take of a node */
+#define CONNECTIONS_OF_KEY_MAX 4               /* to each port; a node needs one */
+#define SERVE_FILL_SIZE (192 * 1024)           /* a chunk is not filled further */
+#define SERVE_FLIGHT_MAX (8 * 1024 * 1024)     /* bytes that it has not said it took */
+#define SERVE_BURST (512ull * 1024 * 1024)     /* bytes that it may take at once, ... */
+#define SERVE_PER_SECOND (16ull * 1024 * 1024) /* ... and in the long run */
+#define DESCRIPTORS_WANTED 4096                /* open files; fewer are worth a warning */
+#define DESCRIPTORS_MAX 16384                  /* that a daemon asks the system for */
 
 #define BEAT_INTERVAL_MS 30000
 #define BEAT_AFTER_HEAD_MS 500

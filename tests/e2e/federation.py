@@ -28,6 +28,7 @@ BIN = os.environ.get("CHAPTERD_BIN") or os.path.join(
 SAMPLES = os.path.join(os.path.dirname(__file__), "..", "samples")
 SLOW = float(os.environ.get("CHAPTERD_TEST_SLOWNESS", "1"))  # sanitizers: waits grow, claims do not
 PR_SET_PDEATHSIG = 1
+LOGS_MAX = 8  # that a failure shows
 SIGNS_OF_DEFECTS = ("bug: ", "Assertion", "Sanitizer", "runtime error", "event=fork ",
                     "event=diverged", "event=copy_damaged", "event=recovering",
                     "event=turn_failed", "event=failed", "event=token_used_twice")
@@ -283,6 +284,9 @@ class Federation:
         return self
 
     def __exit__(self, kind, value, trace):
+        told = list(self.nodes.values())
+        if len(told) > LOGS_MAX:
+            told = [n for n in told if n is self.hq or not n.running()][:LOGS_MAX]
         for node in self.nodes.values():
             if node.running():
                 node.process.kill()
@@ -291,7 +295,7 @@ class Federation:
             print("kept: " + self.dir)
             return
         if kind is not None:
-            for node in self.nodes.values():
+            for node in told:
                 if os.path.exists(node.log):
                     with open(node.log, errors="replace") as log:
                         print("--- log of %s\n%s" % (node.code, log.read()[-1500:]))

@@ -273,14 +273,6 @@ enum status transport_dial(struct transport *transport, const uint8_t key[KEY_SI
     return OK;
 }
 
-void transport_hang_up(struct transport *transport, transport_link link)
-{
-    (void)transport;
-    for (int i = 0; i < world.connection_count; i++)
-        if (world.connections[i].used && world.connections[i].dial_link == link)
-            world.connections[i].used = false;
-}
-
 void transport_counters(const struct transport *transport, struct transport_counters *out)
 {
     (void)transport;
@@ -327,6 +319,35 @@ enum status transport_cut_all(struct transport *transport)
             break_connection(connection);
     }
     return OK;
+}
+
+void transport_hang_up(struct transport *transport, transport_link link)
+{
+    (void)transport;
+    for (int i = 0; i < world.connection_count; i++) {
+        struct sim_connection *connection = &world.connections[i];
+
+        if (connection->used && connection->dial_link == link)
+            connection->used = false;
+        else if (connection->used && connection->serve_link == link)
+            break_connection(connection);
+    }
+}
+
+/* Without the pause: here bytes turn over on their way, and their sender is not to blame. */
+void transport_cut(struct transport *transport, const uint8_t key[KEY_SIZE], int64_t pause_ms)
+{
+    (void)pause_ms;
+    for (int i = 0; i < world.connection_count; i++) {
+        struct sim_connection *connection = &world.connections[i];
+        const struct transport *ends[] = { world.nodes[connection->dialler].transport,
+                                           world.nodes[connection->listener].transport };
+
+        for (int end = 0; end < 2; end++)
+            if (connection->used && connection->up && ends[end] == transport &&
+                ends[1 - end] != NULL && memcmp(ends[1 - end]->key, key, KEY_SIZE) == 0)
+                break_connection(connection);
+    }
 }
 
 void sim_network_break(int a, int b)

@@ -138,6 +138,13 @@ void transport_hang_up(struct transport *transport, transport_link link)
     (void)link;
 }
 
+void transport_cut(struct transport *transport, const uint8_t key[KEY_SIZE], int64_t pause_ms)
+{
+    (void)transport;
+    (void)key;
+    (void)pause_ms;
+}
+
 enum status transport_cut_all(struct transport *transport)
 {
     (void)transport;

@@ -22,7 +22,7 @@
 #include <cmocka.h>
 
 #define HOST "127.0.0.1"
-#define KINDS (TRANSPORT_DENIED + 1)
+#define KINDS (TRANSPORT_FLOOD + 1)
 #define ENDS_MAX 4
 #define PATIENCE_MS 10000 /* what must happen; under sanitizers on a busy machine */
 #define SILENCE_MS 300    /* what must not */

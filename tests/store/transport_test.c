@@ -384,6 +384,7 @@ static void test_peers_are_bounded_and_bound_to_their_keys(void **state)
     struct peers *peers = calloc(1, sizeof *peers);
     transport_link links[2 * LINKS_MAX];
     uint64_t serial = 0;
+    bool is_new;
     uint32_t number = 0;
     transport_link other;
 
@@ -391,21 +392,22 @@ static void test_peers_are_bounded_and_bound_to_their_keys(void **state)
     assert_non_null(peers);
     peers->kind = LINK_PEER;
     for (; number < LINKS_MAX; number++) {
-        links[number] = peers_meet(peers, id_of(&number), a, &serial)->link;
+        links[number] = peers_meet(peers, id_of(&number), a, &serial, &is_new)->link;
         assert_int_equal(link_kind_of(links[number]), LINK_PEER);
     }
     for (number = 0; number < LINKS_MAX; number++)
-        assert_int_equal(peers_meet(peers, id_of(&number), a, &serial)->link, links[number]);
+        assert_int_equal(peers_meet(peers, id_of(&number), a, &serial, &is_new)->link,
+                         links[number]);
     number = 5;
-    other = peers_meet(peers, id_of(&number), b, &serial)->link;
+    other = peers_meet(peers, id_of(&number), b, &serial, &is_new)->link;
     assert_int_not_equal(other, links[5]);
     assert_null(peers_find(peers, links[5]));
     assert_memory_equal(peers_find(peers, other)->key, b, KEY_SIZE);
     number = 0;
-    peers_meet(peers, id_of(&number), a, &serial);
+    peers_meet(peers, id_of(&number), a, &serial, &is_new);
     /* Room for half as many again: the longest unused go, 0 and 5 were used last. */
     for (number = LINKS_MAX; number < LINKS_MAX + LINKS_MAX / 2; number++)
-        links[number] = peers_meet(peers, id_of(&number), a, &serial)->link;
+        links[number] = peers_meet(peers, id_of(&number), a, &serial, &is_new)->link;
     for (number = 0; number < LINKS_MAX + LINKS_MAX / 2; number++) {
         const bool gone = number != 0 && number <= LINKS_MAX / 2 + 1;
 
@@ -416,7 +418,8 @@ static void test_peers_are_bounded_and_bound_to_their_keys(void **state)
     for (number = 0; number < LINKS_MAX + LINKS_MAX / 2; number++)
         assert_null(peers_find(peers, links[number]));
     for (number = 0; number < LINKS_MAX; number++)
-        assert_non_null(peers_find(peers, peers_meet(peers, id_of(&number), b, &serial)->link));
+        assert_non_null(
+            peers_find(peers, peers_meet(peers, id_of(&number), b, &serial, &is_new)->link));
     free(peers);
 }
 
