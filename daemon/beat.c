@@ -94,17 +94,16 @@ void sync_note_beat(struct node *node, uint32_t peer, const struct beat *beat,
                      feed->replica.feed.tier[0].seq) <= 0)
         return;
     /* What a relay forged uses up nothing of its origin's. */
-    if (!rate_has(&feed->beats, &measure_beats, node_now(node))) {
-        node->counters.messages_too_many++;
+    if (!measure_beat(node, feed) || !measure_signature(node, peer))
         return;
-    }
     node->counters.signatures_checked++;
     if (!roster_signed(node, beat->origin, beat->epoch, beat->seq, envelope, beat_verify) &&
         !BUG(BEAT_NOT_VERIFIED)) {
         feed->refused++;
+        measure_unproven(node, peer);
         return;
     }
-    (void)rate_take(&feed->beats, &measure_beats, 1, node_now(node));
+    measure_beat_taken(node, feed);
     if (feed->replica.own) {
         sync_own_head(node, beat->epoch, beat->seq);
         return;

@@ -311,7 +311,8 @@ static enum epoch_answer close_epoch(struct node *node, const struct roster_entr
     const char *error;
     const char *remedy;
 
-    if (node->closing_turn == turn || write_ready(node, &error, &remedy) != OK)
+    if (node->closing_turn == turn || write_ready(node, &error, &remedy) != OK ||
+        !measure_entry(node, node_peer_index(node, old->code)))
         return EPOCH_LATER;
     node->closing_turn = turn;
     epoch_close(node, &entry, instance);

@@ -352,7 +352,7 @@ static void on_hello(struct node *node, struct link *link, struct slice message)
     bool named_itself = false;
     bool first;
 
-    if (!measure_hello(node, link))
+    if (!measure_hello(node, link->peer))
         return;
     if (wire_read_hello(message, &hello) != OK) {
         node->counters.messages_malformed++;
@@ -393,9 +393,20 @@ static void on_hello(struct node *node, struct link *link, struct slice message)
 
 /* --- what comes in ------------------------------------------------------------------------ */
 
+/* What costs a signature to check, or a place in the store, and is rare. */
+static bool is_proof(unsigned type)
+{
+    return type == WIRE_EVIDENCE || type == WIRE_KEY || type == WIRE_CLEARED ||
+           type == WIRE_EPOCH_REQUEST || type == WIRE_CLOSURE || type == WIRE_OFFER;
+}
+
 static void on_message(struct node *node, struct link *link, struct slice message)
 {
-    switch (wire_type_of(message)) {
+    const unsigned type = wire_type_of(message);
+
+    if (is_proof(type) && !measure_proof(node, link->peer))
+        return;
+    switch (type) {
     case WIRE_HELLO:
         on_hello(node, link, message);
         break;
@@ -418,8 +429,7 @@ static void on_message(struct node *node, struct link *link, struct slice messag
         serve_on_credit(node, link, message);
         break;
     case WIRE_EVIDENCE:
-        if (measure_evidence(node, link))
-            sync_on_evidence(node, link->peer, message);
+        sync_on_evidence(node, link->peer, message);
         break;
     case WIRE_KEY:
         keys_on_message(node, link, message);
@@ -490,10 +500,11 @@ void sync_on_published(struct node *node, const struct transport_message *messag
 {
     struct link *link = link_by_handle(node, message->link);
     const uint64_t malformed = node->counters.messages_malformed;
+    const unsigned type = wire_type_of(message->data);
 
     if (link == NULL || link->peer == NO_PEER)
         return;
-    switch (wire_type_of(message->data)) {
+    switch (type) {
     case WIRE_EVENT:
     case WIRE_BEAT:
     case WIRE_VECTOR:
@@ -504,7 +515,10 @@ void sync_on_published(struct node *node, const struct transport_message *messag
         on_message(node, link, message->data);
         break;
     default:
-        node->counters.messages_malformed++;
+        if (type > WIRE_TYPE_LAST) /* of a later version */
+            node->counters.messages_unknown++;
+        else
+            node->counters.messages_malformed++;
         break;
     }
     if (node->counters.messages_malformed != malformed)

@@ -414,7 +414,8 @@ static void on_succession_of_chapter(struct node *node, struct slice bytes,
         log_event(LOG_WARNING, "event=key_refused chapter=%s", entry.code);
         return;
     }
-    if (write_ready(node, &error, &remedy) != OK)
+    if (write_ready(node, &error, &remedy) != OK ||
+        !measure_entry(node, node_peer_index(node, entry.code)))
         return; /* it asks again */
     memcpy(entry.former_key, entry.sign_key, KEY_SIZE);
     memcpy(entry.sign_key, succession->sign_key, KEY_SIZE);

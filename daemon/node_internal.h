@@ -132,9 +132,7 @@ struct link {
     int64_t last_seen_ms; /* 0: never */
     int64_t hello_due_ms; /* 0: none planned */
     int64_t hello_sent_ms;
-    uint64_t asks_as; /* the instance that it asks an epoch for, 0: it does not */
-    struct rate hellos;
-    struct rate proofs;         /* evidence */
+    uint64_t asks_as;           /* the instance that it asks an epoch for, 0: it does not */
     uint8_t vector[HASH_SIZE];  /* the newest it told */
     char address[ADDRESS_SIZE]; /* where it is dialled, or whence it came; "" if unknown */
 };
@@ -155,11 +153,14 @@ struct outgoing {
     uint8_t *bytes;
 };
 
-/* What a peer takes of this node by `want`. */
-struct serving {
-    uint64_t flying;   /* bytes of chunks that it did not credit yet */
-    struct rate last;  /* of last chunks, which nobody credits */
-    struct rate bytes; /* of all */
+/* What a peer takes of this node, by whatever links. */
+struct taking {
+    struct rate bytes;     /* of chunks */
+    struct rate hellos;    /* that it sent */
+    struct rate proofs;    /* messages that are signed, of the rarer kinds */
+    struct rate unproven;  /* events and beats that nobody signed whom this node knows */
+    struct rate entries;   /* HQ: of the roster, put since it asked for that */
+    struct rate malformed; /* messages */
 };
 
 struct walk;         /* serve.c */
@@ -266,9 +267,8 @@ struct node {
 
     struct walk *walks[WALKS_MAX];
     size_t walk_count;
-    struct serving serving[ORIGINS_MAX]; /* of a peer, by its index */
-    int64_t serve_at_ms;                 /* when those go on that had enough; 0: nobody had */
-    struct rate nonsense[ORIGINS_MAX];   /* of a peer */
+    struct taking taking[ORIGINS_MAX]; /* of peers, by their index */
+    int64_t serve_at_ms;               /* when those go on that had enough; 0: nobody had */
     struct control_wait *waits;
     size_t wait_count;
     struct job *jobs;
@@ -471,9 +471,16 @@ int64_t serve_next_ms(const struct node *node);
 void serve_drop_all(struct node *node);
 
 /* --- measure.c: how much of this node a peer may take --- */
-extern const struct rate_limit measure_beats; /* new ones of an origin */
-bool measure_hello(struct node *node, struct link *link);
-bool measure_evidence(struct node *node, struct link *link);
+/* New beats of an origin: is another one within its measure?  One was taken. */
+bool measure_beat(struct node *node, struct node_feed *feed);
+void measure_beat_taken(struct node *node, struct node_feed *feed);
+bool measure_hello(struct node *node, uint32_t peer);
+bool measure_proof(struct node *node, uint32_t peer);
+/* May another signature be checked that came from this peer?  One was wrong. */
+bool measure_signature(struct node *node, uint32_t peer);
+void measure_unproven(struct node *node, uint32_t peer);
+/* HQ: may the roster be changed once more because this peer asks for it? */
+bool measure_entry(struct node *node, uint32_t peer);
 /* A malformed message of a peer: too many, and it is cut off for a while. */
 void measure_nonsense(struct node *node, uint32_t peer, const uint8_t key[KEY_SIZE]);
 /* The transport has cut it off. */

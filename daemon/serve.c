@@ -25,8 +25,6 @@ struct walk {
     uint64_t index;
     uint64_t credit;
     int64_t credited_at_ms;
-    uint32_t flying[WANT_CREDIT_MAX]; /* sizes of chunks that were not credited, a ring */
-    size_t flying_first, flying_count;
     bool kept; /* of a closed epoch's state, which nobody changes */
     struct store_kept state;
 };
@@ -40,55 +38,11 @@ static void refuse(struct node *node, transport_link link, uint64_t request,
     node_send(node, link, mp_writer_bytes(writer));
 }
 
-/* How much a peer may have under way, and how much it may take at all: one that asks and does
- * not read, or asks again and again, gets no more than this. */
-static const struct rate_limit last_chunks = { SERVE_FLIGHT_MAX, SERVE_FLIGHT_MAX };
+/* How much a peer may take at all: one that asks again and again gets no more than this. */
 static const struct rate_limit all_chunks = { SERVE_BURST, SERVE_PER_SECOND };
 
-static bool may_take(struct node *node, uint32_t peer)
-{
-    struct serving *serving = &node->serving[peer];
-    const int64_t now = node_now(node);
-
-    return serving->flying < SERVE_FLIGHT_MAX && rate_has(&serving->last, &last_chunks, now) &&
-           rate_has(&serving->bytes, &all_chunks, now);
-}
-
-static void chunk_left(struct node *node, struct walk *walk, size_t size, bool last)
-{
-    struct serving *serving = &node->serving[walk->peer];
-    const int64_t now = node_now(node);
-
-    (void)rate_take(&serving->bytes, &all_chunks, size, now);
-    if (last) {
-        (void)rate_take(&serving->last, &last_chunks, size, now);
-        return;
-    }
-    ASSERT(walk->flying_count < WANT_CREDIT_MAX);
-    walk->flying[(walk->flying_first + walk->flying_count++) % WANT_CREDIT_MAX] =
-        (uint32_t)size;
-    serving->flying += size;
-}
-
-static void chunks_arrived(struct node *node, struct walk *walk, uint64_t count)
-{
-    for (; count > 0 && walk->flying_count > 0; count--) {
-        node->serving[walk->peer].flying -= walk->flying[walk->flying_first];
-        walk->flying_first = (walk->flying_first + 1) % WANT_CREDIT_MAX;
-        walk->flying_count--;
-    }
-}
-
-/* What it has under way nobody will credit any more. */
 static void walk_end(struct node *node, size_t i)
 {
-    struct walk *walk = node->walks[i];
-
-    for (size_t k = 0; k < walk->flying_count; k++)
-        (void)rate_take(&node->serving[walk->peer].last, &last_chunks,
-                        walk->flying[(walk->flying_first + k) % WANT_CREDIT_MAX],
-                        node_now(node));
-    chunks_arrived(node, walk, walk->flying_count);
     free(node->walks[i]);
     node->walks[i] = node->walks[--node->walk_count];
 }
@@ -305,7 +259,6 @@ void serve_on_credit(struct node *node, struct link *link, struct slice message)
         if (walk->link != link->handle || walk->request != credit.request)
             continue;
         walk->credited_at_ms = node_now(node);
-        chunks_arrived(node, walk, credit.chunks);
         if (credit.chunks <= WANT_CREDIT_MAX && walk->credit + credit.chunks <= WANT_CREDIT_MAX)
             walk->credit += credit.chunks;
     }
@@ -401,7 +354,7 @@ static bool walk_step(struct node *node, struct walk *walk)
     wire_write_changes_end(writer, more && !BUG(EVERY_CHUNK_ENDS) ? SLICE_NONE
                                                                   : signed_head_bytes(head));
     node_send(node, walk->link, mp_writer_bytes(writer));
-    chunk_left(node, walk, writer->size, !more);
+    rate_charge(&node->taking[walk->peer].bytes, &all_chunks, writer->size, node_now(node));
     walk->reached = reached + BUG(WALK_SKIPS_A_ROW);
     walk->index++;
     walk->credit--;
@@ -436,7 +389,7 @@ bool serve_turn(struct node *node)
             i++;
             continue;
         }
-        if (!may_take(node, walk->peer)) {
+        if (!rate_has(&node->taking[walk->peer].bytes, &all_chunks, now)) {
             node->serve_at_ms = now + SERVE_WAIT_MS;
             i++;
             continue;

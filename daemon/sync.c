@@ -403,7 +403,7 @@ static bool event_known(const struct node *node, struct slice message)
 }
 
 /* Form, place in the roster and signature; the cheap questions first. */
-static bool event_proven(struct node *node, const struct wire_event *event,
+static bool event_proven(struct node *node, uint32_t peer, const struct wire_event *event,
                          struct head *out_head, uint32_t *out_index)
 {
     if (head_read(event->head, out_head) != OK ||
@@ -415,7 +415,10 @@ static bool event_proven(struct node *node, const struct wire_event *event,
         node->counters.events_refused++;
         return false;
     }
+    if (!measure_signature(node, peer))
+        return false;
     if (!head_proven(node, event->head, out_head, out_index)) {
+        measure_unproven(node, peer);
         node->counters.events_refused++;
         node->feeds[*out_index]->refused++;
         return false;
@@ -457,7 +460,7 @@ void sync_on_event(struct node *node, uint32_t peer, struct slice message)
         node->counters.messages_malformed++;
         return;
     }
-    if (!event_proven(node, &event, &head, &index))
+    if (!event_proven(node, peer, &event, &head, &index))
         return;
     feed = node->feeds[index];
     tiers = event_tiers(node, index, &event, &head, &gaps, &other);

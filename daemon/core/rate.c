@@ -4,7 +4,7 @@
 
 #define PER_TOKEN 1000
 
-bool rate_has(struct rate *rate, const struct rate_limit *limit, int64_t now_ms)
+static void fill_up(struct rate *rate, const struct rate_limit *limit, int64_t now_ms)
 {
     const uint64_t passed_ms = now_ms > rate->at_ms ? (uint64_t)(now_ms - rate->at_ms) : 0;
     const uint64_t most_ms = rate->used / limit->per_second + 1; /* then all are back */
@@ -12,7 +12,19 @@ bool rate_has(struct rate *rate, const struct rate_limit *limit, int64_t now_ms)
 
     rate->used -= back < rate->used ? back : rate->used;
     rate->at_ms = now_ms;
+}
+
+bool rate_has(struct rate *rate, const struct rate_limit *limit, int64_t now_ms)
+{
+    fill_up(rate, limit, now_ms);
     return rate->used + PER_TOKEN <= limit->burst * PER_TOKEN;
+}
+
+void rate_charge(struct rate *rate, const struct rate_limit *limit, uint64_t cost,
+                 int64_t now_ms)
+{
+    fill_up(rate, limit, now_ms);
+    rate->used += cost * PER_TOKEN;
 }
 
 bool rate_take(struct rate *rate, const struct rate_limit *limit, uint64_t cost, int64_t now_ms)

@@ -17,11 +17,14 @@ struct rate {
     int64_t at_ms;
 };
 
-/* Takes cost tokens if any are left (so that what costs more than all is possible, too); false
- * if not. */
-bool rate_take(struct rate *rate, const struct rate_limit *limit, uint64_t cost,
-               int64_t now_ms);
 /* Are there any? */
 bool rate_has(struct rate *rate, const struct rate_limit *limit, int64_t now_ms);
+/* Takes cost tokens, whether they are there or have to come back first. */
+void rate_charge(struct rate *rate, const struct rate_limit *limit, uint64_t cost,
+                 int64_t now_ms);
+/* Charges cost if there are any (so that what costs more than all is possible, too); false if
+ * not. */
+bool rate_take(struct rate *rate, const struct rate_limit *limit, uint64_t cost,
+               int64_t now_ms);
 
 #endif

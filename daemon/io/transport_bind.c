@@ -28,6 +28,7 @@
 #define XPUB_HWM 128
 #define XPUB_RCVHWM 16
 #define XPUB_SIZE_MAX 512 /* handshakes and subscriptions, nothing else comes in there */
+#define ZAP_AT_ONCE 64    /* handshakes, before others have their turn */
 #define BACKLOG 1024
 #define REBIND_WAIT_MS 2000
 #define REBIND_POLL_MS 5
@@ -131,7 +132,7 @@ static bool zap_answer_one(struct transport *transport)
 
 void zap_answer(struct transport *transport)
 {
-    while (zap_answer_one(transport))
+    for (int i = 0; i < ZAP_AT_ONCE && zap_answer_one(transport); i++)
         continue;
 }
 

@@ -101,7 +101,7 @@ bool dialled_has_news(const struct transport *transport);
 
 /* --- sockets that others dial --------------------------------------------------------- */
 enum status zap_open(struct transport *transport) MUST_CHECK;
-void zap_answer(struct transport *transport); /* all that wait */
+void zap_answer(struct transport *transport); /* some of those that wait */
 /* ROUTER and XPUB, or neither. */
 enum status listen_open(struct transport *transport) MUST_CHECK;
 void listen_close(struct transport *transport, int linger_ms);

@@ -67,9 +67,8 @@
     30 /* then the horizon passes them: who was away longer needs a snapshot */
 
 /* what one peer may take of a node */
-#define CONNECTIONS_OF_KEY_MAX 4               /* to each port; a node needs one */
+#define CONNECTIONS_OF_KEY_MAX 3               /* to each port; a node needs one */
 #define SERVE_FILL_SIZE (192 * 1024)           /* a chunk is not filled further */
-#define SERVE_FLIGHT_MAX (8 * 1024 * 1024)     /* bytes that it has not said it took */
 #define SERVE_BURST (512ull * 1024 * 1024)     /* bytes that it may take at once, ... */
 #define SERVE_PER_SECOND (16ull * 1024 * 1024) /* ... and in the long run */
 #define DESCRIPTORS_WANTED 4096                /* open files; fewer are worth a warning */

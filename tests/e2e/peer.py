@@ -13,6 +13,7 @@ from zmq.utils import z85
 
 HELLO, EVENT, BEAT, VECTOR, WANT, CHANGES, CREDIT, EVIDENCE = range(1, 9)
 ENROL = 10
+EPOCH_REQUEST = 12
 ENVELOPE_VERSION = 1
 BEAT_TAG = b"chapterd beat 1\0"
 MESSAGE_MAX = 1 << 20
@@ -96,8 +97,9 @@ class Peer:
     def want(self, request, origin, epoch=0, since=0, tiers=1, credit=16):
         return pack([WANT, request, origin, epoch, since, bytes(32), tiers, credit])
 
-    def beat(self, epoch, seq, head_hash, boot=1 << 40):
+    def beat(self, epoch, seq, head_hash, of=None, by=None):
         """A new one each time, as its origin may make them."""
         self.counter += 1
-        body = pack([self.federation, self.code, epoch, seq, head_hash, boot, self.counter, 0, 0])
-        return pack([BEAT, self.sign.envelope(BEAT_TAG, body)])
+        body = pack([self.federation, of or self.code, epoch, seq, head_hash, 1 << 40, self.counter,
+                     0, 0])
+        return pack([BEAT, (by or self.sign).envelope(BEAT_TAG, body)])

@@ -53,6 +53,18 @@ static void test_large_costs(void **state)
     assert_false(rate_take(&rate, &limit, 1, 90100));
 }
 
+static void test_a_charge_is_paid_back(void **state)
+{
+    static const struct rate_limit limit = { 100, 10 };
+    struct rate rate = { 0 };
+
+    (void)state;
+    for (int i = 0; i < 5; i++)
+        rate_charge(&rate, &limit, 100, 1000);
+    assert_false(rate_has(&rate, &limit, 41000));
+    assert_true(rate_has(&rate, &limit, 41100));
+}
+
 static void test_a_clock_that_stands_gives_nothing(void **state)
 {
     static const struct rate_limit limit = { 1, 1 };
@@ -70,6 +82,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_burst_and_then_so_many_a_second),
         cmocka_unit_test(test_large_costs),
+        cmocka_unit_test(test_a_charge_is_paid_back),
         cmocka_unit_test(test_a_clock_that_stands_gives_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
