@@ -52,7 +52,8 @@ bool command_flush(void);
 /* What is going on, to stderr. */
 void command_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* As many open files as the system allows and a node may need: each connection is one. */
+/* As many open files as the system allows, and no more than a node may need: each connection is
+ * one, and takes memory. */
 void command_allow_files(void);
 /* Keys are in this memory: no core dumps, no debugger of the same user. */
 void command_harden(bool core_dumps);

@@ -91,6 +91,7 @@ void transport_close(struct transport **transport_pointer)
     if (transport->context != NULL)
         while (zmq_ctx_term(transport->context) != 0 && errno == EINTR)
             continue;
+    free(transport->shed);
     free(transport->item);
     free(transport->source);
     free(transport->listen_host);

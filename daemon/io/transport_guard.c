@@ -21,13 +21,13 @@
 
 /* --- one connection ----------------------------------------------------------------------- */
 
-static uint16_t port_of(int fd)
+uint16_t connection_port(int fd, connection_end_name *name)
 {
     struct sockaddr_storage address;
     socklen_t size = sizeof address;
     uint16_t port = 0;
 
-    if (getpeername(fd, (struct sockaddr *)&address, &size) != 0)
+    if (name(fd, (struct sockaddr *)&address, &size) != 0)
         return 0;
     if (address.ss_family == AF_INET)
         port = ((const struct sockaddr_in *)&address)->sin_port;
@@ -41,12 +41,13 @@ struct connection connection_of(zmq_msg_t *frame)
     const int fd = zmq_msg_get(frame, ZMQ_SRCFD);
 
     return fd < 0 ? (struct connection){ .fd = -1 }
-                  : (struct connection){ .fd = fd, .port = port_of(fd) };
+                  : (struct connection){ .fd = fd, .port = connection_port(fd, getpeername) };
 }
 
 void connection_end(struct transport *transport, const struct connection *connection)
 {
-    if (connection->port == 0 || port_of(connection->fd) != connection->port)
+    if (connection->port == 0 ||
+        connection_port(connection->fd, getpeername) != connection->port)
         return;
     (void)shutdown(connection->fd, SHUT_RDWR);
     transport->counters.cut_connections++;

@@ -3,13 +3,15 @@
  *
  * transport.c: open, receive, send.  transport_poll.c: what is waited for.
  * transport_bind.c: the sockets that others dial, and ZAP.  transport_dial.c: those that dial.
- * transport_peers.c: routing ids as links.  transport_guard.c: whose connections are ended.
+ * transport_peers.c: routing ids as links.  transport_guard.c: whose connections are ended;
+ * transport_shed.c: strangers' connections.
  * transport_socket.c: what all sockets share. */
 #ifndef CHAPTERD_TRANSPORT_INTERNAL_H
 #define CHAPTERD_TRANSPORT_INTERNAL_H
 
 #include "daemon/io/transport.h"
 
+#include <sys/socket.h>
 #include <zmq.h>
 
 /* A handle's low bits say whose it is; for peers and clients also where it is kept. */
@@ -121,6 +123,9 @@ struct pause {
     uint8_t key[KEY_SIZE];
     int64_t until_ms;
 };
+/* getpeername or getsockname: the port at that end, as in the packet; 0: no TCP connection. */
+typedef int connection_end_name(int fd, struct sockaddr *address, socklen_t *size);
+uint16_t connection_port(int fd, connection_end_name *name);
 struct connection connection_of(zmq_msg_t *frame);
 void connection_end(struct transport *transport, const struct connection *connection);
 /* What the handshake proved.  On a message's first frame it can be missing. */
@@ -130,6 +135,8 @@ bool guard_admits(struct transport *transport, const uint8_t key[KEY_SIZE]);
 /* Takes what XPUB was told by its subscribers: its own business, as long as it has measure. */
 void guard_subscriptions(struct transport *transport);
 void guard_forget_all(struct transport *transport);
+/* Ends connections of strangers where they have too many; returns when to be called again. */
+int64_t shed_timer(struct transport *transport, int64_t now_ms);
 
 /* --- the transport -------------------------------------------------------------------- */
 #define LINGER_MS 200
@@ -173,7 +180,9 @@ struct transport {
     struct pause pause[PAUSES_MAX];
     size_t pause_next;
     uint8_t flood_key[KEY_SIZE];
-    bool flood; /* to be told */
+    bool flood;        /* to be told */
+    struct shed *shed; /* once there was need */
+    int64_t shed_at_ms;
     struct dialled *dialled[LINKS_MAX];
     size_t dialled_count;
     /* what is polled: an item's revents stay until a read finds its socket empty */

@@ -109,6 +109,7 @@ enum status sources_poll(struct transport *transport, int64_t deadline_ms)
     const int64_t now_ms = zclock_mono();
     const int64_t dialled_ms = dialled_timers(transport, now_ms);
     const int64_t listen_ms = listen_timer(transport, now_ms);
+    const int64_t shed_ms = shed_timer(transport, now_ms);
     int64_t until_ms = deadline_ms;
     enum status status;
 
@@ -116,6 +117,8 @@ enum status sources_poll(struct transport *transport, int64_t deadline_ms)
         until_ms = dialled_ms;
     if (listen_ms < until_ms)
         until_ms = listen_ms;
+    if (shed_ms < until_ms)
+        until_ms = shed_ms;
     if ((status = sources_list(transport)) != OK)
         return status;
     if (dialled_has_news(transport) || until_ms < now_ms)

@@ -128,7 +128,7 @@
 
 /* The same, of its sockets and its disk. */
 #define TRAFFIC_TABLE(X)                                                                       \
-    X(cut_connections, "connections ended: a key had too many, or misbehaved")                 \
+    X(cut_connections, "connections ended: strangers, keys with too many, or that misbehave")  \
     X(dropped_messages, "messages dropped: a queue was full, or the link had gone")            \
     X(received_bytes, "bytes received, of links and local programs")                           \
     X(received_messages, "messages received")                                                  \

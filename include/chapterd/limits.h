@@ -72,7 +72,7 @@
 #define SERVE_BURST (512ull * 1024 * 1024)     /* bytes that it may take at once, ... */
 #define SERVE_PER_SECOND (16ull * 1024 * 1024) /* ... and in the long run */
 #define DESCRIPTORS_WANTED 4096                /* open files; fewer are worth a warning */
-#define DESCRIPTORS_MAX 16384                  /* that a daemon asks the system for */
+#define DESCRIPTORS_MAX 16384                  /* of which strangers have half */
 
 #define BEAT_INTERVAL_MS 30000
 #define BEAT_AFTER_HEAD_MS 500
