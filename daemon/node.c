@@ -206,6 +206,7 @@ static enum status open_parts(struct node *node)
 
     if ((status = directory_lock(node->dir, &node->lock_fd, &pid)) != OK)
         return status;
+    (void)sodium_mlock(&node->identity, sizeof node->identity); /* is never swapped out */
     if ((status = identity_load(node->dir, &node->identity)) != OK)
         return status;
     status = store_open(
@@ -305,7 +306,7 @@ void node_close(struct node **node_pointer)
     free(node->roster);
     transport_close(&node->transport);
     store_close(&node->store);
-    identity_wipe(&node->identity);
+    (void)sodium_munlock(&node->identity, sizeof node->identity); /* and wiped */
     directory_unlock(&node->lock_fd);
     mp_writer_done(&node->writer);
     free(node->id_set);
