@@ -300,7 +300,8 @@ static void print_node(const struct options *options, const json_t *node)
                strcmp(json_text(node, "role"), "hq") == 0 ? "headquarters" : "chapter",
                json_text(node, "federation_name"), federation);
     if (options->verbose)
-        print_line("chapterd %s", json_text(node, "version"));
+        print_line("chapterd %s, sandbox: %s", json_text(node, "version"),
+                   json_text(node, "sandbox"));
 }
 
 static void print_alarm(const struct options *options, const json_t *alarm)

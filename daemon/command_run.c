@@ -3,6 +3,7 @@
  * ends it. stderr is its log; what stops it from starting is logged with its remedy, too. */
 #include "chapterd/version.h"
 #include "daemon/command.h"
+#include "daemon/io/sandbox.h"
 #include "daemon/settings.h"
 
 #include <errno.h>
@@ -48,6 +49,7 @@ struct run {
     char file[COMMAND_PATH_SIZE];
     bool file_given; /* then it must be there */
     struct settings settings;
+    struct sandbox sandbox; /* that is in force */
 };
 
 static enum status load_settings(const struct run *run, struct settings *out_settings)
@@ -92,7 +94,9 @@ static void reload(struct run *run)
     restart = strcmp(settings.listen_text, run->settings.listen_text) != 0 ||
               strcmp(settings.advertise_text, run->settings.advertise_text) != 0 ||
               settings.store_size != run->settings.store_size ||
-              settings.core_dumps != run->settings.core_dumps;
+              settings.core_dumps != run->settings.core_dumps ||
+              settings.sandbox != run->settings.sandbox ||
+              strcmp(settings.backup_dir_text, run->settings.backup_dir_text) != 0;
     log_event(LOG_NOTICE, "event=config_read file=\"%s\" restart_needed=%s", run->file,
               restart ? "yes" : "no");
 }
@@ -144,10 +148,11 @@ static void say_ready(const struct node *node)
     hex_format(node->federation, HASH_SIZE, federation);
     log_event(LOG_NOTICE,
               "event=ready chapter=%s role=%s federation=%s listen=\"%s\" pid=%ld version=%s"
-              " dir=\"%s\"",
+              " sandbox=\"%s\" dir=\"%s\"",
               node->code, node->is_hq ? "hq" : "chapter", federation,
               node->listen[0] != '\0' ? node->listen : SETTINGS_DIAL_ONLY, (long)getpid(),
-              CHAPTERD_VERSION, node->dir);
+              CHAPTERD_VERSION, node->config.sandbox != NULL ? node->config.sandbox : "off",
+              node->dir);
 }
 
 static int turn_until_stopped(struct run *run, struct node *node)
@@ -175,6 +180,22 @@ static int turn_until_stopped(struct run *run, struct node *node)
     return COMMAND_OK;
 }
 
+/* Before there are threads: it is for those that are made later. */
+static void enter_sandbox(struct run *run)
+{
+    const struct sandbox_places places = { run->dir, run->file, run->settings.backup_dir_text };
+
+    if (!run->settings.sandbox)
+        return;
+    sandbox_enter(&places, &run->sandbox);
+    if (!run->sandbox.files || !run->sandbox.system_calls)
+        log_event(
+            LOG_NOTICE,
+            "event=sandbox_incomplete has=\"%s\" remedy=\"Landlock needs Linux 5.19 or newer"
+            " with it among its security modules, seccomp a build with libseccomp\"",
+            sandbox_text(&run->sandbox));
+}
+
 static int run_node(struct run *run)
 {
     CLEANUP(node_close) struct node *node = NULL;
@@ -186,6 +207,8 @@ static int run_node(struct run *run)
     if (listen != NULL && strcmp(listen, SETTINGS_DIAL_ONLY) == 0)
         listen = "";
     config.listen = listen;
+    if (run->settings.sandbox)
+        config.sandbox = sandbox_text(&run->sandbox);
     if ((status = node_open(&config, &node)) != OK)
         return refuse(run, listen, status);
     use_advertise(node, run->settings.advertise_text);
@@ -236,6 +259,7 @@ int command_run(int argc, char **argv)
     use_log_settings(&run.settings);
     command_harden(run.settings.core_dumps);
     command_allow_files();
+    enter_sandbox(&run);
     if (!catch_signals()) {
         log_event(LOG_ERROR, "event=start_failed error=\"%s\"", strerror(errno));
         return COMMAND_FAILED;

@@ -87,7 +87,8 @@ static enum status refuse(struct control_wait *request, enum status status)
     if (status == NO_SPACE)
         return control_error(request, NO_SPACE, "choose another disk", "no space left for it");
     return control_error(request, status,
-                         "choose a directory that the daemon's user may write to",
+                         "choose a directory that the daemon's user may write to, and the"
+                         " settings backup_dir and sandbox let it",
                          "the daemon cannot write that file: %s", status_text(status));
 }
 

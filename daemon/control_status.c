@@ -50,13 +50,15 @@ static const char *node_state(const struct node *node)
 
 static void write_node(struct mp_writer *writer, const struct node *node)
 {
-    mp_write_map(writer, 7);
+    mp_write_map(writer, 8);
     mp_write_key_text(writer, "chapter", node->code);
     mp_write_text(writer, "federation");
     control_write_hex(writer, node->federation, HASH_SIZE);
     mp_write_key_text(writer, "federation_name", node->genesis.name);
     mp_write_key_text(writer, "name", control_chapter_name(node, node->code));
     mp_write_key_text(writer, "role", node->is_hq ? "hq" : "chapter");
+    mp_write_key_text(writer, "sandbox",
+                      node->config.sandbox != NULL ? node->config.sandbox : "off");
     mp_write_key_text(writer, "state", node_state(node));
     mp_write_key_text(writer, "version", CHAPTERD_VERSION);
 }

@@ -20,6 +20,7 @@ struct node_config {
     const char *listen;       /* "HOST:PORT", NULL: as stored at init or join; "" dial-only */
     const char *control_path; /* NULL: DIR/control.sock; "": none */
     uint64_t store_size;      /* bytes; 0: STORE_SIZE_DEFAULT */
+    const char *sandbox;      /* what this process is limited by, for people; NULL: nothing */
     /* Below the protocol's limits, for tests of long transfers with few records; 0: those. */
     size_t chunk_changes_max;  /* EVENT_CHANGES_MAX */
     size_t delta_one_turn_max; /* DELTA_ONE_TURN_MAX */

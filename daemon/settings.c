@@ -99,12 +99,28 @@ static const char *parse_level(struct settings *settings, const char *value)
     return "error, warning, notice or debug";
 }
 
-static const char *parse_flag(struct settings *settings, const char *value)
+static const char *parse_flag(bool *out_flag, const char *value)
 {
     if (strcmp(value, "yes") != 0 && strcmp(value, "no") != 0)
         return "yes or no";
-    settings->core_dumps = value[0] == 'y';
+    *out_flag = value[0] == 'y';
     return NULL;
+}
+
+static const char *parse_core_dumps(struct settings *settings, const char *value)
+{
+    return parse_flag(&settings->core_dumps, value);
+}
+
+static const char *parse_sandbox(struct settings *settings, const char *value)
+{
+    return parse_flag(&settings->sandbox, value);
+}
+
+static const char *parse_path(struct settings *settings, const char *value)
+{
+    (void)settings;
+    return value[0] == '\0' || value[0] == '/' ? NULL : "a directory's whole path, from /";
 }
 
 /* --- settings ----------------------------------------------------------------------------- */

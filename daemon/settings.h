@@ -23,7 +23,9 @@
     X(store_size, size, "64G", "the most that the database may grow to; K, M, G, T")           \
     X(log_format, format, "text", "text, or json: one object a line")                          \
     X(log_level, level, "notice", "error, warning, notice or debug")                           \
-    X(core_dumps, flag, "no", "yes lets a crash write memory, keys included, to disk")
+    X(core_dumps, core_dumps, "no", "yes lets a crash write memory, keys included, to disk")   \
+    X(sandbox, sandbox, "yes", "no: the daemon may do whatever its user may")                  \
+    X(backup_dir, path, "", "all backups go there; empty: anywhere but the system's places")
 
 /* Each setting as it was written, and what was made of those that are not texts. */
 #define SETTING_TEXT_SIZE ADDRESS_SIZE
@@ -34,6 +36,7 @@ struct settings {
     enum log_form log_format;
     enum log_level log_level;
     bool core_dumps;
+    bool sandbox;
 };
 #undef SETTING_FIELD
 

@@ -123,12 +123,13 @@ class Node:
         self.socket = os.path.join(self.dir, "control.sock")
         self.log = os.path.join(federation.dir, code + ".log")
         self.process = None
+        self.options = []  # of chapterd run
         self.control = Control(self.socket)
 
     def start(self, wait=True, prefix=()):
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [*prefix, os.path.join(BIN, "chapterd"), "run", "--dir", self.dir],
+                [*prefix, os.path.join(BIN, "chapterd"), "run", "--dir", self.dir, *self.options],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=die_with_parent)
         if wait:
             wait_until(self.answers, 15, "%s does not answer; its log: %s" % (self.code, self.log))

@@ -231,6 +231,7 @@ WORDS = [
     (r"(?m)(,TIME,)\d+(,\"all)", r"\1N\2"),                   # explain in CSV
     (r"(store_used\"?:? *)\d+", r"\1N"),
     (r"(?m)^(libraries\.\S+ +)\S.*$", r"\1VERSION"),
+    (r"(sandbox\"?: ?\"?)(seccomp, landlock|seccomp|landlock|none)", r"\1SANDBOX"),
     (r"(?<=\"libraries\":)\{[^}]*\}",
      lambda m: re.sub(r":\"[^\"]*\"", ':"VERSION"', m.group())),
     (r"(DIR/backup\S*: )\d+ bytes", r"\1N bytes"),

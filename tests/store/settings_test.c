@@ -103,6 +103,11 @@ static void test_values(void **state)
         { "log_level", "verbose", false },
         { "core_dumps", "yes", true },
         { "core_dumps", "true", false },
+        { "sandbox", "no", true },
+        { "sandbox", "0", false },
+        { "backup_dir", "/var/backups", true },
+        { "backup_dir", "", true },
+        { "backup_dir", "backups", false },
         { "core", "yes", false },
     };
 
@@ -135,6 +140,9 @@ static void test_what_values_mean(void **state)
     assert_int_equal(settings.store_size, STORE_SIZE_DEFAULT);
     assert_int_equal(settings.log_level, LOG_NOTICE);
     assert_false(settings.core_dumps);
+    assert_true(settings.sandbox);
+    assert_ok(settings_set(&settings, "sandbox", "no", &error));
+    assert_false(settings.sandbox || settings.core_dumps);
     assert_ok(settings_set(&settings, "store_size", "3G", &error));
     assert_int_equal(settings.store_size, 3ull << 30);
     assert_ok(settings_set(&settings, "log_level", "error", &error));
