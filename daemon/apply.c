@@ -350,7 +350,7 @@ static enum status drop_behind_horizon(struct node *node, const struct node_feed
         uint8_t ids[HORIZON_BATCH][ID_SIZE];
         size_t count = HORIZON_BATCH;
 
-        while ((tiers & (1u << tier)) && count == HORIZON_BATCH) {
+        while ((tiers & (1u << tier)) && count == HORIZON_BATCH && !BUG(FORGOTTEN_KEPT)) {
             enum status status =
                 store_list_removals(&node->txn, held->number, 1u << tier, held->horizon,
                                     head->horizon, ids, HORIZON_BATCH, &count);

@@ -162,7 +162,8 @@ static bool is_of_erased(void *context, struct slice value)
     (void)mp_read_str(&reader, SIZE_MAX);
     id = mp_read_bin(&reader, SIZE_MAX);
     return reader.status == OK && id.size == ID_SIZE &&
-           erase_look_up(node, ERASED_ID, id, &erased) == OK && erased != ERASED_NOT;
+           erase_look_up(node, ERASED_ID, id, &erased) == OK && erased != ERASED_NOT &&
+           !BUG(ERASED_HISTORY_KEPT);
 }
 
 static bool purge_slice(struct node *node, struct job *job)

@@ -94,7 +94,7 @@ uint64_t horizon_hq_stated(const struct node *node)
     const uint32_t hq = node_peer_index(node, "hq");
     uint64_t stated = mine->seq;
 
-    if (node->is_hq)
+    if (node->is_hq || BUG(HORIZON_TOO_FAR))
         return mine->seq;
     if (hq == NO_PEER)
         return 0;

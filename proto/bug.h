@@ -62,7 +62,23 @@
     X(WRONG_PREVIOUS, "a head names the wrong one before it")                                  \
     X(OLD_LEAF_KEPT, "a change's former leaf stays in the digest")                             \
     X(NO_SALT, "leaves of tier hq have no salt")                                               \
-    X(PRIVATE_LOST, "tier chapter is not stored")
+    X(PRIVATE_LOST, "tier chapter is not stored")                                              \
+    X(COPY_NOT_SEEN, "a restored directory takes itself for the one that ran")                 \
+    X(CLOSED_TAKEN, "heads beyond the one at which an epoch was closed are taken")             \
+    X(UNREAD_ROSTER_SIGNS, "who joined signs before it has read the roster")                   \
+    X(REFUSED_BATCH_OPEN, "a batch of refused changes stays open")                             \
+    X(ERASED_HISTORY_KEPT, "the history of who was erased is kept")                            \
+    X(ERASED_TAKEN_BACK, "who was erased may be put again")                                    \
+    X(CLEARED_AT_ONCE, "files are said to be clean before they are")                           \
+    X(HORIZON_TOO_FAR, "removals are forgotten before HQ has them")                            \
+    X(FORGOTTEN_KEPT, "removals behind the horizon stay")                                      \
+    X(TIERS_NOT_PUT_ANEW, "records stay in the tiers that they were in")                       \
+    X(FORMER_KEY_GOOD, "a chapter's former key stays good")                                    \
+    X(FORMER_KEY_OF_HQ_GOOD, "HQ's first key stays good")                                      \
+    X(KEY_IN_FORCE_EARLY, "HQ's next key is in force before that is durable")                  \
+    X(ENDED_TAKEN, "heads beyond the end of a feed are taken")                                 \
+    X(REVOKED_KEPT, "who stands beyond a revocation stays there")                              \
+    X(REVOKED_ADMITTED, "who was shut out is admitted")
 
 #ifdef CHAPTERD_BUGS
 #define BUG_ENUM(name, text) BUG_##name,

@@ -102,7 +102,7 @@ bool feed_is_closed_head(const struct feed_term *term, uint64_t epoch, uint64_t 
 bool feed_is_closed_off(const struct feed_term *term, uint64_t epoch, uint64_t seq,
                         const uint8_t hash[HASH_SIZE])
 {
-    return epoch < term->epoch &&
+    return epoch < term->epoch && !BUG(CLOSED_TAKEN) &&
            (seq > term->closed_seq ||
             (seq == term->closed_seq && memcmp(hash, term->closed_hash, HASH_SIZE) != 0));
 }
@@ -137,7 +137,7 @@ enum feed_verdict feed_judge(const struct feed *feed, enum tier tier,
         return FEED_LATER_EPOCH;
     if (feed_is_closed_off(term, head->epoch, head->seq, head->hash))
         return FEED_CLOSED_EPOCH;
-    if (term->ended &&
+    if (term->ended && !BUG(ENDED_TAKEN) &&
         feed_compare(head->epoch, head->seq, term->until_epoch, term->until_seq) > 0)
         return FEED_ENDED;
     if (feed->replacing && tier == TIER_FEDERATION)
