@@ -12,6 +12,7 @@
 #define COMPACT_AFTER_MS 1000   /* horizons that move together are one compaction */
 #define COMPACT_BUSY_MS 500     /* something else must be done first */
 #define COMPACT_FAILED_MS 60000 /* the disk is full, say */
+#define SAY_AGAIN_MS 60000      /* what was said may have been lost */
 #define COMPACT_SHARE 20        /* at most a twentieth of the time is spent on it */
 
 /* --- what is held ------------------------------------------------------------------------- */
@@ -107,23 +108,41 @@ static void statement_done(struct statement *statement)
     mp_writer_done(&statement->writer);
 }
 
-/* Entries of that node, or about that origin; "" for any. */
+static void gather_of(const char *of, struct store_txn *txn, struct statement *statement)
+{
+    struct store_cleared cleared;
+    enum status status;
+
+    for (status = store_next_cleared(txn, NULL, &cleared); status == OK;
+         status = store_next_cleared(txn, &cleared, &cleared))
+        if (strcmp(of, cleared.node) == 0)
+            state(statement, &cleared);
+}
+
+static void gather_about(const struct node *node, const char *about, struct store_txn *txn,
+                         struct statement *statement)
+{
+    struct store_cleared cleared;
+
+    for (size_t i = 0; i < node->roster_count; i++) /* ascending, as entries must be */
+        if (store_get_cleared(txn, node->roster[i]->entry.code, about, &cleared) == OK)
+            state(statement, &cleared);
+}
+
+/* Entries of that node, or if there is none about that origin. */
 static void tell(struct node *node, const struct link *link, const char *of, const char *about)
 {
     CLEANUP(statement_done) struct statement statement = { 0 };
     struct store_txn *txn = node_reading(node);
-    struct store_cleared cleared;
     struct mp_writer *writer;
-    enum status status;
 
     if (txn == NULL)
         return;
     mp_writer_init_heap(&statement.writer, MESSAGE_SIZE_MAX);
-    for (status = store_next_cleared(txn, NULL, &cleared); status == OK;
-         status = store_next_cleared(txn, &cleared, &cleared))
-        if ((of[0] == '\0' || strcmp(of, cleared.node) == 0) &&
-            (about[0] == '\0' || strcmp(about, cleared.origin) == 0))
-            state(&statement, &cleared);
+    if (of[0] != '\0')
+        gather_of(of, txn, &statement);
+    else
+        gather_about(node, about, txn, &statement);
     if (statement.count == 0 || statement.writer.status != OK)
         return;
     writer = node_writer(node);
@@ -148,6 +167,7 @@ static void tell_hq(struct node *node)
     const uint32_t hq = node_peer_index(node, "hq");
     struct link *link = hq == NO_PEER ? NULL : node_link_of_peer(node, hq);
 
+    node->erasure->say_at_ms = node_now(node) + SAY_AGAIN_MS;
     if (link != NULL)
         tell(node, link, node->code, "");
 }
@@ -211,6 +231,8 @@ void cleared_on_message(struct node *node, const struct link *link, struct slice
         if (news && node->is_hq)
             tell_origin(node, entry.origin);
     }
+    if (node->is_hq)
+        tell(node, link, "", sender); /* the answer may have been lost before */
 }
 
 /* --- compacting --------------------------------------------------------------------------- */
@@ -260,6 +282,8 @@ void cleared_prepare(struct node *node)
 {
     struct erasure *erasure = node->erasure;
 
+    if (!node->is_hq && node_now(node) >= erasure->say_at_ms)
+        tell_hq(node);
     if (erasure->compact_at_ms == 0 || node_now(node) < erasure->compact_at_ms)
         return;
     erasure->ready = !drop_builds(node) && !node->sweep_more && !holds_snapshot(node) &&
@@ -336,7 +360,7 @@ enum status cleared_turn(struct node *node)
         return OK;
     node->erasure->ready = false;
     node->erasure->bytes_before = store_file_bytes(node->store);
-    status = store_compact(&node->store, node->dir);
+    status = BUG(CLEARED_AT_ONCE) ? OK : store_compact(&node->store, node->dir);
     if (node->store == NULL)
         return IO;
     if (status == OK)
@@ -353,5 +377,10 @@ enum status cleared_turn(struct node *node)
 
 int64_t cleared_next_ms(const struct node *node)
 {
-    return node->erasure->compact_at_ms == 0 ? INT64_MAX : node->erasure->compact_at_ms;
+    const struct erasure *erasure = node->erasure;
+    const int64_t say_at_ms = node->is_hq ? INT64_MAX : erasure->say_at_ms;
+
+    return erasure->compact_at_ms != 0 && erasure->compact_at_ms < say_at_ms
+               ? erasure->compact_at_ms
+               : say_at_ms;
 }

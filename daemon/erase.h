@@ -26,6 +26,7 @@ struct erasure {
     uint64_t withdrawn;    /* and this one, even if it forgets nothing */
     int64_t horizon_at_ms; /* it is looked at again then */
     int64_t greet_at_ms;
+    int64_t say_at_ms; /* a chapter says again what its files do not hold */
     /* compacting */
     int64_t compact_at_ms; /* due then; 0: not */
     int64_t compact_not_before_ms;
