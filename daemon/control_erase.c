@@ -49,29 +49,26 @@ static void write_report(struct mp_writer *writer, const uint8_t id[ID_SIZE],
         mp_write_text(writer, waiting);
 }
 
+/* NOT_FOUND: that id was not erased yet. */
 static enum status answer_report(struct control_wait *request, struct mp_writer *writer,
-                                 const uint8_t id[ID_SIZE])
+                                 const uint8_t id[ID_SIZE], struct erase_report *report)
 {
-    struct erase_report *report = calloc(1, sizeof *report);
-    enum status status;
+    const enum status status = erase_report(request->node, id, report);
 
-    if (report == NULL)
-        return control_error(request, NO_MEMORY, "try again", "there is no memory for it");
-    if ((status = erase_report(request->node, id, report)) == OK)
+    if (status == OK)
         write_report(writer, id, report);
-    free(report);
     return status == OK || status == NOT_FOUND ? status : control_store_error(request, status);
 }
 
-enum status control_members_erase(struct control_wait *request, struct mp_writer *writer)
+static enum status erase_now(struct control_wait *request, struct mp_writer *writer,
+                             const uint8_t id[ID_SIZE], struct erase_report *report)
 {
-    const uint8_t *id = ARGUMENT(request, id)->id;
     struct write_result result;
     char who[32];
     enum status status;
 
     /* A second time it only tells, whatever may be signed. */
-    if ((status = answer_report(request, writer, id)) != NOT_FOUND)
+    if ((status = answer_report(request, writer, id, report)) != NOT_FOUND)
         return status;
     if ((status = control_may_write(request)) != OK)
         return status;
@@ -82,7 +79,20 @@ enum status control_members_erase(struct control_wait *request, struct mp_writer
     if (result.status != OK)
         return control_error(request, result.status, "chapterctl members list --search TEXT",
                              "%s", result.error);
-    if ((status = answer_report(request, writer, id)) == NOT_FOUND)
+    if ((status = answer_report(request, writer, id, report)) == NOT_FOUND)
         status = control_error(request, INVALID, "see the daemon's log", "it was not noted");
+    return status;
+}
+
+enum status control_members_erase(struct control_wait *request, struct mp_writer *writer)
+{
+    /* Before anything is written: who is told of an error was not erased. */
+    struct erase_report *report = calloc(1, sizeof *report);
+    enum status status;
+
+    if (report == NULL)
+        return control_error(request, NO_MEMORY, "try again", "there is no memory for it");
+    status = erase_now(request, writer, ARGUMENT(request, id)->id, report);
+    free(report);
     return status;
 }
