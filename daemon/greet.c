@@ -366,8 +366,9 @@ static void on_hello(struct node *node, struct link *link, struct slice message)
     node->counters.hellos++;
     first = !link->greeted;
     link->greeted = true;
-    if (first && !link->dialled)
-        keys_greet(node, link); /* before what they sign */
+    /* Before what they sign; and again with each answer: the first may have been lost. */
+    if ((first && !link->dialled) || !hello.reply)
+        keys_greet(node, link);
     while (wire_next_entry(&hello.entries, &entry)) {
         named_itself |= strcmp(entry.origin, hello.code) == 0;
         on_entry(node, link, &entry);

@@ -284,9 +284,11 @@ static void ask_hq(struct node *node)
     struct succession succession = { .until_seq = 0 };
     struct signed_succession envelope;
 
-    if (link == NULL || node_now(node) < node->keys->ask_at_ms)
+    if (node_now(node) < node->keys->ask_at_ms)
         return;
     node->keys->ask_at_ms = node_now(node) + ASK_MS;
+    if (link == NULL)
+        return;
     memcpy(succession.federation, node->federation, HASH_SIZE);
     memcpy(succession.code, node->code, CODE_SIZE);
     succession_sign(&succession, &node->identity.sign, &node->keys->next, &envelope);
@@ -351,7 +353,8 @@ void keys_turn(struct node *node)
     if (node->keys->has_next && !node->is_hq)
         ask_hq(node);
     /* While it is changing, only memory says so: the commit may still fail, or be the end. */
-    if (node->keys->has_next && !node->keys->changing && !node->turn_failed)
+    if (node->keys->has_next && (!node->keys->changing || BUG(KEY_IN_FORCE_EARLY)) &&
+        !node->turn_failed)
         (void)node_turn_fails(node, keys_follow(node));
     if (node->keys->must_show)
         show(node);
