@@ -172,6 +172,8 @@ enum status disclosure_begin(struct node *node)
     enum status status;
 
     disclosure->last = node->feeds[node->own_feed]->replica.feed.tier[TIER_FEDERATION].seq;
+    if (node->batch != NULL && node->batch->open)
+        disclosure->last = node->batch->seq; /* what this turn wrote by the former tiers, too */
     disclosure->begun_at = 0;
     disclosure->changed = 0;
     disclosure->refused = 0;
@@ -182,7 +184,7 @@ enum status disclosure_begin(struct node *node)
         status = store_put_meta_uint(&node->txn, META_TIERS_NARROW, disclosure->narrows);
     if (node_turn_fails(node, status) != OK)
         return status;
-    return keep_reached(node, 1);
+    return keep_reached(node, !BUG(TIERS_NOT_PUT_ANEW));
 }
 
 /* Members among the next rows up to `last`; *out_reached: where it came. */

@@ -244,8 +244,12 @@ enum status sign_batch(struct node *node)
 
 enum status write_seal(struct node *node)
 {
-    if (node->batch == NULL || !node->batch->open || node->batch->changes == 0)
+    if (node->batch == NULL || !node->batch->open)
         return OK;
+    if (node->batch->changes == 0) { /* all that was asked was refused */
+        node->batch->open = BUG(REFUSED_BATCH_OPEN);
+        return OK;
+    }
     return sign_batch(node);
 }
 
@@ -597,7 +601,7 @@ enum status write_apply(struct node *node, const struct write_op *op, const char
     if (op->has_id &&
         (status = erase_look_up(node, ERASED_ID, slice_of(op->id, ID_SIZE), &erased)) != OK)
         return node_turn_fails(node, status);
-    if (erased != ERASED_NOT)
+    if (erased != ERASED_NOT && !BUG(ERASED_TAKEN_BACK))
         return result_error(
             out_result, op->remove ? NOT_FOUND : REFUSED,
             "that id was erased and is not used again; a person who joined again"
