@@ -65,5 +65,10 @@ struct standing_edit {
 };
 enum status standing_edit(struct node *node, const char *code, const struct standing_edit *edit,
                           const char **out_error) MUST_CHECK;
+/* Each turn.  Nothing stays of a chapter that was revoked before HQ held anything of it.  And
+ * HQ, restored from an older copy, may lack the head at which it closed an epoch before, or
+ * have gone beyond it: where nobody holds it any more the epoch is closed again, where HQ
+ * stands, for the same instance. */
+void standing_turn(struct node *node);
 
 #endif

@@ -2,8 +2,8 @@
 /* node.c - open, load, the turn, close.  Read node_turn first. */
 #include "daemon/disclosure.h"
 #include "daemon/erase.h"
+#include "daemon/invitation.h"
 #include "daemon/keys.h"
-#include "daemon/node_internal.h"
 
 #include <sodium.h>
 #include <stdlib.h>
@@ -482,6 +482,7 @@ enum status node_turn(struct node *node, int64_t timeout_ms)
     drain(node);
     if (!node->turn_failed) {
         epoch_turn(node);
+        standing_turn(node);
         surplus_turn(node);
         write_begin_feed(node);
         sync_timers(node);

@@ -103,6 +103,7 @@ struct node_feed {
     bool building; /* a long delta is being merged: nothing else is applied */
     bool unparking;
     uint64_t build_bytes;     /* of the answer that is being built */
+    uint32_t looks_behind;    /* HQ: at a feed that stands before its closed head */
     bool over_quota;          /* a head beyond the roster's limits was seen */
     uint64_t fetched_bytes;   /* by want, since the start */
     uint64_t refused;         /* events and lists of it refused, since the start */
@@ -253,6 +254,7 @@ struct node {
     uint64_t proven_epoch;   /* that head's */
     bool locked_out;         /* HQ: the instance that the roster names is alive elsewhere */
     int64_t epoch_ask_at_ms; /* the next request to HQ */
+    int64_t places_at_ms;    /* HQ: the next look at its chapters' closed epochs */
     uint64_t epoch_first;    /* first seq of the epoch that this directory signs in */
     /* the same at HQ: whether another node of a requester's origin is alive */
     int64_t probed_at_ms[ORIGINS_MAX]; /* by peer; 0: not */

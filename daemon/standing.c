@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* standing.c - a chapter's place in the roster changes (HQ): suspended, resumed, revoked, or
- * described anew.  Where its feed ends is stated by epoch and seq; no clock decides it. */
+ * described anew; and what follows from it later.  Where its feed ends is stated by epoch and seq; no clock decides it. */
 #include "daemon/invitation.h"
 #include "daemon/words.h"
 #include "proto/country.h"
 
 #include <string.h>
+
+#define PLACES_EVERY_MS 10000
+#define LOOKS_BEHIND_MAX 6
 
 static enum status objection(enum status status, const char *error, const char **out_error)
 {
@@ -115,4 +118,114 @@ enum status standing_edit(struct node *node, const char *code, const struct stan
     if (edit->has_bytes_max)
         entry.bytes_max = edit->bytes_max;
     return put_entry(node, &entry, out_error);
+}
+
+/* --- revoked before HQ held anything ------------------------------------------------------ */
+
+/* Who has something of it goes back to nothing, as who stands beyond any other end goes back. */
+static enum status drop_feed(struct node *node, uint32_t index)
+{
+    struct node_feed *feed = node->feeds[index];
+    enum status status;
+
+    if (node_writing(node) == NULL)
+        return node->turn_error;
+    if ((status = node_census_flush(node)) != OK)
+        return status;
+    for (int tier = 0; tier < TIERS_PUBLISHED; tier++) {
+        const uint32_t number = feed->record.tier[tier].number;
+
+        if (number == 0)
+            continue;
+        if (tier == TIER_FEDERATION &&
+            (status = store_census_merge(&node->txn, number, -1)) != OK)
+            return status;
+        status = store_discard(&node->txn, feed->record.origin, number, 1u << tier);
+        if (status != OK)
+            return status;
+        memset(&feed->record.tier[tier], 0, sizeof feed->record.tier[tier]);
+    }
+    feed_go_back(&feed->replica.feed, TIERS_BOTH);
+    node->sweep_more = true;
+    if (node->is_hq && (status = persons_mark(node, index, 1)) != OK)
+        return status;
+    sync_feed_advanced(node, index);
+    log_event(LOG_NOTICE, "event=feed_dropped feed=%s", feed->record.origin);
+    return store_put_feed(&node->txn, &feed->record);
+}
+
+static void drop_ended_at_nothing(struct node *node)
+{
+    for (size_t i = 0; i < node->replica.feed_count && !node->turn_failed; i++) {
+        const struct replica_feed *feed = &node->feeds[i]->replica;
+
+        if (feed->revoked && feed->until.seq == 0 && !feed->own && !node->feeds[i]->building &&
+            (feed->feed.tier[TIER_FEDERATION].seq != 0 || feed->feed.tier[TIER_HQ].seq != 0))
+            (void)node_turn_fails(node, drop_feed(node, (uint32_t)i));
+    }
+}
+
+/* --- after HQ's own recovery -------------------------------------------------------------- */
+
+/* The instance goes on; of its former key what was said of the epochs before stays true. */
+static void close_again(struct node *node, const struct roster_entry *old)
+{
+    struct roster_entry entry = *old;
+    const char *error;
+    const char *remedy;
+
+    if (write_ready(node, &error, &remedy) != OK)
+        return;
+    epoch_close(node, &entry, old->instance);
+    memcpy(entry.former_key, old->former_key, KEY_SIZE);
+    if (put_entry(node, &entry, &error) == OK)
+        log_event(LOG_NOTICE, "event=epoch_closed_again chapter=%s epoch=%llu closed_seq=%llu",
+                  entry.code, (unsigned long long)entry.epoch,
+                  (unsigned long long)entry.closed_seq);
+}
+
+/* Beyond or beside it, or before it for so long that nobody has it. */
+static bool lacks_closed_head(struct node *node, uint32_t index)
+{
+    struct node_feed *feed = node->feeds[index];
+    const struct feed_mark *mark = &feed->replica.feed.tier[TIER_FEDERATION];
+    struct feed_term term;
+
+    roster_term_of(node, feed->record.origin, &term);
+    if (feed->replica.own || term.ended || mark->epoch >= term.epoch ||
+        feed_is_closed_head(&term, mark->epoch, mark->seq, mark->hash) ||
+        feed->replica.feed.freeze != FREEZE_NONE) {
+        feed->looks_behind = 0;
+        return false;
+    }
+    if (mark->seq != 0 && feed_is_closed_off(&term, mark->epoch, mark->seq, mark->hash))
+        return true;
+    return mark->seq < term.closed_seq && ++feed->looks_behind >= LOOKS_BEHIND_MAX;
+}
+
+static void look_at_places(struct node *node)
+{
+    for (size_t i = 0; i < node->roster_count && !node->turn_failed; i++) {
+        const struct roster_entry entry = node->roster[i]->entry;
+        const uint32_t index = node_feed_index(node, entry.code);
+
+        if (index != NO_PEER && lacks_closed_head(node, index)) {
+            node->feeds[index]->looks_behind = 0;
+            close_again(node, &entry);
+        }
+    }
+}
+
+void standing_turn(struct node *node)
+{
+    bool first = node->places_at_ms == 0;
+
+    drop_ended_at_nothing(node);
+    /* Only a restored HQ can lack what it closed at itself. */
+    if (!node->is_hq || node->closure.epoch == 0 || node->phase != EPOCH_SIGNING ||
+        node_now(node) < node->places_at_ms)
+        return;
+    node->places_at_ms = node_now(node) + PLACES_EVERY_MS;
+    if (!first) /* an epoch that has begun is heard of by then */
+        look_at_places(node);
 }
