@@ -12,6 +12,7 @@
 #define FETCH_FIRST_MS 10000    /* newer heads of mine are fetched before HQ is asked */
 #define PROBE_MS 3000           /* a node that is alive answers a hello by then */
 #define BEGIN_POLL_MS 500
+#define RECOVERY_BOOTS (1ull << 32)
 
 static struct node_feed *own_feed(const struct node *node)
 {
@@ -88,8 +89,12 @@ static enum status recover(struct node *node, enum epoch_reason reason)
     own.from_seq = mine->seq;
     if ((status = put_own(node, &own)) != OK)
         return status;
-    if ((status = store_put_meta_uint(&node->txn, META_PRESUMED, 0)) != OK)
+    /* The one that ran meanwhile has counted starts, too: its beats are not to be repeated. */
+    if ((status = store_put_meta_uint(&node->txn, META_PRESUMED, 0)) != OK ||
+        (status = store_put_meta_uint(&node->txn, META_BOOT, node->boot + RECOVERY_BOOTS)) !=
+            OK)
         return node_turn_fails(node, status);
+    node->boot += RECOVERY_BOOTS;
     node->epoch_ask_at_ms = node_now(node);
     node->locked_out = false;
     log_event(LOG_ERROR,
@@ -147,9 +152,15 @@ bool epoch_roster_missing(const struct node *node)
 {
     const uint32_t hq = node_feed_index(node, "hq");
     const struct feed_mark *roster = &node->feeds[hq]->replica.feed.tier[TIER_FEDERATION];
+    const struct roster_node *place = roster_find(node, node->code);
 
-    return !node->is_hq &&
-           feed_compare(roster->epoch, roster->seq, node->floor_epoch, node->floor_seq) < 0;
+    if (node->is_hq)
+        return false;
+    /* It came within this turn, and was not read yet: my keys may be good in a later epoch
+     * alone. */
+    if (node->roster_changed && !BUG(UNREAD_ROSTER_SIGNS) && (place == NULL || !place->present))
+        return true;
+    return feed_compare(roster->epoch, roster->seq, node->floor_epoch, node->floor_seq) < 0;
 }
 
 void epoch_explain(const struct node *node, const char **out_error, const char **out_remedy)
@@ -442,7 +453,7 @@ enum status epoch_check_marker(struct node *node)
     enum status status = store_marker_check(node->store, node->dir, &copied);
 
     /* Also while it recovers: the other one asks with the same number. */
-    if (status == OK && copied &&
+    if (status == OK && copied && !BUG(COPY_NOT_SEEN) &&
         (node->own_epoch.wanted != 0 ||
          own_feed(node)->replica.feed.tier[TIER_FEDERATION].seq != 0)) {
         if ((status = recover(node, EPOCH_COPIED)) == OK)
@@ -472,8 +483,8 @@ static bool tier_hq_is_here(struct node *node)
     const struct replica_feed *own = &own_feed(node)->replica;
     const struct link *link = link_to_hq(node);
 
-    if (node->is_hq)
-        return true;
+    if (node->is_hq) /* nobody else has any of it: a start is all that it waits for */
+        return node->hello_done || node_now(node) >= node->started_ms + SIGN_WAIT_MS;
     return link != NULL && !own->pull[TIER_FEDERATION].active && !own->pull[TIER_HQ].active &&
            !replica_claim_newer(&node->peers[link->peer]->claim[node->own_feed][TIER_HQ],
                                 &own->feed.tier[TIER_HQ]);

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define UNPROVEN_MAX 3 /* failures, before a head that cannot be proven counts as none */
+
 int pull_leading_tier(unsigned tiers)
 {
     return tiers & TIERS_FEDERATION ? TIER_FEDERATION : TIER_HQ;
@@ -172,8 +174,15 @@ bool pull_head_good(struct node *node, uint32_t index, const struct wire_changes
         strcmp(out_head->origin, feed->replica.feed.origin) != 0)
         return false;
     *out_tiers = 0;
-    if (!roster_head_proven(node, answer->head, out_head))
-        return sync_roster_is_older(node, out_head);
+    if (!roster_head_proven(node, answer->head, out_head)) {
+        const bool older = sync_roster_is_older(node, out_head);
+
+        /* HQ's tier hq may be as old as keys that are worth nothing any more. */
+        if (!older && feed->replica.own && (answer->tiers & TIERS_HQ) &&
+            feed->replica.tier[TIER_HQ].failures >= UNPROVEN_MAX)
+            pull_hq_has_no_more(node, index);
+        return older;
+    }
     if (sync_below_floor(node, out_head) || out_head->seq < answer->base ||
         (answer->since == 0 && out_head->horizon > answer->base))
         return false;

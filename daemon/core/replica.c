@@ -34,7 +34,8 @@ bool replica_claim_newer(const struct replica_claim *claim, const struct feed_ma
 
 static bool is_beyond_end(const struct replica_feed *feed, uint64_t epoch, uint64_t seq)
 {
-    return feed->ended && feed_compare(epoch, seq, feed->until.epoch, feed->until.seq) > 0;
+    return feed->ended && !BUG(ENDED_TAKEN) &&
+           feed_compare(epoch, seq, feed->until.epoch, feed->until.seq) > 0;
 }
 
 /* My copy goes further than HQ takes the feed: I go back to there. */
@@ -43,7 +44,7 @@ static bool goes_back(const struct replica_feed *feed, int tier)
     const struct feed_mark *mark = &feed->feed.tier[tier];
 
     return tier == TIER_FEDERATION && feed->revoked && feed->until.seq != 0 &&
-           is_beyond_end(feed, mark->epoch, mark->seq);
+           !BUG(REVOKED_KEPT) && is_beyond_end(feed, mark->epoch, mark->seq);
 }
 
 bool replica_end_missed(const struct replica_feed *feed, enum tier tier)
@@ -260,10 +261,11 @@ static void start_pull(struct replica *replica, uint32_t index, int tier, uint32
     memset(pull, 0, sizeof *pull);
     feed->tier[tier].attempts++;
     pull->tiers = 1u << tier;
-    /* Both at once where both stand at the same head and come from the origin. */
+    /* Both at once where both stand at the same head and come from the origin; unless that
+     * fails: an origin that recovers may have them at different heads. */
     if (tier == TIER_FEDERATION && feed->followed[TIER_HQ] && origin &&
-        !feed->pull[TIER_HQ].active && !goes_back(feed, tier) &&
-        marks_equal(&mine[TIER_FEDERATION], &mine[TIER_HQ]) &&
+        feed->tier[TIER_FEDERATION].failures < 2 && !feed->pull[TIER_HQ].active &&
+        !goes_back(feed, tier) && marks_equal(&mine[TIER_FEDERATION], &mine[TIER_HQ]) &&
         feed->tier[TIER_FEDERATION].snapshot == feed->tier[TIER_HQ].snapshot)
         pull->tiers = TIERS_BOTH;
     pull->active = true;
