@@ -11,10 +11,12 @@
  * sim_nodes.c    nodes start and crash; directories are copied and damaged
  * sim_found.c    a federation is founded
  * sim_load.c     the writers, and what they were promised
+ * sim_operators.c what operators ask for: erasing, tiers, keys, places
  * sim_packets.c  packets under way
  * sim_network.c  transport.h: links, streams, faults of the network
  * sim_liar.c     what a chapter that lies makes of what its node sends
  * sim_check.c    what must hold after every step
+ * sim_rules.c    the same of what operators asked for
  * sim_final.c    what must hold once the faults have stopped
  * sim_workers.c  many runs, in several processes
  * sim_shrink.c   a failing plan made small
@@ -29,6 +31,8 @@
 #define SIM_OPS_MAX 4096
 #define SIM_VALUES_MAX 8
 #define SIM_REQUESTS_MAX 128
+#define SIM_FIELDS 3  /* whose tiers are chosen */
+#define FIELD_EMAIL 1 /* of them */
 #define SIM_STREAMS 3 /* dialler to listener, back, published */
 #define SIM_STORE_SIZE (64u << 20)
 
@@ -39,6 +43,10 @@ struct sim_op {
     uint32_t values[SIM_VALUES_MAX]; /* 0: removed; candidates */
     size_t value_count;
     bool unsure; /* it was only on a disk that is gone */
+    enum sim_erasure { NOT_ERASED, ERASURE_ASKED, ERASED } erasure;
+    uint64_t erased_at;                /* seq of the removal, once it is known */
+    uint32_t told[SIM_VALUES_MAX * 2]; /* all values that it was ever to have */
+    size_t told_count;
 };
 
 struct sim_packet {
@@ -82,6 +90,11 @@ struct sim_seen {
         int64_t at_ms;
     } want[TIERS_BOTH + 1]; /* the last, by its tiers */
     uint32_t damaged;       /* number whose sum was damaged on purpose, 0: none */
+    struct sim_end { /* where HQ ended the feed, as the node knew it after its last turn */
+        bool known;
+        int64_t since_ms;
+        uint64_t epoch, seq;
+    } end;
 };
 
 struct sim_node {
@@ -105,6 +118,9 @@ struct sim_node {
     bool hello_came;     /* since its start */
     bool was_recovering; /* after its last turn */
     int64_t started_ms;
+    uint64_t starts;
+    int64_t ran_ms;                     /* its last turn */
+    uint64_t compactions;               /* of its node, as it was seen last */
     uint64_t held_of_me[SIM_NODES_MAX]; /* by whom, up to which seq, when it was restored */
     uint64_t turns;
     struct sim_packet *inbox;
@@ -123,10 +139,14 @@ struct sim_history {
     size_t count, capacity;
 };
 
+/* What a local client asked for, and who takes the answer. */
+enum sim_asked { ASKED_BY_TEST, ASKED_WRITE, ASKED_ERASE, ASKED_TIERS, ASKED_OTHER };
 struct sim_request {
     bool open;
     bool answered;
-    bool write; /* of the load: op and value tell which */
+    enum sim_asked asked;
+    int field;      /* ASKED_TIERS: which, */
+    int field_tier; /* and to which tier */
     transport_link link;
     int node;
     int64_t at_ms;
@@ -165,6 +185,18 @@ struct world {
     bool tainted[SIM_NODES_MAX];  /* origins that signed two heads for one seq */
     bool restored[SIM_NODES_MAX]; /* those of which an older copy was put back, or runs, too */
     bool has_backup[SIM_NODES_MAX];
+    uint64_t backup_seq[SIM_NODES_MAX];        /* where its own feed stood then */
+    bool rekeyed[SIM_NODES_MAX];               /* former directories of it are worth nothing */
+    bool disk_is_gone[SIM_NODES_MAX];          /* it waits for HQ's operator */
+    struct sign_key recovery;                  /* HQ's */
+    struct sign_key former_key[SIM_NODES_MAX]; /* of those that made another */
+    bool has_former_key[SIM_NODES_MAX];
+    struct sim_choice {
+        bool made, unsure;
+        int tier;
+    } choices[SIM_NODES_MAX][SIM_FIELDS]; /* of tiers, by origin */
+    int64_t operators_at_ms;              /* they look again then */
+    int64_t wrong_since_ms[SIM_NODES_MAX];
     uint64_t hits[FAULT_COUNT]; /* how often each kind of fault happened */
     char failure[512];
     const char *failure_kind; /* its format */
@@ -195,15 +227,42 @@ enum status sim_turn(struct sim_node *sim);                /* of world.active */
 void sim_copy_directory(const char *from, const char *to); /* between two turns */
 void sim_remove_tree(const char *dir);
 void sim_back_up(int index);
+/* Up to which seq HQ is known to hold the feed in both tiers: what is beyond may be lost. */
+uint64_t sim_held_by_others(int index);
 void sim_restore(int index, bool first, uint32_t pause_ms);
+void sim_roll_back(int index, uint32_t pause_ms);
 void sim_start_clone(int index);
 void sim_damage(int index, int origin);
 /* sim_found.c */
 void sim_found(void);
+void sim_make_directory(int index); /* its store, as chapterd join makes it; keys are there */
+/* Asks HQ for a token by that command, and enrols with it; false if HQ cannot now.  Time goes on
+ * meanwhile. */
+bool sim_take_in(int index, const struct identity *identity, const char *command, int tries);
+/* sim_operators.c */
+void sim_operate(const struct sim_action *action);
+void sim_take_operators_reply(struct sim_request *request);
+extern const char *const sim_fields[SIM_FIELDS];
+/* What operators do when the faults are over: HQ's recovery key, new keys, ends of suspensions.
+ */
+void sim_operators_help(void);
+/* A request's bytes: the map of arguments is to follow. */
+void sim_begin_request(struct mp_writer *writer, const char *command, size_t arguments);
+/* False if it was refused; else the map that came. */
+bool sim_read_reply(const struct sim_request *request, struct slice *out_result);
+/* sim_rules.c */
+void sim_check_rules(int index); /* after each turn */
+void sim_check_served(int from, int to);
+bool sim_is_shut_out(int index); /* HQ revoked it */
+bool sim_rules_settled(void);    /* what was asked for is done everywhere */
+void sim_explain_rules(void);
+void sim_check_rules_final(void); /* once all agree, at rest */
 /* sim_load.c */
 struct sim_request *sim_open_request(int node);
 bool sim_answered(struct sim_request *request, int64_t within_ms);
 void sim_write(int index, uint32_t dice);
+bool sim_is_busy(size_t op); /* somebody waits for an answer about it */
+size_t sim_place_of(const struct sim_op *op, uint32_t value);
 void sim_take_replies(void);
 void sim_check_reply(transport_link link, struct slice data);
 void sim_check_promises(int origin);

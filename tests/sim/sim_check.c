@@ -64,7 +64,9 @@ static void check_may_sign(const struct sim_node *sim, int origin, const struct 
 {
     const struct node *node = sim->node;
 
-    if (sim->was_recovering && mark->epoch <= newest_epoch(origin))
+    /* HQ may have lost that it let a chapter in with new keys, and count the epoch once more. */
+    if (sim->was_recovering && mark->epoch <= newest_epoch(origin) &&
+        !(world.rekeyed[origin] && world.restored[0]))
         sim_fail("%s signs, and knows that it is an old copy", sim->code);
     if (!sim->hello_came && node->roster_count > 1 &&
         world.now_ms - sim->started_ms < SIGN_WAIT_MS)
@@ -119,6 +121,16 @@ static void check_freeze(const struct sim_node *sim, const struct feed *feed, in
     seen->frozen_at = *mark;
 }
 
+/* Nor who stood beyond the head at which HQ ended a feed for good. */
+static bool is_where_it_ended(const struct sim_node *sim, const struct feed *feed,
+                              const struct feed_mark *mark)
+{
+    struct feed_term term;
+
+    roster_term_of(sim->node, feed->origin, &term);
+    return term.revoked && mark->epoch == term.until_epoch && mark->seq == term.until_seq;
+}
+
 static void check_feed_in_memory(struct sim_node *sim, const struct node_feed *held)
 {
     const struct feed *feed = &held->replica.feed;
@@ -131,7 +143,8 @@ static void check_feed_in_memory(struct sim_node *sim, const struct node_feed *h
         /* But a recovering origin, which goes back to the head that HQ has closed. */
         if (feed_compare(mark->epoch, mark->seq, seen->mark[tier].epoch, seen->mark[tier].seq) <
                 0 &&
-            !(held->replica.own && sim->node->recovering))
+            !(held->replica.own && sim->node->recovering) &&
+            !is_where_it_ended(sim, feed, mark))
             sim_fail("head of %s went down at %s, tier %d", feed->origin, sim->code, tier);
         if (mark->seq != 0 && !marks_equal(mark, &seen->mark[tier]) &&
             origin != world.plan.liar) {
@@ -315,17 +328,21 @@ void sim_check_rows(int index)
 
 /* --- a node, after each of its turns ------------------------------------------------------ */
 
-/* HQ says "current" only of what it holds up to 90 s ago. */
+/* HQ says "current" only of what it holds up to 90 s ago, and of whom was there since. */
 static void check_current(const struct sim_node *sim, const struct node_feed *held)
 {
     const struct node *node = sim->node;
     const int origin = sim_node_of(held->replica.feed.origin);
     const struct sim_history *history = &world.history[origin];
 
-    if (!node->is_hq || world.tainted[origin] ||
+    if (!node->is_hq || held->replica.own || world.tainted[origin] ||
         replica_feed_state(&held->replica, &node->hq_beats, true, world.now_ms) !=
             STATE_CURRENT)
         return;
+    if (!world.nodes[world.plan.nodes].clone &&
+        world.now_ms - world.nodes[origin].ran_ms > BEAT_FRESH_MS + 1000)
+        sim_fail("HQ calls %s current, which has not run for %lld s", held->replica.feed.origin,
+                 (long long)(world.now_ms - world.nodes[origin].ran_ms) / 1000);
     for (size_t i = history->count; i > 0; i--) {
         const struct sim_signed *head = &history->list[i - 1];
 
@@ -344,6 +361,7 @@ void sim_check_node(int index)
     const struct node *node = sim->node;
     size_t jobs = 0;
 
+    sim_check_rules(index);
     for (size_t i = 0; i < node->replica.feed_count && !sim_failed(); i++) {
         check_feed_in_memory(sim, node->feeds[i]);
         check_current(sim, node->feeds[i]);

@@ -16,7 +16,7 @@ static const struct node_feed *feed_at(int index, int origin)
 
 static bool same(const struct node_feed *a, const struct node_feed *b)
 {
-    return a != NULL && b != NULL && a->replica.feed.tier[0].seq != 0 &&
+    return a != NULL && b != NULL &&
            memcmp(a->replica.feed.tier[0].hash, b->replica.feed.tier[0].hash, HASH_SIZE) == 0;
 }
 
@@ -25,23 +25,45 @@ static bool is_frozen(const struct node_feed *feed)
     return feed != NULL && feed->replica.feed.freeze != FREEZE_NONE;
 }
 
+static bool stands_at_its_end(int origin)
+{
+    const struct roster_node *place =
+        roster_find(world.nodes[0].node, world.nodes[origin].code);
+    const struct feed_mark *mark = &feed_at(0, origin)->replica.feed.tier[0];
+
+    return mark->epoch == place->entry.until_epoch && mark->seq == place->entry.until_seq;
+}
+
 /* Everybody holds what the origin has, which is no old copy any more; or everybody has seen
  * that it lied. */
 static bool feed_settled(int origin)
 {
-    const enum epoch_phase phase = world.nodes[origin].node->phase;
+    /* Of who was shut out all have what HQ has. */
+    const bool ended = sim_is_shut_out(origin);
+    const int writer = ended ? 0 : origin;
+    const enum epoch_phase phase = world.nodes[writer].node->phase;
+    int nodes = 0;
     int frozen = 0;
     int different = 0;
 
     for (int i = 0; i < world.plan.nodes; i++) {
+        if (sim_is_shut_out(i))
+            continue;
+        nodes++;
         frozen += is_frozen(feed_at(i, origin));
-        different += !same(feed_at(i, origin), feed_at(origin, origin));
+        different += !same(feed_at(i, origin), feed_at(writer, origin));
     }
     /* Once HQ has named its instance, an origin comes back by itself, also after a fork. */
     if (world.tainted[origin] && frozen != 0)
-        return frozen == world.plan.nodes && phase != EPOCH_FETCHING &&
-               phase != EPOCH_REPLACING && phase != EPOCH_BEGINNING;
-    return different == 0 && !world.nodes[origin].node->recovering;
+        return ended || (frozen == nodes && phase != EPOCH_FETCHING &&
+                         phase != EPOCH_REPLACING && phase != EPOCH_BEGINNING);
+    /* What only a restored HQ had of it is gone. */
+    if (ended && world.restored[0])
+        return true;
+    if (ended)
+        return different == 0 && stands_at_its_end(origin);
+    return different == 0 && !world.nodes[origin].node->recovering &&
+           feed_at(origin, origin)->replica.feed.tier[0].seq != 0;
 }
 
 /* HQ holds tier hq of every origin at the same head as its federation tier. */
@@ -53,6 +75,7 @@ static bool tiers_meet(void)
         const struct feed *feed = &hq->feeds[i]->replica.feed;
 
         if (!world.tainted[sim_node_of(feed->origin)] &&
+            !sim_is_shut_out(sim_node_of(feed->origin)) &&
             memcmp(feed->tier[0].hash, feed->tier[1].hash, HASH_SIZE) != 0)
             return false;
     }
@@ -68,24 +91,38 @@ static bool all_current(int index)
         const enum feed_state state =
             replica_feed_state(&feed->replica, &node->hq_beats, node->is_hq, world.now_ms);
 
-        if (state != STATE_CURRENT && !world.tainted[sim_node_of(feed->replica.feed.origin)])
+        const int origin = sim_node_of(feed->replica.feed.origin);
+
+        if (state != (sim_is_shut_out(origin) ? STATE_REVOKED : STATE_CURRENT) &&
+            !world.tainted[origin] && !(sim_is_shut_out(origin) && world.restored[0]))
             return false;
     }
     return true;
 }
 
-bool sim_settled(void)
+/* What is lacking; NULL: nothing. */
+static const char *unsettled(void)
 {
     for (int i = 0; i < world.plan.nodes; i++)
-        if (world.nodes[i].node == NULL)
-            return false;
+        if (world.nodes[i].node == NULL && !sim_is_shut_out(i))
+            return "a node is down";
     for (size_t i = 0; i < SIM_REQUESTS_MAX; i++)
         if (world.requests[i].open)
-            return false;
-    for (int i = 0; i < world.plan.nodes; i++)
-        if (!feed_settled(i) || !all_current(i))
-            return false;
-    return tiers_meet();
+            return "somebody waits for an answer";
+    for (int i = 0; i < world.plan.nodes; i++) {
+        if (!feed_settled(i))
+            return world.nodes[i].code;
+        if (!sim_is_shut_out(i) && !all_current(i))
+            return "not all are current";
+    }
+    if (!tiers_meet())
+        return "HQ's tiers of a feed, or its persons";
+    return sim_rules_settled() ? NULL : "what operators asked for";
+}
+
+bool sim_settled(void)
+{
+    return unsettled() == NULL;
 }
 
 static void explain_difference(void)
@@ -116,6 +153,15 @@ static void explain_difference(void)
 /* --- persons ------------------------------------------------------------------------------ */
 
 #define ADDRESSES 37
+/* An epoch begins with what is known of tier hq, of some members nothing; and a chapter may keep
+ * addresses to itself. */
+static bool may_lack_email(const struct node_feed *feed)
+{
+    const int origin = sim_node_of(feed->record.origin);
+
+    return world.restored[origin] || world.choices[origin][FIELD_EMAIL].made;
+}
+
 static void count_persons(struct store_txn *txn, const struct node_feed *feed,
                           bool seen[ADDRESSES], uint64_t *anonymous)
 {
@@ -127,26 +173,24 @@ static void count_persons(struct store_txn *txn, const struct node_feed *feed,
     while (store_cursor_next(&cursor, &change) == OK) {
         struct member_facts facts;
         struct store_row row;
-        struct slice email;
+        struct slice email = SLICE_NONE;
         char text[64];
         unsigned number;
+        bool found;
 
         if (change.type != RECORD_MEMBER || value_is_removal(change.value[0]))
             continue;
         member_facts_of(change.value[0], &facts);
         if (facts.status != MEMBER_ACTIVE || facts.kind != KIND_INDIVIDUAL)
             continue;
-        /* An epoch begins with what is known of tier hq: of some members that is nothing. */
-        if (world.restored[sim_node_of(feed->record.origin)] &&
-            store_get_row(txn, feed->record.tier[1].number, change.id, &row) == OK &&
-            !mp_map_get_text(row.value[1], "email", &email)) {
+        found = store_get_row(txn, feed->record.tier[1].number, change.id, &row) == OK;
+        if (!mp_map_get_text(change.value[0], "email", &email) && found &&
+            !mp_map_get_text(row.value[1], "email", &email) && may_lack_email(feed)) {
             ++*anonymous;
             continue;
         }
-        if (store_get_row(txn, feed->record.tier[1].number, change.id, &row) != OK ||
-            !mp_map_get_text(row.value[1], "email", &email) ||
-            !slice_copy_text(email, text, sizeof text) || sscanf(text, "P%u@", &number) != 1 ||
-            number >= ADDRESSES) {
+        if (!found || !slice_copy_text(email, text, sizeof text) ||
+            sscanf(text, "P%u@", &number) != 1 || number >= ADDRESSES) {
             sim_fail("a member at HQ without its tier hq");
             return;
         }
@@ -163,7 +207,7 @@ static void check_persons(void)
     uint64_t counted = 0;
 
     for (int i = 0; i < world.plan.nodes; i++)
-        if (world.tainted[i])
+        if (world.tainted[i] || sim_is_shut_out(i))
             return; /* HQ's tiers of it may be apart for good */
     if (store_begin_read(hq->store, &txn) != OK)
         return;
@@ -225,11 +269,15 @@ void sim_check_final(bool at_rest)
     if (sim_failed())
         return;
     if (!sim_settled()) {
+        sim_trace("unsettled: %s", unsettled());
         explain_difference();
+        sim_explain_rules();
         sim_fail("no agreement after the faults stopped");
         return;
     }
     for (int i = 0; i < world.plan.nodes && !sim_failed(); i++) {
+        if (world.nodes[i].node == NULL)
+            continue;
         sim_check_rows(i);
         sim_check_promises(i);
         if (at_rest)
@@ -237,4 +285,6 @@ void sim_check_final(bool at_rest)
     }
     if (!sim_failed())
         check_persons();
+    if (!sim_failed() && at_rest)
+        sim_check_rules_final();
 }

@@ -12,18 +12,24 @@ static enum status put_text(struct store_txn *txn, const char *name, const char 
     return store_put_meta(txn, name, slice_of_text(text));
 }
 
-static void make_directory(int index, struct slice genesis, const uint8_t hq_curve[KEY_SIZE])
+static uint8_t genesis_bytes[GENESIS_SIZE_MAX];
+static size_t genesis_size;
+static uint8_t hq_curve[KEY_SIZE];
+
+void sim_make_directory(int index)
 {
     const struct sim_node *sim = &world.nodes[index];
     struct store_txn txn = { 0 };
     struct store *store = NULL;
 
+    world.active = SIM_NODES_MAX;
     sim_must(store_create(sim->dir), "store_create");
     sim_must(store_open(sim->dir, SIM_STORE_SIZE, &store), "store_open");
     if (store == NULL)
         return;
     sim_must(store_begin_write(store, &txn), "begin");
-    sim_must(store_put_meta(&txn, META_GENESIS, genesis), "genesis");
+    sim_must(store_put_meta(&txn, META_GENESIS, slice_of(genesis_bytes, genesis_size)),
+             "genesis");
     sim_must(put_text(&txn, META_CODE, sim->code), "code");
     sim_must(put_text(&txn, META_LISTEN, sim->address), "listen");
     sim_must(put_text(&txn, META_ADVERTISE, sim->address), "advertise");
@@ -35,40 +41,26 @@ static void make_directory(int index, struct slice genesis, const uint8_t hq_cur
 
 /* --- enrolling ---------------------------------------------------------------------------- */
 
-static bool invite(int index, struct token *out_token)
+static bool get_token(int index, const char *command, struct token *out_token)
 {
-    static uint8_t bytes[1024];
     struct sim_request *request = sim_open_request(0);
+    struct slice result = SLICE_NONE;
     struct slice text_slice = SLICE_NONE;
     char text[TOKEN_SIZE_MAX];
     struct mp_writer writer;
-    struct mp_reader reader;
     const char *reason = "";
     bool good;
 
-    mp_writer_init(&writer, bytes, sizeof bytes);
-    mp_write_array(&writer, 4);
-    mp_write_uint(&writer, CONTROL_VERSION);
-    mp_write_uint(&writer, 1);
-    mp_write_text(&writer, "invite");
-    mp_write_map(&writer, 1);
+    if (request == NULL)
+        return false;
+    sim_begin_request(&writer, command, 1);
     mp_write_key_text(&writer, "chapter", world.nodes[index].code);
     sim_deliver_control(0, request->link, mp_writer_bytes(&writer));
-    if (!sim_answered(request, 20000)) {
-        sim_fail("HQ does not invite");
-        return false;
-    }
-    mp_reader_init(&reader, slice_of(request->reply, request->reply_size));
-    mp_read_array_exact(&reader, 4);
-    mp_read_uint(&reader, UINT64_MAX);
-    mp_read_uint(&reader, UINT64_MAX);
-    good = mp_read_uint(&reader, UINT64_MAX) == 0 &&
-           mp_map_get_text(mp_read_raw(&reader, sizeof request->reply), "token", &text_slice) &&
+    good = sim_answered(request, 20000) && sim_read_reply(request, &result) &&
+           mp_map_get_text(result, "token", &text_slice) &&
            slice_copy_text(text_slice, text, sizeof text) &&
            token_parse(slice_of_text(text), out_token, &reason) == OK;
     request->open = false;
-    if (!good)
-        sim_fail("no token: %s", reason);
     return good;
 }
 
@@ -94,7 +86,7 @@ static void put_floor(int index, const struct wire_enrolled *answer)
         sim_copy_directory(sim->dir, first);
 }
 
-static void enrol(int index, const struct identity *identity)
+bool sim_take_in(int index, const struct identity *identity, const char *command, int tries)
 {
     static uint8_t bytes[4096];
     static struct token token;
@@ -102,8 +94,8 @@ static void enrol(int index, const struct identity *identity)
     struct wire_enrol message = { .version = PROTOCOL_VERSION };
     struct wire_enrolled answer;
 
-    if (!invite(index, &token))
-        return;
+    if (!get_token(index, command, &token))
+        return false;
     memcpy(message.secret, token.secret, sizeof message.secret);
     memcpy(message.code, world.nodes[index].code, CODE_SIZE);
     memcpy(message.sign_key, identity->sign.public_key, KEY_SIZE);
@@ -111,21 +103,23 @@ static void enrol(int index, const struct identity *identity)
     memcpy(message.address, world.nodes[index].address, ADDRESS_SIZE);
     mp_writer_init(&writer, bytes, sizeof bytes);
     wire_write_enrol(&writer, &message, &identity->sign);
-    for (int tries = 0; tries < 10 && !sim_failed(); tries++) {
+    for (; tries > 0 && !sim_failed(); tries--) {
         struct sim_request *request = sim_open_request(0);
         bool good;
 
+        if (request == NULL)
+            return false;
         sim_deliver_enrol(0, request->link, identity->curve_public, mp_writer_bytes(&writer));
         good = sim_answered(request, 20000) &&
                wire_read_enrolled(slice_of(request->reply, request->reply_size), &answer) == OK;
         request->open = false;
         if (good && answer.result == ENROL_OK) {
             put_floor(index, &answer);
-            return;
+            return !sim_failed();
         }
         sim_run_until(world.now_ms + 1000); /* HQ cannot sign right after its start */
     }
-    sim_fail("%s was not enrolled", world.nodes[index].code);
+    return false;
 }
 
 /* --- the federation ----------------------------------------------------------------------- */
@@ -159,7 +153,6 @@ static bool joins_late(int index)
 void sim_found(void)
 {
     static struct identity identities[SIM_NODES_MAX];
-    static uint8_t bytes[GENESIS_SIZE_MAX];
     struct genesis genesis = { .name = "Sim", .created = 1790000000 };
     struct mp_writer writer;
 
@@ -168,16 +161,20 @@ void sim_found(void)
         world.active = i;
         sim_must(identity_create(world.nodes[i].dir, &identities[i]), "identity");
     }
+    world.active = SIM_NODES_MAX;
+    identity_make_sign_key(&world.recovery);
     memcpy(genesis.sign_key, identities[0].sign.public_key, KEY_SIZE);
-    mp_writer_init(&writer, bytes, sizeof bytes);
+    memcpy(genesis.recovery_key, world.recovery.public_key, KEY_SIZE);
+    mp_writer_init(&writer, genesis_bytes, sizeof genesis_bytes);
     genesis_write(&writer, &genesis);
-    for (int i = 0; i < world.plan.nodes; i++) {
-        world.active = SIM_NODES_MAX;
-        make_directory(i, mp_writer_bytes(&writer), identities[0].curve_public);
-    }
+    genesis_size = mp_writer_bytes(&writer).size;
+    memcpy(hq_curve, identities[0].curve_public, KEY_SIZE);
+    for (int i = 0; i < world.plan.nodes; i++)
+        sim_make_directory(i);
     sim_start(0);
     for (int i = 1; i < world.plan.nodes && !sim_failed(); i++) {
-        enrol(i, &identities[i]);
+        if (!sim_take_in(i, &identities[i], "invite", 10))
+            sim_fail("%s was not enrolled", world.nodes[i].code);
         if (joins_late(i))
             world.hits[FAULT_LATE_JOIN]++;
         else

@@ -38,10 +38,11 @@ bool sim_answered(struct sim_request *request, int64_t within_ms)
 /* --- writing ------------------------------------------------------------------------------ */
 
 /* Two requests under way have no order: one at a time for each member. */
-static bool is_busy(size_t op)
+bool sim_is_busy(size_t op)
 {
     for (size_t i = 0; i < SIM_REQUESTS_MAX; i++)
-        if (world.requests[i].open && world.requests[i].write && world.requests[i].op == op)
+        if (world.requests[i].open && world.requests[i].op == op &&
+            (world.requests[i].asked == ASKED_WRITE || world.requests[i].asked == ASKED_ERASE))
             return true;
     return false;
 }
@@ -55,7 +56,7 @@ static struct sim_op *op_of(int origin, uint64_t *dice)
         for (size_t i = 0; i < world.op_count; i++) {
             op = &world.ops[(start + i) % world.op_count];
             if (op->origin == origin && op->value_count < SIM_VALUES_MAX - 1 &&
-                !is_busy((size_t)(op - world.ops)))
+                op->erasure != ERASURE_ASKED && !sim_is_busy((size_t)(op - world.ops)))
                 return op;
         }
     if (world.op_count == SIM_OPS_MAX)
@@ -109,10 +110,12 @@ void sim_write(int index, uint32_t draw)
         return;
     remove = op->values[op->value_count - 1] != 0 && sim_dice(&dice) % 100 < 20;
     op->unsure |= world.nodes[index].clone;
-    request->write = true;
+    request->asked = ASKED_WRITE;
     request->op = (size_t)(op - world.ops);
     request->value = remove ? 0 : ++world.value_count;
     op->values[op->value_count++] = request->value; /* a candidate from now on */
+    if (op->told_count < sizeof op->told / sizeof op->told[0])
+        op->told[op->told_count++] = request->value;
     uuid_format(op->id, id);
     mp_writer_init(&writer, bytes, sizeof bytes);
     mp_write_array(&writer, 4);
@@ -156,7 +159,7 @@ static bool reply_good(struct slice reply)
     return ok.size == 1 && ok.data[0] == 0xc3;
 }
 
-static size_t place_of(const struct sim_op *op, uint32_t value)
+size_t sim_place_of(const struct sim_op *op, uint32_t value)
 {
     size_t at = 0;
 
@@ -174,12 +177,15 @@ static size_t place_of(const struct sim_op *op, uint32_t value)
 static void take_reply(struct sim_request *request)
 {
     struct sim_op *op = &world.ops[request->op];
-    const size_t at = place_of(op, request->value);
+    const size_t at = sim_place_of(op, request->value);
 
     request->open = false;
     if (at == op->value_count)
         return; /* a later one was acknowledged in the same instant */
     if (reply_good(slice_of(request->reply, request->reply_size))) {
+        if (op->erasure == ERASED && request->value != 0 && !world.restored[op->origin])
+            sim_fail("%s takes back somebody who was erased, and says nothing",
+                     world.nodes[request->node].code);
         memmove(op->values, op->values + at, (op->value_count - at) * sizeof *op->values);
         op->value_count -= at;
         sim_trace("acknowledged %s %u", world.nodes[op->origin].code, request->value);
@@ -196,10 +202,12 @@ void sim_take_replies(void)
     for (size_t i = 0; i < SIM_REQUESTS_MAX; i++) {
         struct sim_request *request = &world.requests[i];
 
-        if (!request->open || !request->write)
+        if (!request->open || request->asked == ASKED_BY_TEST)
             continue;
-        if (request->answered)
+        if (request->answered && request->asked == ASKED_WRITE)
             take_reply(request);
+        else if (request->answered)
+            sim_take_operators_reply(request);
         else if (world.now_ms - request->at_ms > PATIENCE_MS)
             request->open = false; /* its value stays a candidate */
     }
@@ -258,13 +266,13 @@ void sim_check_reply(transport_link link, struct slice data)
         CLEANUP(store_abort) struct store_txn txn = { 0 };
         uint32_t note;
 
-        if (!request->open || request->link != link || !request->write || node == NULL ||
-            !reply_good(data))
+        if (!request->open || request->link != link || request->asked != ASKED_WRITE ||
+            node == NULL || !reply_good(data))
             continue;
         if (store_begin_read(node->store, &txn) != OK)
             return;
         if (!kept(op, stored_value(node, &txn, op, &note),
-                  place_of(op, request->value) % op->value_count))
+                  sim_place_of(op, request->value) % op->value_count))
             sim_fail("%s acknowledged value %u, which its store does not hold", node->code,
                      request->value);
     }
@@ -299,6 +307,7 @@ void sim_check_promises(int origin)
 
     /* What a second daemon has taken over, and not passed on, goes when that one is stopped. */
     if (node == NULL || strcmp(world.nodes[world.plan.nodes].code, node->code) == 0 ||
+        (world.restored[origin] && sim_is_shut_out(origin)) || /* it fetches nothing back */
         store_begin_read(node->store, &txn) != OK)
         return;
     for (size_t i = 0; i < world.op_count && !sim_failed(); i++) {

@@ -219,6 +219,8 @@ enum status transport_send(struct transport *transport, transport_link link, str
         if (!connection->used || !connection->up ||
             (!dialled && connection->serve_link != link))
             continue;
+        sim_check_served(transport->owner,
+                         dialled ? connection->listener : connection->dialler);
         sim_check_sent(transport->owner, dialled ? connection->listener : connection->dialler,
                        data);
         send_copy(i, dialled ? 0 : 1, transport->owner, data);
@@ -237,8 +239,10 @@ enum status transport_publish(struct transport *transport, const char *topic, st
         const struct sim_connection *connection = &world.connections[i];
         const int to = connection->dialler;
 
-        if (!connection->used || !connection->up || connection->listener != transport->owner ||
-            meets(FAULT_LOSS, transport->owner, to))
+        if (!connection->used || !connection->up || connection->listener != transport->owner)
+            continue;
+        sim_check_served(transport->owner, to);
+        if (meets(FAULT_LOSS, transport->owner, to))
             continue;
         if (meets(FAULT_DUPLICATE, transport->owner, to))
             send_copy(i, 2, transport->owner, data);

@@ -117,8 +117,15 @@ void sim_start(int index)
         return;
     }
     sim->wake_at_ms = world.now_ms;
+    sim->compactions = 0;
+    sim->starts++;
     sim_trace("start %s", sim->code);
     sim_check_start(index);
+    /* Somebody has waited for it, and writes before it has heard of anybody. */
+    if (sim_has(FAULT_EAGER) && world.founded_ms != 0 && index < world.plan.nodes) {
+        world.hits[FAULT_EAGER]++;
+        sim_write(index, 77777u * (uint32_t)(index + 1) + (uint32_t)sim->starts);
+    }
 }
 
 /* A turn whose memory ran out, and that goes on, dropped it. */
@@ -211,26 +218,69 @@ void sim_copy_directory(const char *from, const char *to)
         copy_file(source, target);
         (void)chmod(target, 0600);
     }
+    /* A key that was to follow is in the copy, or it is not. */
+    (void)snprintf(source, sizeof source, "%s/keys/sign.next", from);
+    (void)snprintf(target, sizeof target, "%s/keys/sign.next", to);
+    (void)remove(target);
+    if (access(source, F_OK) == 0) {
+        copy_file(source, target);
+        (void)chmod(target, 0600);
+    }
+}
+
+/* The file that tells a copy: it comes along only where a whole machine is put back. */
+static void copy_marker(const char *from, const char *to)
+{
+    char source[512];
+    char target[512];
+
+    (void)snprintf(source, sizeof source, "%s/" STORE_MARKER_NAME, from);
+    (void)snprintf(target, sizeof target, "%s/" STORE_MARKER_NAME, to);
+    copy_file(source, target);
 }
 
 void sim_back_up(int index)
 {
     char to[300];
 
-    if (world.nodes[index].turns == 0)
+    char marker[300];
+
+    (void)snprintf(marker, sizeof marker, "%s/" STORE_MARKER_NAME, world.nodes[index].dir);
+    if (access(marker, F_OK) != 0 || world.disk_is_gone[index])
         return; /* a directory that never ran is like the first one */
     (void)snprintf(to, sizeof to, "%s.copy", world.nodes[index].dir);
     sim_copy_directory(world.nodes[index].dir, to);
+    copy_marker(world.nodes[index].dir, to);
     world.has_backup[index] = true;
+    world.backup_seq[index] = world.nodes[index].seen[index].mark[0].seq;
     world.tainted[index] |= world.nodes[index].seen[index].mark[0].seq == 0;
 }
 
-/* Up to which seq HQ is known to hold the feed in both tiers: what is beyond may be lost. */
-static uint64_t held_by_others(int index)
+uint64_t sim_held_by_others(int index)
 {
     const struct sim_seen *seen = &world.nodes[0].seen[index];
 
+    /* Of HQ's own tier hq nobody else holds anything: the copy has what it has. */
+    if (index == 0)
+        return world.backup_seq[0];
     return seen->mark[0].seq < seen->mark[1].seq ? seen->mark[0].seq : seen->mark[1].seq;
+}
+
+/* What HQ alone had of chapters that lost theirs may go with its own. */
+static void doubt_all_restored(void)
+{
+    for (size_t i = 0; i < world.op_count; i++)
+        world.ops[i].unsure |= world.restored[world.ops[i].origin];
+}
+
+static void note_who_holds(int index)
+{
+    if (index == 0)
+        doubt_all_restored();
+    for (int i = 0; i < world.plan.nodes; i++)
+        world.nodes[index].held_of_me[i] = world.nodes[i].node != NULL && i != index
+                                               ? world.nodes[i].seen[index].mark[0].seq
+                                               : 0;
 }
 
 void sim_restore(int index, bool first, uint32_t pause_ms)
@@ -241,7 +291,7 @@ void sim_restore(int index, bool first, uint32_t pause_ms)
     char former[300];
     char from[300];
 
-    if (!first && !world.has_backup[index])
+    if ((!first && !world.has_backup[index]) || world.disk_is_gone[index])
         return;
     (void)snprintf(from, sizeof from, "%s.%s", sim->dir, first ? "first" : "copy");
     memset(sim->seen, 0, sizeof sim->seen);
@@ -252,20 +302,38 @@ void sim_restore(int index, bool first, uint32_t pause_ms)
         sim_must(store_marker_renew(sim->node->store, sim->dir), "marker");
         sim_stop(index);
     }
-    sim_doubt_promises(index, held_by_others(index));
+    sim_doubt_promises(index, sim_held_by_others(index));
     (void)snprintf(data, sizeof data, "%s/db/data.mdb", sim->dir);
     (void)snprintf(former, sizeof former, "%s/db/former", sim->dir);
     if (!running && rename(data, former) != 0)
         sim_fail("cannot rename %s", data);
-    for (int i = 0; i < world.plan.nodes; i++)
-        sim->held_of_me[i] = world.nodes[i].node != NULL && i != index
-                                 ? world.nodes[i].seen[index].mark[0].seq
-                                 : 0;
+    note_who_holds(index);
     sim_copy_directory(from, sim->dir);
     /* A directory that never ran cannot know that another did. */
     world.tainted[index] |= first;
     world.restored[index] = true;
-    world.hits[first ? FAULT_LOST_DISK : FAULT_OLD_COPY]++;
+    world.hits[first ? FAULT_LOST_DISK : index == 0 ? FAULT_HQ_COPY : FAULT_OLD_COPY]++;
+    sim->restart_at_ms = world.now_ms + pause_ms;
+}
+
+/* Disk and all: nothing in the directory tells it, only peers can. */
+void sim_roll_back(int index, uint32_t pause_ms)
+{
+    struct sim_node *sim = &world.nodes[index];
+    char from[300];
+
+    if (!world.has_backup[index] || world.disk_is_gone[index])
+        return;
+    (void)snprintf(from, sizeof from, "%s.copy", sim->dir);
+    memset(sim->seen, 0, sizeof sim->seen);
+    sim_stop(index);
+    sim_doubt_promises(index, sim_held_by_others(index));
+    note_who_holds(index);
+    sim_copy_directory(from, sim->dir);
+    copy_marker(from, sim->dir);
+    world.tainted[index] = true; /* where it meets nobody who holds more, it signs again */
+    world.restored[index] = true;
+    world.hits[FAULT_ROLLBACK]++;
     sim->restart_at_ms = world.now_ms + pause_ms;
 }
 
@@ -274,7 +342,7 @@ void sim_start_clone(int index)
     struct sim_node *clone = &world.nodes[world.plan.nodes];
     char from[300];
 
-    if (clone->clone || !world.has_backup[index])
+    if (clone->clone || !world.has_backup[index] || world.rekeyed[index])
         return;
     clone->clone = true;
     memcpy(clone->code, world.nodes[index].code, CODE_SIZE);
@@ -293,8 +361,21 @@ void sim_start_clone(int index)
 static bool is_copied(int index)
 {
     for (size_t i = 0; i < world.plan.action_count; i++)
-        if (world.plan.actions[i].a == index && (world.plan.actions[i].kind == ACTION_BACKUP ||
-                                                 world.plan.actions[i].kind == ACTION_RESTORE))
+        if (world.plan.actions[i].a == index &&
+            (world.plan.actions[i].kind == ACTION_BACKUP ||
+             world.plan.actions[i].kind == ACTION_RESTORE ||
+             world.plan.actions[i].kind == ACTION_ROLLBACK ||
+             world.plan.actions[i].kind == ACTION_REKEY))
+            return true;
+    return false;
+}
+
+static bool loses_all(int index)
+{
+    for (size_t i = 0; i < world.plan.action_count; i++)
+        if (world.plan.actions[i].a == index &&
+            (world.plan.actions[i].kind == ACTION_ROLLBACK ||
+             world.plan.actions[i].kind == ACTION_REKEY))
             return true;
     return false;
 }
@@ -308,7 +389,9 @@ void sim_damage(int index, int origin)
     uint32_t feed;
     uint32_t number;
 
+    /* Nor the one copy that is left of what its origin loses. */
     if (sim->node == NULL || index == origin || index == world.plan.liar || is_copied(index) ||
+        loses_all(origin) ||
         (feed = node_feed_index(sim->node, world.nodes[origin].code)) == NO_PEER ||
         (number = sim->node->feeds[feed]->record.tier[0].number) == 0 ||
         sim->node->feeds[feed]->building)

@@ -82,7 +82,7 @@ static uint64_t draw_faults(struct drawing *drawing, uint64_t allowed)
     uint64_t faults = 0;
 
     for (int fault = 0; fault < FAULT_COUNT; fault++)
-        if (chance(drawing, share))
+        if (!(FAULTS_OF_OPERATORS >> fault & 1) && chance(drawing, share))
             faults |= 1ull << fault;
     if (chance(drawing, 60))
         faults &= ~FAULTS_OF_LIAR;
@@ -184,6 +184,120 @@ static void draw_copies(struct drawing *drawing)
         add(drawing, ACTION_CLONE, victim, 0, 0);
 }
 
+/* --- what operators do -------------------------------------------------------------------- */
+
+static struct sim_action *add_at(struct drawing *drawing, enum sim_action_kind kind, int a,
+                                 int64_t from_ms, int64_t to_ms)
+{
+    struct sim_plan *plan = drawing->plan;
+
+    add(drawing, kind, a, 0, (uint32_t)sim_dice(&drawing->dice));
+    plan->actions[plan->action_count - 1].at_ms =
+        from_ms + (int64_t)below(drawing, (uint64_t)(to_ms - from_ms));
+    return &plan->actions[plan->action_count - 1];
+}
+
+/* Not the one that lies: what becomes of its feed is not asked. */
+static int any_chapter(struct drawing *drawing)
+{
+    const int node = 1 + (int)below(drawing, (uint64_t)drawing->plan->nodes - 1);
+
+    return node == drawing->plan->liar ? 0 : node;
+}
+
+static void draw_older_state(struct drawing *drawing, enum sim_action_kind kind, int victim)
+{
+    const int64_t load_ms = drawing->plan->load_ms;
+
+    (void)add_at(drawing, ACTION_BACKUP, victim, 0, load_ms / 2);
+    add_at(drawing, kind, victim, load_ms / 2, load_ms)->value =
+        50 + (uint32_t)below(drawing, 3000);
+}
+
+static void draw_keys(struct drawing *drawing)
+{
+    struct sim_plan *plan = drawing->plan;
+    const int64_t load_ms = plan->load_ms;
+    const int node = any_node(drawing);
+
+    if (node == plan->liar && plan->liar != 0)
+        return;
+    (void)add_at(drawing, ACTION_ROTATE, node, 0, load_ms / 2);
+    if (chance(drawing, 30))
+        (void)add_at(drawing, ACTION_ROTATE, node, load_ms / 2, load_ms);
+    if (!has(plan, FAULT_OLD_KEY))
+        return;
+    for (uint64_t i = 1 + below(drawing, 3); i > 0; i--)
+        add_at(drawing, ACTION_STEAL, node, load_ms / 3, load_ms)->b = any_node(drawing);
+}
+
+static void draw_places(struct drawing *drawing)
+{
+    struct sim_plan *plan = drawing->plan;
+    const int64_t load_ms = plan->load_ms;
+    int node = any_chapter(drawing);
+
+    if (has(plan, FAULT_SUSPEND) && node != 0) {
+        (void)add_at(drawing, ACTION_SUSPEND, node, 0, load_ms);
+        if (chance(drawing, 50))
+            (void)add_at(drawing, ACTION_RESUME, node, load_ms / 2, load_ms);
+    }
+    if (has(plan, FAULT_REVOKE) && plan->nodes > 2)
+        (void)add_at(drawing, ACTION_REVOKE, 1 + (int)below(drawing, (uint64_t)plan->nodes - 1),
+                     load_ms / 4, load_ms);
+    node = any_chapter(drawing);
+    if (has(plan, FAULT_REKEY) && node != 0)
+        (void)add_at(drawing, ACTION_REKEY, node, load_ms / 4, load_ms);
+}
+
+static void draw_operators(struct drawing *drawing)
+{
+    struct sim_plan *plan = drawing->plan;
+    const int64_t load_ms = plan->load_ms;
+
+    if (has(plan, FAULT_ERASE))
+        for (uint64_t i = 1 + below(drawing, 3); i > 0; i--)
+            (void)add_at(drawing, ACTION_ERASE, any_node(drawing), load_ms / 4, load_ms);
+    if (has(plan, FAULT_TIERS))
+        for (uint64_t i = 1 + below(drawing, 3); i > 0; i--)
+            (void)add_at(drawing, ACTION_TIERS, any_node(drawing), 0, load_ms);
+    if (has(plan, FAULT_ROTATE))
+        draw_keys(drawing);
+    draw_places(drawing);
+    if (has(plan, FAULT_HQ_COPY))
+        draw_older_state(drawing, ACTION_RESTORE, 0);
+    if (has(plan, FAULT_ROLLBACK))
+        draw_older_state(drawing, ACTION_ROLLBACK, any_chapter(drawing));
+    if (has(plan, FAULT_EAGER))
+        for (uint64_t i = 1 + below(drawing, 2); i > 0; i--)
+            add_at(drawing, ACTION_STOP, any_node(drawing), 0, load_ms)->value =
+                50 + (uint32_t)below(drawing, 2000);
+    if (has(plan, FAULT_ABSENT))
+        add_at(drawing, ACTION_STOP, any_node(drawing), 0, 5000)->value =
+            95000 + (uint32_t)below(drawing, 20000);
+}
+
+/* Most runs know none of it. */
+static void draw_operators_faults(struct drawing *drawing, uint64_t allowed)
+{
+    struct sim_plan *plan = drawing->plan;
+
+    if (chance(drawing, 60))
+        return;
+    for (int fault = 0; fault < FAULT_COUNT; fault++)
+        if ((FAULTS_OF_OPERATORS & allowed) >> fault & 1 && chance(drawing, 25))
+            plan->faults |= 1ull << fault;
+    /* Whose copy with a former key signs beside the newer one: that is not asked yet. */
+    if (plan->faults & (1ull << FAULT_CLONE | 1ull << FAULT_LOST_DISK | 1ull << FAULT_ROLLBACK))
+        plan->faults &= ~(1ull << FAULT_ROTATE | 1ull << FAULT_OLD_KEY);
+    if (has(plan, FAULT_OLD_KEY))
+        plan->faults |= 1ull << FAULT_ROTATE & allowed;
+    if (has(plan, FAULT_ABSENT) && !chance(drawing, 30))
+        plan->faults &= ~(1ull << FAULT_ABSENT);
+    if (has(plan, FAULT_ABSENT) && plan->load_ms < 110000)
+        plan->load_ms += 110000;
+}
+
 static int compare_actions(const void *a, const void *b)
 {
     const struct sim_action *left = a;
@@ -221,7 +335,6 @@ static void draw_actions(struct drawing *drawing)
     draw_copies(drawing);
     if (has(plan, FAULT_LATE_JOIN))
         add(drawing, ACTION_JOIN, plan->nodes - 1, 0, 0);
-    qsort(plan->actions, plan->action_count, sizeof *plan->actions, compare_actions);
 }
 
 void sim_plan_draw(uint64_t seed, int nodes, uint64_t allowed, struct sim_plan *out_plan)
@@ -247,6 +360,11 @@ void sim_plan_draw(uint64_t seed, int nodes, uint64_t allowed, struct sim_plan *
     out_plan->rate = 1 + (uint32_t)below(&drawing, 30);
     draw_limits(&drawing);
     draw_actions(&drawing);
+    drawing.dice = sim_mix(seed, 2);
+    draw_operators_faults(&drawing, allowed);
+    draw_operators(&drawing);
+    qsort(out_plan->actions, out_plan->action_count, sizeof *out_plan->actions,
+          compare_actions);
 }
 
 /* --- files -------------------------------------------------------------------------------- */

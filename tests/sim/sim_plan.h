@@ -50,7 +50,18 @@
     X(WRONG_SNAPSHOT, "wrong-snapshots")                                                       \
     X(FALSE_EVIDENCE, "false-evidence")                                                        \
     X(FALSE_CLAIM, "false-claims")                                                             \
-    X(PRY, "asks-for-tier-hq")
+    X(PRY, "asks-for-tier-hq")                                                                 \
+    X(EAGER, "writes-at-start")                                                                \
+    X(ABSENT, "long-absence")                                                                  \
+    X(ROLLBACK, "rolled-back")                                                                 \
+    X(HQ_COPY, "old-copy-of-hq")                                                               \
+    X(ERASE, "erasure")                                                                        \
+    X(TIERS, "tier-changes")                                                                   \
+    X(ROTATE, "key-rotation")                                                                  \
+    X(OLD_KEY, "stolen-old-key")                                                               \
+    X(REKEY, "keys-lost")                                                                      \
+    X(SUSPEND, "suspension")                                                                   \
+    X(REVOKE, "revocation")
 
 #define SIM_FAULT_ENUM(name, text) FAULT_##name,
 enum sim_fault { SIM_FAULT_TABLE(SIM_FAULT_ENUM) FAULT_COUNT };
@@ -70,6 +81,13 @@ enum sim_fault { SIM_FAULT_TABLE(SIM_FAULT_ENUM) FAULT_COUNT };
 #define FAULTS_OF_COPIES                                                                       \
     (1ull << FAULT_LOST_DISK | 1ull << FAULT_OLD_COPY | 1ull << FAULT_CLONE)
 
+/* Drawn apart from those before them, so that these are drawn of a seed as ever. */
+#define FAULTS_OF_OPERATORS                                                                    \
+    (1ull << FAULT_EAGER | 1ull << FAULT_ABSENT | 1ull << FAULT_ROLLBACK |                     \
+     1ull << FAULT_HQ_COPY | 1ull << FAULT_ERASE | 1ull << FAULT_TIERS |                       \
+     1ull << FAULT_ROTATE | 1ull << FAULT_OLD_KEY | 1ull << FAULT_REKEY |                      \
+     1ull << FAULT_SUSPEND | 1ull << FAULT_REVOKE)
+
 /* X(name, text, what a, b and value are) */
 #define SIM_ACTION_TABLE(X)                                                                    \
     X(WRITE, "write", "node a changes a member that value draws")                              \
@@ -87,7 +105,17 @@ enum sim_fault { SIM_FAULT_TABLE(SIM_FAULT_ENUM) FAULT_COUNT };
     X(JOIN, "join", "node a, enrolled before, starts")                                         \
     X(BACKUP, "backup", "the directory of a is copied")                                        \
     X(RESTORE, "restore", "the directory of a becomes that copy (b = 1: the first one)")       \
-    X(CLONE, "clone", "another daemon starts with that copy")
+    X(CLONE, "clone", "another daemon starts with that copy")                                  \
+    X(ROLLBACK, "rollback", "the machine of a is put back to where that copy was made")        \
+    X(ERASE, "erase", "node a erases a member that value draws")                               \
+    X(TIERS, "tiers", "node a chooses another tier for a field, as value draws")               \
+    X(ROTATE, "rotate",                                                                        \
+      "node a makes another signing key (HQ, value odd: by the recovery key)")                 \
+    X(STEAL, "steal", "somebody signs for a with its former key, and tells b")                 \
+    X(REKEY, "rekey", "the directory of a is lost; HQ lets it in with new keys")               \
+    X(SUSPEND, "suspend", "HQ suspends chapter a")                                             \
+    X(RESUME, "resume", "HQ lets it go on")                                                    \
+    X(REVOKE, "revoke", "HQ revokes chapter a")
 
 #define SIM_ACTION_ENUM(name, text, meaning) ACTION_##name,
 enum sim_action_kind { SIM_ACTION_TABLE(SIM_ACTION_ENUM) ACTION_COUNT };

@@ -127,6 +127,7 @@ static void take_turns(int index)
         world.active = index;
         status = sim_turn(sim);
         sim->turns++;
+        sim->ran_ms = world.now_ms;
         if (status != OK) {
             if (!sim->crashed)
                 sim_fail("%s stops: %s", sim->code, status_name(status));
@@ -230,7 +231,7 @@ static void act(const struct sim_action *action)
         sim->crash_after = value & 1;
         break;
     case ACTION_STOP:
-        world.hits[FAULT_RESTART] += sim->node != NULL;
+        world.hits[value > BEAT_FRESH_MS ? FAULT_ABSENT : FAULT_RESTART] += sim->node != NULL;
         stop_for(action->a, value);
         break;
     case ACTION_PAUSE:
@@ -268,7 +269,11 @@ static void act(const struct sim_action *action)
     case ACTION_CLONE:
         sim_start_clone(action->a);
         break;
-    case ACTION_COUNT:
+    case ACTION_ROLLBACK:
+        sim_roll_back(action->a, value);
+        break;
+    default:
+        sim_operate(action);
         break;
     }
 }
@@ -295,7 +300,7 @@ static void heal(void)
             sim->store_size = SIM_STORE_SIZE;
             stop_for(i, 1);
         }
-        if (sim->node == NULL)
+        if (sim->node == NULL && !world.disk_is_gone[i])
             sim->restart_at_ms = world.now_ms + 1;
     }
     sim_trace("healing");
@@ -320,6 +325,7 @@ static void run_load(void)
                   plan->actions[i].b, plan->actions[i].value);
         if (!sim_failed())
             act(&plan->actions[i]);
+        sim_operators_help();
     }
     sim_run_until(world.founded_ms + plan->load_ms);
 }
@@ -339,8 +345,10 @@ static void run(void)
     sim_run_until(world.now_ms + 4000); /* a start may wait 3 s before it signs */
     write_once_more();
     sim_run_until(world.now_ms + 1000);
-    while (world.now_ms < heal_until && !sim_failed() && !sim_settled())
+    while (world.now_ms < heal_until && !sim_failed() && !sim_settled()) {
+        sim_operators_help();
         sim_run_until(world.now_ms + 500);
+    }
     if (sim_failed())
         return;
     sim_check_final(false);
