@@ -8,8 +8,6 @@
 
 #ifdef CHAPTERD_BUGS
 enum bug bug_made;
-/* A few need thousands of runs: that they are missed is printed, and fails nothing. */
-#define BUGS_CAUGHT_MIN 48
 #define BUG_NAME(name, text) { #name, text },
 static const struct {
     const char *name, *text;
@@ -172,7 +170,7 @@ static int try_bugs(const struct options *options)
         fflush(stdout);
     }
     printf("%d deliberate bugs, %d not caught\n", BUG_COUNT - 1, missed);
-    return BUG_COUNT - 1 - missed >= BUGS_CAUGHT_MIN ? 0 : 1;
+    return missed == 0 ? 0 : 1;
 }
 
 static bool choose_bug(const char *name)

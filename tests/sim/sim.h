@@ -159,6 +159,7 @@ struct sim_request {
 struct world {
     struct sim_plan plan;
     bool healing;
+    bool hq_moved; /* the second daemon is the one that all meet */
     bool trace;
     int64_t now_ms;
     int64_t founded_ms;
@@ -232,6 +233,7 @@ uint64_t sim_held_by_others(int index);
 void sim_restore(int index, bool first, uint32_t pause_ms);
 void sim_roll_back(int index, uint32_t pause_ms);
 void sim_start_clone(int index);
+void sim_move_hq(void);
 void sim_damage(int index, int origin);
 /* sim_found.c */
 void sim_found(void);
@@ -272,6 +274,7 @@ void sim_doubt_promises(int origin, uint64_t seq);
 void sim_network_step(void);
 int64_t sim_network_next_ms(void);
 void sim_network_break(int a, int b);
+void sim_network_lose_listener(int index); /* its connections end */
 void sim_network_node_down(int index);
 void sim_network_free(void);
 void sim_deliver_control(int to, transport_link link, struct slice bytes);

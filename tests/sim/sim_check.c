@@ -416,7 +416,8 @@ static bool stored_mark(const struct sim_node *sim, const char *origin, int tier
 static void check_hq_tier(const struct sim_node *sim, int to, unsigned tiers,
                           const char *origin)
 {
-    if ((tiers & TIERS_HQ) && to != 0 && (to < 0 || strcmp(world.nodes[to].code, origin) != 0))
+    if ((tiers & TIERS_HQ) && (to < 0 || (strcmp(world.nodes[to].code, "hq") != 0 &&
+                                          strcmp(world.nodes[to].code, origin) != 0)))
         sim_fail("%s sends tier hq of %s to %s", sim->code, origin,
                  to < 0 ? "all" : world.nodes[to].code);
 }

@@ -315,6 +315,8 @@ static void break_connection(struct sim_connection *connection)
 
 enum status transport_cut_all(struct transport *transport)
 {
+    CLEANUP(enter_node) __attribute__((unused)) const bool inside = leave_node();
+
     for (int i = 0; i < world.connection_count; i++) {
         struct sim_connection *connection = &world.connections[i];
 
@@ -367,8 +369,17 @@ void sim_network_break(int a, int b)
     }
 }
 
+void sim_network_lose_listener(int index)
+{
+    for (int i = 0; i < world.connection_count; i++)
+        if (world.connections[i].used && world.connections[i].listener == index)
+            break_connection(&world.connections[i]);
+}
+
 static int listener_at(const char *host_port)
 {
+    if (world.hq_moved && strcmp(world.nodes[0].address, host_port) == 0)
+        return world.plan.nodes;
     for (int i = 0; i < world.node_count; i++)
         if (world.nodes[i].address[0] != '\0' && strcmp(world.nodes[i].address, host_port) == 0)
             return i;

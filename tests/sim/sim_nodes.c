@@ -358,6 +358,32 @@ void sim_start_clone(int index)
     sim_start(world.plan.nodes);
 }
 
+/* HQ's address leads to a copy of it from now on, until the faults are over. */
+void sim_move_hq(void)
+{
+    struct sim_node *clone = &world.nodes[world.plan.nodes];
+    char from[300];
+
+    if (clone->clone || !world.has_backup[0])
+        return;
+    clone->clone = true;
+    memcpy(clone->code, world.nodes[0].code, CODE_SIZE);
+    memcpy(clone->address, world.nodes[0].address, ADDRESS_SIZE);
+    (void)snprintf(clone->dir, sizeof clone->dir, "%s/clone", world.root);
+    (void)snprintf(from, sizeof from, "%s.copy", world.nodes[0].dir);
+    sim_copy_directory(from, clone->dir);
+    clone->store_size = SIM_STORE_SIZE;
+    clone->entropy = sim_mix(world.plan.seed, 998);
+    clone->inbox_end = &clone->inbox;
+    doubt_all_restored();
+    world.restored[0] = true;
+    world.hq_moved = true;
+    world.hits[FAULT_HQ_TWICE]++;
+    world.node_count = world.plan.nodes + 1;
+    sim_network_lose_listener(0);
+    sim_start(world.plan.nodes);
+}
+
 static bool is_copied(int index)
 {
     for (size_t i = 0; i < world.plan.action_count; i++)

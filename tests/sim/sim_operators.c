@@ -388,9 +388,9 @@ void sim_take_operators_reply(struct sim_request *request)
 /* --- what operators see to by themselves -------------------------------------------------- */
 
 /* As chapterd recover does. */
-static void close_hqs_epoch(void)
+static void close_hqs_epoch(int index)
 {
-    const struct sim_node *hq = &world.nodes[0];
+    const struct sim_node *hq = &world.nodes[index];
     const struct node *node = hq->node;
     struct closure closure = { .epoch = 1, .instance = node->own_epoch.wanted };
     struct signed_closure envelope;
@@ -402,7 +402,7 @@ static void close_hqs_epoch(void)
     memcpy(closure.federation, node->federation, HASH_SIZE);
     if (node->closure.epoch > closure.epoch)
         closure.epoch = node->closure.epoch;
-    sim_stop(0);
+    sim_stop(index);
     world.active = SIM_NODES_MAX;
     sim_must(store_open(hq->dir, SIM_STORE_SIZE, &store), "store_open");
     if (store == NULL)
@@ -423,7 +423,7 @@ static void close_hqs_epoch(void)
     store_close(&store);
     sim_trace("HQ's epoch %llu closed at %llu", (unsigned long long)closure.epoch - 1,
               (unsigned long long)closure.closed_seq);
-    sim_start(0);
+    sim_start(index);
 }
 
 static bool lasts(int index, bool wrong, int64_t long_ms)
@@ -468,13 +468,14 @@ static void look_after_chapter(int index)
 
 void sim_operators_help(void)
 {
-    const struct node *hq = world.nodes[0].node;
+    const int index = world.hq_moved ? world.plan.nodes : 0;
+    const struct node *hq = world.nodes[index].node;
 
     if (world.now_ms < world.operators_at_ms || sim_failed())
         return;
     world.operators_at_ms = world.now_ms + LOOK_EVERY_MS;
     if (lasts(0, hq != NULL && hq->phase == EPOCH_ASKING, WAIT_MS)) {
-        close_hqs_epoch();
+        close_hqs_epoch(index);
         world.wrong_since_ms[0] = 0;
     }
     for (int i = 1; i < world.plan.nodes && !sim_failed(); i++)

@@ -266,8 +266,11 @@ static void draw_operators(struct drawing *drawing)
     draw_places(drawing);
     if (has(plan, FAULT_HQ_COPY))
         draw_older_state(drawing, ACTION_RESTORE, 0);
+    if (has(plan, FAULT_HQ_TWICE) && !(plan->faults >> FAULT_CLONE & 1))
+        draw_older_state(drawing, ACTION_MOVE, 0);
     if (has(plan, FAULT_ROLLBACK))
-        draw_older_state(drawing, ACTION_ROLLBACK, any_chapter(drawing));
+        draw_older_state(drawing, ACTION_ROLLBACK,
+                         chance(drawing, 30) ? 0 : any_chapter(drawing));
     if (has(plan, FAULT_EAGER))
         for (uint64_t i = 1 + below(drawing, 2); i > 0; i--)
             add_at(drawing, ACTION_STOP, any_node(drawing), 0, load_ms)->value =

@@ -61,7 +61,8 @@
     X(OLD_KEY, "stolen-old-key")                                                               \
     X(REKEY, "keys-lost")                                                                      \
     X(SUSPEND, "suspension")                                                                   \
-    X(REVOKE, "revocation")
+    X(REVOKE, "revocation")                                                                    \
+    X(HQ_TWICE, "hq-twice")
 
 #define SIM_FAULT_ENUM(name, text) FAULT_##name,
 enum sim_fault { SIM_FAULT_TABLE(SIM_FAULT_ENUM) FAULT_COUNT };
@@ -86,7 +87,7 @@ enum sim_fault { SIM_FAULT_TABLE(SIM_FAULT_ENUM) FAULT_COUNT };
     (1ull << FAULT_EAGER | 1ull << FAULT_ABSENT | 1ull << FAULT_ROLLBACK |                     \
      1ull << FAULT_HQ_COPY | 1ull << FAULT_ERASE | 1ull << FAULT_TIERS |                       \
      1ull << FAULT_ROTATE | 1ull << FAULT_OLD_KEY | 1ull << FAULT_REKEY |                      \
-     1ull << FAULT_SUSPEND | 1ull << FAULT_REVOKE)
+     1ull << FAULT_SUSPEND | 1ull << FAULT_REVOKE | 1ull << FAULT_HQ_TWICE)
 
 /* X(name, text, what a, b and value are) */
 #define SIM_ACTION_TABLE(X)                                                                    \
@@ -115,7 +116,8 @@ enum sim_fault { SIM_FAULT_TABLE(SIM_FAULT_ENUM) FAULT_COUNT };
     X(REKEY, "rekey", "the directory of a is lost; HQ lets it in with new keys")               \
     X(SUSPEND, "suspend", "HQ suspends chapter a")                                             \
     X(RESUME, "resume", "HQ lets it go on")                                                    \
-    X(REVOKE, "revoke", "HQ revokes chapter a")
+    X(REVOKE, "revoke", "HQ revokes chapter a")                                                \
+    X(MOVE, "move", "all meet a daemon with the copy of HQ, while HQ goes on alone")
 
 #define SIM_ACTION_ENUM(name, text, meaning) ACTION_##name,
 enum sim_action_kind { SIM_ACTION_TABLE(SIM_ACTION_ENUM) ACTION_COUNT };

@@ -272,6 +272,9 @@ static void act(const struct sim_action *action)
     case ACTION_ROLLBACK:
         sim_roll_back(action->a, value);
         break;
+    case ACTION_MOVE:
+        sim_move_hq();
+        break;
     default:
         sim_operate(action);
         break;
@@ -285,6 +288,7 @@ static void heal(void)
 {
     world.healing = true;
     memset(world.cut, 0, sizeof world.cut);
+    world.hq_moved = false;
     if (world.node_count > world.plan.nodes) {
         sim_stop(world.plan.nodes);
         world.nodes[world.plan.nodes].restart_at_ms = 0;
