@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* standing.c - a chapter's place in the roster changes (HQ): suspended, resumed, revoked, or
- * described anew; and what follows from it later.  Where its feed ends is stated by epoch and seq; no clock decides it. */
+ * described anew; and what follows from it later.  Where its feed ends is stated by epoch and
+ * seq; no clock decides it. */
 #include "daemon/invitation.h"
 #include "daemon/words.h"
 #include "proto/country.h"
@@ -122,7 +123,7 @@ enum status standing_edit(struct node *node, const char *code, const struct stan
 
 /* --- revoked before HQ held anything ------------------------------------------------------ */
 
-/* Who has something of it goes back to nothing, as who stands beyond any other end goes back. */
+/* Who has something of it goes back to nothing, as who stands beyond any end goes back. */
 static enum status drop_feed(struct node *node, uint32_t index)
 {
     struct node_feed *feed = node->feeds[index];

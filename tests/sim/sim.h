@@ -238,8 +238,8 @@ void sim_damage(int index, int origin);
 /* sim_found.c */
 void sim_found(void);
 void sim_make_directory(int index); /* its store, as chapterd join makes it; keys are there */
-/* Asks HQ for a token by that command, and enrols with it; false if HQ cannot now.  Time goes on
- * meanwhile. */
+/* Asks HQ for a token by that command, and enrols with it; false if HQ cannot now.  Time goes
+ * on meanwhile. */
 bool sim_take_in(int index, const struct identity *identity, const char *command, int tries);
 /* sim_operators.c */
 void sim_operate(const struct sim_action *action);

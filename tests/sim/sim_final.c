@@ -153,8 +153,8 @@ static void explain_difference(void)
 /* --- persons ------------------------------------------------------------------------------ */
 
 #define ADDRESSES 37
-/* An epoch begins with what is known of tier hq, of some members nothing; and a chapter may keep
- * addresses to itself. */
+/* An epoch begins with what is known of tier hq, of some members nothing; and a chapter may
+ * keep addresses to itself. */
 static bool may_lack_email(const struct node_feed *feed)
 {
     const int origin = sim_node_of(feed->record.origin);
