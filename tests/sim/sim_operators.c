@@ -426,6 +426,15 @@ static void close_hqs_epoch(int index)
     sim_start(index);
 }
 
+/* HQ has heard of an epoch of its own that it does not know yet: one waits for what closed the
+ * one before. */
+static bool knows_its_epochs(const struct node *hq)
+{
+    const struct feed_mark *mark = &hq->feeds[hq->own_feed]->replica.feed.tier[TIER_FEDERATION];
+
+    return hq->proven_epoch <= mark->epoch || hq->proven_epoch <= hq->closure.epoch;
+}
+
 static bool lasts(int index, bool wrong, int64_t long_ms)
 {
     int64_t *since_ms = &world.wrong_since_ms[index];
@@ -474,7 +483,7 @@ void sim_operators_help(void)
     if (world.now_ms < world.operators_at_ms || sim_failed())
         return;
     world.operators_at_ms = world.now_ms + LOOK_EVERY_MS;
-    if (lasts(0, hq != NULL && hq->phase == EPOCH_ASKING, WAIT_MS)) {
+    if (lasts(0, hq != NULL && hq->phase == EPOCH_ASKING && knows_its_epochs(hq), WAIT_MS)) {
         close_hqs_epoch(index);
         world.wrong_since_ms[0] = 0;
     }
