@@ -56,6 +56,7 @@ static enum status look(struct store_txn *txn, const struct membership *membersh
     struct store_feed feed;
     struct closure closure;
     struct slice value;
+    uint64_t proven = 0;
     enum status status;
 
     memset(out, 0, sizeof *out);
@@ -76,6 +77,10 @@ static enum status look(struct store_txn *txn, const struct membership *membersh
     } else if (status != OK && status != NOT_FOUND) {
         return status;
     }
+    if ((status = store_get_meta_uint(txn, META_PROVEN_EPOCH, &proven)) != OK)
+        return status;
+    if (proven > out->epoch)
+        out->epoch = proven;
     status = store_get_meta(txn, META_CLOSURE, &value);
     if (status == OK && closure_read(value, &closure) == OK && closure.epoch > out->epoch)
         out->epoch = closure.epoch;

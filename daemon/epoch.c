@@ -42,8 +42,9 @@ enum status epoch_load(struct node *node, struct store_txn *txn)
         (status = store_get_meta_uint(txn, META_RECOVERY_FROM, &own.from_seq)) != OK ||
         (status = store_get_meta_uint(txn, META_EPOCH_FIRST, &first)) != OK)
         return status;
-    if (reason >= EPOCH_REASON_COUNT)
-        return STORE_DAMAGED;
+    status = store_get_meta_uint(txn, META_PROVEN_EPOCH, &node->proven_kept);
+    if (status != OK || reason >= EPOCH_REASON_COUNT)
+        return status == OK ? STORE_DAMAGED : status;
     own.reason = (enum epoch_reason)reason;
     node->own_epoch = own;
     node->epoch_first = first;
@@ -506,6 +507,18 @@ static void begin(struct node *node)
               (unsigned long long)own_feed(node)->replica.feed.tier[TIER_FEDERATION].seq);
 }
 
+/* HQ's next epoch must be above any that somebody began with its keys: chapterd recover asks
+ * for it. */
+static void keep_proven(struct node *node)
+{
+    if (!node->is_hq || !node->recovering || node->proven_epoch <= node->proven_kept ||
+        node_writing(node) == NULL ||
+        node_turn_fails(
+            node, store_put_meta_uint(&node->txn, META_PROVEN_EPOCH, node->proven_epoch)) != OK)
+        return;
+    node->proven_kept = node->proven_epoch;
+}
+
 void epoch_turn(struct node *node)
 {
     const struct feed_term term = own_term(node);
@@ -517,6 +530,7 @@ void epoch_turn(struct node *node)
         return;
     node->phase = phase_of(node, &term);
     set_fetching(node);
+    keep_proven(node);
     if (node->phase == EPOCH_ASKING && !node->is_hq && node_now(node) >= node->epoch_ask_at_ms)
         ask(node);
     if (node->phase == EPOCH_BEGINNING && tier_hq_is_here(node))

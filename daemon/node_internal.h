@@ -61,6 +61,7 @@
 #define META_REASON "recovery_reason"      /* enum epoch_reason */
 #define META_RECOVERY_FROM "recovery_from" /* where the feed stood then */
 #define META_EPOCH_FIRST "epoch_first"     /* first seq of the epoch in force */
+#define META_PROVEN_EPOCH "proven_epoch"   /* HQ: the newest of its own that a head proved */
 #define META_CLOSURE "closure"             /* of HQ's own epoch: closure.h */
 #define META_RECOVERED "recovered"         /* what the operator must know: epoch.c */
 #define META_FLOOR_EPOCH                                                                       \
@@ -252,6 +253,7 @@ struct node {
     bool recovering;         /* the phase is not EPOCH_SIGNING */
     uint64_t recovering_seq; /* the highest seq of mine that somebody proved, 0: none */
     uint64_t proven_epoch;   /* that head's */
+    uint64_t proven_kept;    /* the same as META_PROVEN_EPOCH */
     bool locked_out;         /* HQ: the instance that the roster names is alive elsewhere */
     int64_t epoch_ask_at_ms; /* the next request to HQ */
     int64_t places_at_ms;    /* HQ: the next look at its chapters' closed epochs */

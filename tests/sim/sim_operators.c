@@ -398,6 +398,7 @@ static void close_hqs_epoch(int index)
     struct store *store = NULL;
     struct store_feed feed;
     struct head head;
+    uint64_t proven = 0;
 
     memcpy(closure.federation, node->federation, HASH_SIZE);
     if (node->closure.epoch > closure.epoch)
@@ -415,6 +416,8 @@ static void close_hqs_epoch(int index)
         closure.closed_seq = head.seq;
         memcpy(closure.closed_hash, head.hash, HASH_SIZE);
     }
+    if (store_get_meta_uint(&txn, META_PROVEN_EPOCH, &proven) == OK && proven > closure.epoch)
+        closure.epoch = proven;
     closure.epoch++;
     closure_sign(&closure, &world.recovery, &envelope);
     sim_must(store_put_meta(&txn, META_CLOSURE, slice_of(envelope.bytes, envelope.size)),
@@ -424,15 +427,6 @@ static void close_hqs_epoch(int index)
     sim_trace("HQ's epoch %llu closed at %llu", (unsigned long long)closure.epoch - 1,
               (unsigned long long)closure.closed_seq);
     sim_start(index);
-}
-
-/* HQ has heard of an epoch of its own that it does not know yet: one waits for what closed the
- * one before. */
-static bool knows_its_epochs(const struct node *hq)
-{
-    const struct feed_mark *mark = &hq->feeds[hq->own_feed]->replica.feed.tier[TIER_FEDERATION];
-
-    return hq->proven_epoch <= mark->epoch || hq->proven_epoch <= hq->closure.epoch;
 }
 
 static bool lasts(int index, bool wrong, int64_t long_ms)
@@ -483,7 +477,7 @@ void sim_operators_help(void)
     if (world.now_ms < world.operators_at_ms || sim_failed())
         return;
     world.operators_at_ms = world.now_ms + LOOK_EVERY_MS;
-    if (lasts(0, hq != NULL && hq->phase == EPOCH_ASKING && knows_its_epochs(hq), WAIT_MS)) {
+    if (lasts(0, hq != NULL && hq->phase == EPOCH_ASKING, WAIT_MS)) {
         close_hqs_epoch(index);
         world.wrong_since_ms[0] = 0;
     }
