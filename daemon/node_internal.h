@@ -103,16 +103,18 @@ struct node_feed {
     size_t parked_bytes;
     bool building; /* a long delta is being merged: nothing else is applied */
     bool unparking;
-    uint64_t build_bytes;     /* of the answer that is being built */
-    uint32_t looks_behind;    /* HQ: at a feed that stands before its closed head */
-    bool over_quota;          /* a head beyond the roster's limits was seen */
-    uint64_t fetched_bytes;   /* by want, since the start */
-    uint64_t refused;         /* events and lists of it refused, since the start */
-    uint32_t beat_peer;       /* who handed in the newest beat, NO_PEER: nobody */
-    bool persons_due;         /* HQ: whose memberships its rows are is to be stated yet */
-    uint64_t persons_reached; /* seq up to which that is done */
-    struct removals removals; /* of the own feed, and at HQ of all */
-    struct rate beats;        /* new ones */
+    uint64_t build_bytes;        /* of the answer that is being built */
+    struct signed_head unproven; /* the last that nobody's key has signed, */
+    uint32_t unproven_times;     /* and how often it came in a row */
+    uint32_t looks_behind;       /* HQ: at a feed that stands before its closed head */
+    bool over_quota;             /* a head beyond the roster's limits was seen */
+    uint64_t fetched_bytes;      /* by want, since the start */
+    uint64_t refused;            /* events and lists of it refused, since the start */
+    uint32_t beat_peer;          /* who handed in the newest beat, NO_PEER: nobody */
+    bool persons_due;            /* HQ: whose memberships its rows are is to be stated yet */
+    uint64_t persons_reached;    /* seq up to which that is done */
+    struct removals removals;    /* of the own feed, and at HQ of all */
+    struct rate beats;           /* new ones */
 };
 
 struct roster_node {

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define UNPROVEN_MAX 3 /* failures, before a head that cannot be proven counts as none */
+#define UNPROVEN_MAX 3 /* a head that came so often and cannot be proven counts as none */
 
 int pull_leading_tier(unsigned tiers)
 {
@@ -161,6 +161,24 @@ void pull_hq_has_no_more(struct node *node, uint32_t index)
         node->peers[peer]->claim[index][TIER_HQ] = (struct replica_claim){ 0, 0 };
 }
 
+/* True if it is no mismatch.  HQ's tier hq may be as old as keys that are worth nothing any
+ * more: the same head again and again, which will never be proven. */
+static bool unproven(struct node *node, uint32_t index, const struct wire_changes *answer,
+                     const struct head *head)
+{
+    struct node_feed *feed = node->feeds[index];
+    const bool again = slice_equal(signed_head_bytes(&feed->unproven), answer->head);
+
+    if (sync_roster_is_older(node, head))
+        return true;
+    feed->unproven_times = again ? feed->unproven_times + 1 : 1;
+    if (signed_head_set(&feed->unproven, answer->head) != OK)
+        feed->unproven.size = 0;
+    if (feed->replica.own && (answer->tiers & TIERS_HQ) && feed->unproven_times >= UNPROVEN_MAX)
+        pull_hq_has_no_more(node, index);
+    return false;
+}
+
 /* The final head of an answer: form, federation, origin, signature, epoch, freeze, limits. 
  * *out_tiers are those that it advances (or, where my rows are damaged, mends). */
 bool pull_head_good(struct node *node, uint32_t index, const struct wire_changes *answer,
@@ -174,15 +192,8 @@ bool pull_head_good(struct node *node, uint32_t index, const struct wire_changes
         strcmp(out_head->origin, feed->replica.feed.origin) != 0)
         return false;
     *out_tiers = 0;
-    if (!roster_head_proven(node, answer->head, out_head)) {
-        const bool older = sync_roster_is_older(node, out_head);
-
-        /* HQ's tier hq may be as old as keys that are worth nothing any more. */
-        if (!older && feed->replica.own && (answer->tiers & TIERS_HQ) &&
-            feed->replica.tier[TIER_HQ].failures >= UNPROVEN_MAX)
-            pull_hq_has_no_more(node, index);
-        return older;
-    }
+    if (!roster_head_proven(node, answer->head, out_head))
+        return unproven(node, index, answer, out_head);
     if (sync_below_floor(node, out_head) || out_head->seq < answer->base ||
         (answer->since == 0 && out_head->horizon > answer->base))
         return false;
