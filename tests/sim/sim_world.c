@@ -334,10 +334,22 @@ static void run_load(void)
     sim_run_until(world.founded_ms + plan->load_ms);
 }
 
+/* Of honest nodes none sends more than any other lets it. */
+static uint64_t messages_too_many(void)
+{
+    uint64_t count = 0;
+
+    for (int i = 0; i < world.plan.nodes; i++)
+        if (world.nodes[i].node != NULL)
+            count += world.nodes[i].node->counters.messages_too_many;
+    return count;
+}
+
 static void run(void)
 {
     int64_t heal_until;
     uint64_t messages;
+    uint64_t too_many;
 
     sim_found();
     if (!sim_failed())
@@ -358,6 +370,7 @@ static void run(void)
     sim_check_final(false);
     sim_run_until(world.now_ms + 2000);
     messages = world.messages;
+    too_many = messages_too_many();
     sim_run_until(world.now_ms + QUIET_MS);
     messages = world.messages - messages;
     /* A beat of each origin, two vectors of each node, over every link; where a feed is frozen
@@ -365,6 +378,9 @@ static void run(void)
     if (messages > 30ull * (uint64_t)(world.plan.nodes * world.plan.nodes))
         sim_fail("%llu messages in %d quiet seconds", (unsigned long long)messages,
                  QUIET_MS / 1000);
+    if (messages_too_many() > too_many)
+        sim_fail("%llu messages of honest nodes were too many",
+                 (unsigned long long)(messages_too_many() - too_many));
     sim_check_final(true);
 }
 
