@@ -40,7 +40,7 @@ static void alarm_add(struct alarms *alarms, const char *remedy, const char *for
 /* --- this node ---------------------------------------------------------------------------- */
 
 /* Where a recovery stands: what is wrong, how far it came, who must do something. */
-static void about_recovery(const struct node *node, struct alarms *alarms)
+static void about_recovery(struct node *node, struct alarms *alarms)
 {
     const struct feed_mark *mine =
         &node->feeds[node->own_feed]->replica.feed.tier[TIER_FEDERATION];
@@ -67,6 +67,8 @@ static void about_recovery(const struct node *node, struct alarms *alarms)
                   " back, %llu are here",
                   (unsigned long long)place->entry.epoch, node->code,
                   (unsigned long long)place->entry.closed_seq, (unsigned long long)mine->seq);
+    if (epoch_waits(node, &error, &remedy))
+        alarm_add(alarms, remedy, "the recovery of %s waits: %s", node->code, error);
 }
 
 /* After it: what could not be brought back, for a week. */
@@ -130,7 +132,7 @@ static void about_surplus(struct node *node, struct alarms *alarms)
             " decide");
 }
 
-static void about_own_feed(const struct node *node, struct alarms *alarms)
+static void about_own_feed(struct node *node, struct alarms *alarms)
 {
     const struct roster_node *place = roster_find(node, node->code);
 
@@ -298,7 +300,7 @@ enum status control_write_alarms(struct control_wait *request, struct mp_writer 
     const size_t count = control_feed_order(node, order);
 
     mp_writer_init_heap(&alarms.list, CONTROL_SIZE_MAX);
-    about_own_feed(node, &alarms);
+    about_own_feed(request->node, &alarms);
     about_recovered(request, &alarms);
     about_surplus(request->node, &alarms);
     about_store(node, &alarms);

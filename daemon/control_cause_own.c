@@ -262,6 +262,10 @@ static bool by_recovery(const struct subject *subject, struct finding *out)
         cause_adds(out, ". HQ has opened epoch %llu: it begins when change %llu is here",
                    (unsigned long long)subject->place->entry.epoch,
                    (unsigned long long)subject->place->entry.closed_seq);
+    if (epoch_waits(subject->node, &error, &remedy)) {
+        cause_remedy(out, "%s", remedy);
+        cause_adds(out, ". It waits: %s", error);
+    }
     return true;
 }
 

@@ -491,6 +491,39 @@ static bool tier_hq_is_here(struct node *node)
                                 &own->feed.tier[TIER_HQ]);
 }
 
+/* HQ says that it has more of tier hq, and what it sends is refused here. */
+static bool hq_sends_nonsense(struct node *node)
+{
+    const struct node_feed *own = own_feed(node);
+    const struct link *link = link_to_hq(node);
+
+    return link != NULL && own->refused != 0 &&
+           replica_claim_newer(&node->peers[link->peer]->claim[node->own_feed][TIER_HQ],
+                               &own->replica.feed.tier[TIER_HQ]);
+}
+
+bool epoch_waits(struct node *node, const char **out_text, const char **out_remedy)
+{
+    if (node->is_hq || !node->recovering || node->locked_out)
+        return false;
+    if (own_feed(node)->over_quota) {
+        *out_text = "what is fetched back is larger than the roster allows this chapter";
+        *out_remedy =
+            "at HQ: chapterctl chapters edit CHAPTER --records-max N --bytes-max SIZE";
+    } else if (node->phase == EPOCH_BEGINNING && link_to_hq(node) == NULL) {
+        *out_text = "the fields of tier hq come from HQ alone, which is not reached";
+        *out_remedy = "chapterctl explain hq";
+    } else if (node->phase == EPOCH_BEGINNING && hq_sends_nonsense(node)) {
+        *out_text = "HQ's copy of the fields of tier hq does not add up: it is damaged";
+        *out_remedy =
+            "at HQ: chapterctl verify --deep   (HQ then sends it no more, and the last"
+            " values that are here are written)";
+    } else {
+        return false;
+    }
+    return true;
+}
+
 static void begin(struct node *node)
 {
     const enum epoch_reason reason = node->own_epoch.reason;

@@ -173,7 +173,19 @@ static void feed_unreadable(struct verify_job *job, enum status status)
     note_difference(job, &unreadable, status_text(status));
 }
 
-static void feed_done(struct verify_job *job, enum status status)
+/* What is wrong is counted once more for the replica, which then fetches it again and serves
+ * it to nobody meanwhile. */
+static void mend(struct node *node, const struct verify_job *job, unsigned wrong)
+{
+    const uint32_t feed = node_feed_index(node, job->origin);
+
+    if (job->depth == RECOUNT_ALL && feed != NO_PEER && !node->feeds[feed]->replica.own &&
+        jobs_recount(node, feed, wrong) != OK)
+        log_event(LOG_WARNING, "event=recount_not_begun feed=%s remedy=\"verify --deep again\"",
+                  job->origin);
+}
+
+static void feed_done(struct node *node, struct verify_job *job, enum status status)
 {
     struct recount_verdict verdict = { 0 };
 
@@ -189,8 +201,10 @@ static void feed_done(struct verify_job *job, enum status status)
         return;
     job->result.origins++;
     job->result.members += verdict.members;
-    if (verdict.wrong != 0)
+    if (verdict.wrong != 0) {
         note_difference(job, &verdict, verdict.reason);
+        mend(node, job, verdict.wrong);
+    }
 }
 
 /* True when there is no feed left. */
@@ -214,7 +228,7 @@ static bool verify_step(struct node *node, struct verify_job *job)
     status = recount_slice(job->recount, ROWS_PER_SLICE, &done);
     node->counters.rows_recounted += recount_rows(job->recount) - rows;
     if (status != OK || done)
-        feed_done(job, status);
+        feed_done(node, job, status);
     else
         job->job.stays = true;
     return false;

@@ -539,6 +539,8 @@ bool epoch_may_sign(const struct node *node);
 /* The roster is older than what the token promised: nobody knows who may sign. */
 bool epoch_roster_missing(const struct node *node);
 /* Why it may not, and what to do, for people. */
+/* What a recovery stands still for, and what ends that; false if it goes on. */
+bool epoch_waits(struct node *node, const char **out_text, const char **out_remedy);
 void epoch_explain(const struct node *node, const char **out_error, const char **out_remedy);
 /* In the transaction of a head: the instance is this directory's from now on. */
 enum status epoch_signed(struct node *node, uint64_t epoch, uint64_t instance,

@@ -168,6 +168,51 @@ def test_a_moved_directory():
         f.agree()
 
 
+def says_why(node, part):
+    told = node.json("explain", node.code)
+    return told if told["cause"] == "recovering" and part in told["text"] else None
+
+
+def test_says_what_it_waits_for():
+    """A recovery that stands still: too large for the roster, and HQ's copy of tier hq damaged."""
+    with Federation() as f:
+        fr = f.join("fr")
+        put(fr, people(0, 10))
+        f.agree()
+        copy = copy_of(f, fr)
+        fr.start()
+        acknowledged = put(fr, people(100, 20))
+        f.agree()
+        f.hq.ctl("chapters", "edit", "fr", "--records-max", "15")
+        put_back(f, fr, copy)
+        f.hq.stop()  # its copy of an address changes on its disk
+        path = os.path.join(f.hq.dir, "db", "data.mdb")
+        with open(path, "rb") as file:
+            data = file.read()
+        check(b"m105@example.org" in data, "HQ has it")
+        with open(path, "wb") as file:
+            file.write(data.replace(b"m105@example.org", b"n105@example.org"))
+        f.hq.start()
+        fr.start()
+        told = wait_until(lambda: says_why(fr, "larger than the roster allows"), 30, "too large",
+                          0.1)
+        check("--records-max" in told["remedy"], told)
+        check(any("--records-max" in a["remedy"] for a in fr.status()["alarms"]), "an alarm")
+        f.hq.ctl("chapters", "edit", "fr", "--records-max", "0")
+        told = wait_until(lambda: says_why(fr, "does not add up"), 60, "damaged", 0.1)
+        check("verify --deep" in told["remedy"], told)
+        check(f.hq.ctl("verify", "--deep", check=False, timeout=90)[0] == 4, "HQ finds it")
+        wait_until(lambda: epoch_of(fr, "fr") == 2, 60, "it goes on")
+        wait_until(lambda: fr.add(name="Goes on")["ok"], 10, "it writes")
+        f.agree()
+        wait_until(lambda: f.hq.ctl("verify", "--deep", check=False, timeout=90)[0] == 0, 40,
+                   "HQ fetches it again", 0.5)
+        f.verify_all()
+        check(set(acknowledged) < set(members(f.hq, "fr")), "acknowledged members are lost")
+        told = [a["text"] for a in fr.status()["alarms"]]
+        check(any("lost their fields of tier hq" in text for text in told), "not told: %s" % told)
+
+
 def make_twin(f, node):
     """The same keys and the same state, as in the copy of a whole disk; both are stopped."""
     node.stop()
@@ -504,4 +549,4 @@ def test_hq_is_restored():
 
 main(test_hq_is_restored, test_a_lost_disk, test_backup_and_restore, test_an_old_copy_is_healed,
      test_an_old_copy_with_hq_away, test_a_moved_directory, test_a_clone_is_found_and_healed,
-     test_two_that_run_side_by_side, test_what_the_operator_decides, test_a_copy_elsewhere_disturbs_nobody)
+     test_says_what_it_waits_for, test_two_that_run_side_by_side, test_what_the_operator_decides, test_a_copy_elsewhere_disturbs_nobody)

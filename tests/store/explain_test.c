@@ -227,6 +227,13 @@ static void test_own_feed(void **state)
     hq->node->recovering_seq = 99;
     hq->node->own_epoch.reason = EPOCH_COPIED;
     assert_cause(hq, "hq", "recovering", "current", "change 99 of hq");
+    hq->node->is_hq = false; /* as at a chapter */
+    own->over_quota = true;
+    assert_cause(hq, "hq", "recovering", "current", "larger than the roster allows");
+    own->over_quota = false;
+    hq->node->phase = EPOCH_BEGINNING;
+    assert_cause(hq, "hq", "recovering", "current", "HQ alone, which is not reached");
+    hq->node->is_hq = true;
     hq->node->locked_out = true;
     assert_cause(hq, "hq", "quarantined", "current", "reaches it over HQ");
 }
