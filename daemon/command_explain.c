@@ -69,9 +69,9 @@ static void explain_absent(const char *dir, const char *quoted, struct explanati
     } else if (exists(dir, "db") && !exists(dir, "keys/sign")) {
         say(explanation, "%s has a database but no keys", dir);
         advise(explanation,
-               "bring %s/keys back from a backup; without its keys nobody can write"
-               " as this chapter",
-               quoted);
+               "bring %s/keys back from a backup; else at HQ: chapterd recover --dir %s, with"
+               " the recovery key; at a chapter: ask HQ for chapterctl chapters rekey",
+               quoted, quoted);
     } else {
         say(explanation, "%s %s", dir,
             exists(dir, ".") ? "belongs to no federation yet" : "does not exist");

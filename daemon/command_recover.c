@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* command_recover.c - `chapterd recover --dir DIR`: opens HQ's next epoch with the recovery
- * key, which comes on standard input and is stored nowhere. */
+ * key, which comes on standard input and is stored nowhere; and where HQ's signing key is lost,
+ * puts another in its place. */
 #include "daemon/command.h"
+#include "daemon/keys.h"
 #include "daemon/words.h"
 #include "proto/closure.h"
 
@@ -92,7 +94,6 @@ static enum status put_closure(struct store_txn *txn, const struct standing *sta
 {
     struct closure closure = { .epoch = standing->epoch + 1, .instance = standing->wanted };
     struct signed_closure envelope;
-    enum status status;
 
     memcpy(closure.federation, standing->federation, HASH_SIZE);
     if (standing->signed_before) {
@@ -100,17 +101,138 @@ static enum status put_closure(struct store_txn *txn, const struct standing *sta
         memcpy(closure.closed_hash, standing->head.hash, HASH_SIZE);
     }
     closure_sign(&closure, recovery, &envelope);
-    status = store_put_meta(txn, META_CLOSURE, slice_of(envelope.bytes, envelope.size));
-    return status == OK ? store_commit_turn(txn) : status;
+    return store_put_meta(txn, META_CLOSURE, slice_of(envelope.bytes, envelope.size));
 }
 
-static int close_epoch(const char *dir, const struct membership *membership)
+/* --- another signing key ------------------------------------------------------------------ */
+
+/* The successions before head; one that speaks of it gives way: a crash came after that. */
+static enum status read_chain(struct store_txn *txn, const struct head *head,
+                              struct slice *out_chain, size_t *out_count)
+{
+    struct mp_reader reader;
+    struct slice value;
+    size_t count;
+    enum status status = store_get_meta(txn, META_HQ_KEYS, &value);
+
+    *out_count = 0;
+    if (status != OK)
+        return status == NOT_FOUND ? OK : status;
+    mp_reader_init(&reader, value);
+    count = mp_read_array(&reader, SUCCESSIONS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        struct succession succession;
+
+        out_chain[i] = mp_read_bin(&reader, SUCCESSION_SIZE_MAX);
+        if (reader.status != OK || succession_read(out_chain[i], &succession) != OK)
+            return STORE_DAMAGED;
+        if (feed_compare(succession.until_epoch, succession.until_seq, head->epoch, head->seq) <
+            0)
+            *out_count = i + 1;
+    }
+    return OK;
+}
+
+static enum status put_succession(struct store_txn *txn, const struct standing *standing,
+                                  const struct sign_key *recovery, const struct sign_key *next)
+{
+    CLEANUP(mp_writer_done) struct mp_writer writer = { 0 };
+    struct succession succession = { .code = "hq",
+                                     .until_epoch = standing->head.epoch,
+                                     .until_seq = standing->head.seq };
+    struct slice chain[SUCCESSIONS_MAX];
+    struct signed_succession envelope;
+    size_t count = 0;
+    enum status status = read_chain(txn, &standing->head, chain, &count);
+
+    if (status != OK)
+        return status;
+    if (count == SUCCESSIONS_MAX)
+        return TOO_LARGE;
+    memcpy(succession.federation, standing->federation, HASH_SIZE);
+    succession_sign(&succession, recovery, next, &envelope);
+    mp_writer_init_heap(&writer, KEYS_SIZE_MAX);
+    mp_write_array(&writer, count + 1);
+    for (size_t i = 0; i < count; i++)
+        mp_write_bin(&writer, chain[i].data, chain[i].size);
+    mp_write_bin(&writer, envelope.bytes, envelope.size);
+    return writer.status == OK ? store_put_meta(txn, META_HQ_KEYS, mp_writer_bytes(&writer))
+                               : writer.status;
+}
+
+/* Made first, in its file; then signed, in the store; then put in the lost one's place: it goes
+ * on from wherever it stopped. */
+static enum status make_next(const char *dir, struct sign_key *out_next)
+{
+    enum status status = identity_load_next(dir, out_next);
+
+    if (status != NOT_FOUND)
+        return status;
+    identity_make_sign_key(out_next);
+    return identity_store_next(dir, out_next);
+}
+
+/* --- the command -------------------------------------------------------------------------- */
+
+/* What there is to do; COMMAND_OK if anything. */
+static int look_at_need(const char *dir, const char *quoted, const struct standing *standing,
+                        bool *out_key_lost)
+{
+    bool sign = false;
+    bool curve = false;
+    const enum status status = identity_look(dir, &sign, &curve);
+
+    if (status != OK)
+        return command_fail(dir, status);
+    *out_key_lost = !sign;
+    if (!curve) {
+        command_error("the key of HQ's links, %s/keys/curve, is lost: no chapter knows HQ by"
+                      " another",
+                      dir);
+        command_remedy("bring it back from a backup: every chapterctl backup FILE holds it");
+        return COMMAND_FAILED;
+    }
+    if (!sign && !standing->signed_before) {
+        command_error("this directory of HQ has signed nothing yet");
+        command_remedy("make the federation anew: chapterd init --hq --dir OTHER");
+        return COMMAND_FAILED;
+    }
+    if (sign && standing->wanted == 0) {
+        command_error("this directory of HQ has its keys, and does not wait for a new epoch");
+        command_remedy("start the daemon (chapterd run --dir %s) and look at chapterctl status:"
+                       " only a restored or copied one needs the recovery key",
+                       quoted);
+        return COMMAND_FAILED;
+    }
+    return COMMAND_OK;
+}
+
+static enum status carry_out(const char *dir, struct store_txn *txn,
+                             const struct standing *standing, const struct sign_key *recovery,
+                             bool key_lost)
+{
+    struct sign_key next;
+    enum status status = OK;
+
+    if (key_lost && (status = make_next(dir, &next)) == OK) {
+        status = put_succession(txn, standing, recovery, &next);
+        sodium_memzero(&next, sizeof next);
+    }
+    if (status == OK && standing->wanted != 0)
+        status = put_closure(txn, standing, recovery);
+    if (status == OK)
+        status = store_commit_turn(txn);
+    return status == OK && key_lost ? identity_promote_next(dir) : status;
+}
+
+static int recover(const char *dir, const struct membership *membership)
 {
     CLEANUP(store_close) struct store *store = NULL;
     CLEANUP(store_abort) struct store_txn txn = { 0 };
     struct standing standing;
     struct sign_key recovery;
     char quoted[QUOTED_SIZE];
+    bool key_lost = false;
     enum status status;
 
     (void)words_quote(quoted, sizeof quoted, dir);
@@ -118,13 +240,8 @@ static int close_epoch(const char *dir, const struct membership *membership)
         (status = store_begin_write(store, &txn)) != OK ||
         (status = look(&txn, membership, &standing)) != OK)
         return command_fail(dir, status);
-    if (standing.wanted == 0) {
-        command_error("this directory of HQ does not wait for a new epoch");
-        command_remedy("start the daemon (chapterd run --dir %s) and look at chapterctl status:"
-                       " only a restored or copied one needs the recovery key",
-                       quoted);
+    if (look_at_need(dir, quoted, &standing, &key_lost) != COMMAND_OK)
         return COMMAND_FAILED;
-    }
     if (!read_key(&recovery))
         return COMMAND_FAILED;
     if (memcmp(recovery.public_key, standing.genesis.recovery_key, KEY_SIZE) != 0) {
@@ -133,13 +250,17 @@ static int close_epoch(const char *dir, const struct membership *membership)
         command_remedy("this one's was printed when it was founded");
         return COMMAND_FAILED;
     }
-    status = put_closure(&txn, &standing, &recovery);
+    status = carry_out(dir, &txn, &standing, &recovery, key_lost);
     sodium_memzero(&recovery, sizeof recovery);
     if (status != OK)
         return command_fail(dir, status);
-    command_print("HQ's epoch %llu is closed at change %llu; epoch %llu begins when it starts.",
-                  (unsigned long long)standing.epoch, (unsigned long long)standing.head.seq,
-                  (unsigned long long)standing.epoch + 1);
+    if (key_lost)
+        command_print("HQ has another signing key; the chapters learn of it when it starts.");
+    if (standing.wanted != 0)
+        command_print(
+            "HQ's epoch %llu is closed at change %llu; epoch %llu begins when it starts.",
+            (unsigned long long)standing.epoch, (unsigned long long)standing.head.seq,
+            (unsigned long long)standing.epoch + 1);
     command_print("%s", "");
     command_print("Next:");
     command_print("  chapterd run --dir %s", quoted);
@@ -170,5 +291,5 @@ int command_recover(int argc, char **argv)
         command_remedy("start the daemon, and see that HQ can be reached");
         return COMMAND_FAILED;
     }
-    return close_epoch(dir, &membership);
+    return recover(dir, &membership);
 }

@@ -8,7 +8,6 @@
 #include <sodium.h>
 #include <string.h>
 
-#define KEYS_SIZE_MAX (5 + SUCCESSIONS_MAX * (SUCCESSION_SIZE_MAX + 3))
 #define ASK_MS 2000
 
 static const struct feed_mark *own_mark(const struct node *node)
@@ -155,12 +154,16 @@ bool keys_in_force(const struct node *node)
     return memcmp(own_key_in_force(node), node->identity.sign.public_key, KEY_SIZE) == 0;
 }
 
-/* The own newest head is still signed by a former key. */
+/* The own newest head is still signed by a former key, or HQ's own entry names that. */
 static bool must_show(const struct node *node)
 {
+    const struct roster_node *place = node->is_hq ? roster_find(node, "hq") : NULL;
     const struct store_feed *record = &node->feeds[node->own_feed]->record;
     const struct signed_head *head = &record->tier[TIER_FEDERATION].head;
 
+    if (place != NULL && place->present &&
+        memcmp(place->entry.sign_key, node->identity.sign.public_key, KEY_SIZE) != 0)
+        return true;
     return head->size != 0 &&
            head_verify(signed_head_bytes(head), node->identity.sign.public_key) != OK;
 }

@@ -12,6 +12,7 @@
 
 #define META_HQ_KEYS "hq_keys" /* [succession, ...] */
 #define SUCCESSIONS_MAX 32
+#define KEYS_SIZE_MAX (5 + SUCCESSIONS_MAX * (SUCCESSION_SIZE_MAX + 3)) /* of META_HQ_KEYS */
 
 struct keys {
     struct signed_succession chain[SUCCESSIONS_MAX]; /* HQ's */

@@ -237,6 +237,25 @@ enum status identity_load(const char *dir, struct identity *out_identity)
     return status;
 }
 
+static enum status look_for(const char *dir, const char *name, bool *out_there)
+{
+    char path[PATH_MAX];
+    struct stat found;
+    const enum status status = path_of(path, dir, name);
+
+    if (status != OK)
+        return status;
+    *out_there = lstat(path, &found) == 0;
+    return *out_there || errno == ENOENT ? OK : status_of_errno(errno);
+}
+
+enum status identity_look(const char *dir, bool *out_sign, bool *out_curve)
+{
+    const enum status status = look_for(dir, SIGN_FILE, out_sign);
+
+    return status == OK ? look_for(dir, CURVE_FILE, out_curve) : status;
+}
+
 enum status identity_store_next(const char *dir, const struct sign_key *key)
 {
     uint8_t secret[SEED_SIZE];

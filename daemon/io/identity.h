@@ -19,6 +19,8 @@ struct identity {
 enum status identity_create(const char *dir, struct identity *out_identity) MUST_CHECK;
 /* NOT_FOUND; DENIED if a file is readable by others or not by us; INVALID if it is garbled. */
 enum status identity_load(const char *dir, struct identity *out_identity) MUST_CHECK;
+/* Which of the two key files are there, whatever is in them. */
+enum status identity_look(const char *dir, bool *out_sign, bool *out_curve) MUST_CHECK;
 /* The keys of a backup: of seeds, and into a DIR that has none (EXISTS).  identity_prepare
  * makes DIR and DIR/keys, as identity_create does. */
 void identity_of_seeds(const uint8_t seed[KEY_SIZE], const uint8_t curve_secret[KEY_SIZE],

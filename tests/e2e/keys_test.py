@@ -126,5 +126,53 @@ def test_by_the_recovery_key():
         no_quarrel(f)
 
 
+def test_hq_lost_its_key():
+    with WithRecovery() as f:
+        fr, lu, qc = founded(f, "fr", "lu", "qc")
+        qc.stop()
+        before = f.hq.json("keys", "show")["sign_key"]
+        f.hq.json("keys", "rotate")
+        f.agree(20, [f.hq, fr, lu])
+        f.hq.stop()
+        code, _, text = f.daemon("recover", "--dir", f.hq.dir, stdin=f.recovery + "\n", check=False)
+        check(code == 1 and "has its keys" in text, text)
+        os.remove(os.path.join(f.hq.dir, "keys", "sign"))
+        code, _, text = f.daemon("run", "--dir", f.hq.dir, check=False)
+        check(code != 0 and "chapterd recover" in text, text)
+        wrong = f.recovery[:-1] + ("0" if f.recovery[-1] != "0" else "1")
+        code, _, text = f.daemon("recover", "--dir", f.hq.dir, stdin=wrong + "\n", check=False)
+        check(code == 1 and "recovery key" in text, text)
+        check(not os.path.exists(os.path.join(f.hq.dir, "keys", "sign")), "made without the key")
+        check(fr.add(name="Meanwhile", country="FR")["ok"], "the chapters go on")
+        _, out, _ = f.daemon("recover", "--dir", f.hq.dir, stdin=f.recovery.lower() + "\n")
+        check("another signing key" in out and "epoch" not in out, out)
+        # as if the machine had died before the key was in its place: it goes on from there
+        key = os.path.join(f.hq.dir, "keys", "sign")
+        os.rename(key, key + ".next")
+        f.daemon("recover", "--dir", f.hq.dir, stdin=f.recovery + "\n")
+        f.hq.start()
+        shown = wait_until(lambda: f.hq.json("keys", "show"), 10, "HQ runs")
+        check(shown["sign_key"] != before and shown["changes_of_hq"] == 2, shown)
+        wait_until(lambda: f.hq.add(name="Organization", kind="organization")["ok"], 10,
+                   "HQ writes")
+        f.agree(20, [f.hq, fr, lu])
+        qc.start()
+        be = f.join("be")
+        f.agree(30)
+        for node in (fr, qc, be):
+            wait_until(lambda: roster(node, "hq")["sign_key"] == shown["sign_key"], 10,
+                       node.code + " knows HQ's key", 0.1)
+        f.hq.stop()
+        curve = os.path.join(f.hq.dir, "keys", "curve")
+        os.rename(curve, curve + ".away")
+        code, _, text = f.daemon("recover", "--dir", f.hq.dir, stdin=f.recovery + "\n", check=False)
+        check(code == 1 and "backup" in text, text)
+        os.rename(curve + ".away", curve)
+        f.hq.start()
+        f.agree(30)
+        no_quarrel(f)
+
+
 if __name__ == "__main__":
-    main(test_of_a_chapter, test_waits_for_hq, test_of_hq, test_by_the_recovery_key)
+    main(test_of_a_chapter, test_waits_for_hq, test_of_hq, test_by_the_recovery_key,
+         test_hq_lost_its_key)
