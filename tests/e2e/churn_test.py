@@ -358,6 +358,9 @@ def churn_and_converge():
 
 
 def test_churn():
+    if os.geteuid() != 0:
+        print("skipped test_churn: only root is told which daemon a connection is of")
+        return
     need_descriptors(4096)
     print("CHAPTERD_CHURN_SEED=%d CHAPTERD_CHURN_SECONDS=%g CHAPTERD_CHURN_NODES=%d" % (
         SEED, SECONDS, NODES), flush=True)

@@ -42,7 +42,8 @@ class Run:
             [sys.executable, "-B", os.path.join(PARTS, "demo.py"), "--bin",
              os.path.abspath(bin_directory), *SHORT, *args],
             env={**os.environ, "TMPDIR": self.directory.name}, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+            **options)
         self.output = ""
 
     def __enter__(self):
@@ -72,11 +73,12 @@ class Run:
         return status
 
     def processes(self):
-        """Those that work in its directory, a removed one included."""
+        """Those of its session that have not ended, but for itself."""
         found = []
         for entry in filter(str.isdecimal, os.listdir("/proc")):
-            with contextlib.suppress(OSError):
-                if os.readlink("/proc/%s/cwd" % entry).startswith(self.directory.name):
+            with contextlib.suppress(OSError), open("/proc/%s/stat" % entry) as stat:
+                state, _, _, session, *_ = stat.read().rsplit(")", 1)[1].split()
+                if state != "Z" and int(session) == self.process.pid != int(entry):
                     found.append(entry)
         return found
 

@@ -33,6 +33,9 @@ SIGNS_OF_DEFECTS = ("bug: ", "Assertion", "Sanitizer", "runtime error", "event=f
                     "event=diverged", "event=copy_damaged", "event=recovering",
                     "event=turn_failed", "event=failed", "event=token_used_twice")
 
+# Who runs tests in the background of a shell has them ignore Ctrl-C, and all that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 def die_with_parent():
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
