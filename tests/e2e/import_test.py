@@ -384,7 +384,7 @@ def test_an_export_comes_back():
 def test_an_export_while_members_change():
     """Changed members come again at the end of the list: each is in the file once all the same."""
     with Federation() as f:
-        count = 20000 if SLOW == 1 else 4000
+        count = 10000 if SLOW == 1 else 4000
         sums(f.hq, write_people(f, "m.csv", count), "--apply")
         ids = [m["id"] for m in f.hq.json("members", "list", "--limit", "2000")]
         done = threading.Event()
