@@ -95,9 +95,9 @@ def measured(node, *args, ceiling):
 
 
 def test_memory_does_not_grow():
-    """N and 5 N rows, with no member known and with all of them."""
+    """N and 3 N rows, with no member known and with all of them."""
     ceiling = 40 * MIB
-    few, many = (200000, 1000000) if SLOW == 1 else (4000, 20000)
+    few, many = (200000, 600000) if SLOW == 1 else (4000, 12000)
     known = few // 2
     with Federation() as f:
         paths = {n: write_people(f, "%d.csv" % n, n) for n in (known, few, many)}
