@@ -238,6 +238,9 @@ static void test_member_facts(void **state)
           "FRA",
           "2019-03",
           { KIND_INDIVIDUAL, MEMBER_ACTIVE, { 0 }, 0 } },
+        { "individual", "active", "F1", NULL, { KIND_INDIVIDUAL, MEMBER_ACTIVE, { 0 }, 0 } },
+        { "individual", "active", "1R", NULL, { KIND_INDIVIDUAL, MEMBER_ACTIVE, { 0 }, 0 } },
+        { "individual", "active", "Fr", NULL, { KIND_INDIVIDUAL, MEMBER_ACTIVE, { 0 }, 0 } },
         /* a code that this version's table lacks counts as it does on a newer node */
         { "individual",
           "active",

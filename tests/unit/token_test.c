@@ -354,6 +354,7 @@ static void test_addresses(void **state)
         { "hq:7440 ", NULL, 0 },
         { "hq:7440x", NULL, 0 },
         { "hq:0x10", NULL, 0 },
+        { "hq:x10", NULL, 0 },
         { "::1:7440", NULL, 0 },
         { "[::1]", NULL, 0 },
         { "[::1:7440", NULL, 0 },

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 #include <sodium.h>
 
+#include "proto/succession.h"
 #include "tests/fuzz/again.h"
 
 #define ENVELOPE ((const uint8_t *)"envelope")
@@ -422,16 +423,61 @@ static void test_enrol_without_room(void **state)
     }
 }
 
+/* Before anything of it is read. */
+static void test_event_larger_than_any(void **state)
+{
+    static const uint8_t bytes[EVENT_SIZE_MAX + 1];
+    const struct slice message = slice_of(bytes, sizeof bytes);
+    struct wire_event event;
+
+    (void)state;
+    assert_int_equal(wire_peek_event(message, &event), TOO_LARGE);
+    assert_int_equal(wire_read_event(message, &event), TOO_LARGE);
+}
+
+static void test_key_message(void **state)
+{
+    static const uint8_t bytes[SUCCESSION_SIZE_MAX + 1] = { 1 };
+    static const struct {
+        size_t size;
+        enum status status;
+    } rows[] = { { 0, INVALID },
+                 { 1, OK },
+                 { SUCCESSION_SIZE_MAX, OK },
+                 { SUCCESSION_SIZE_MAX + 1, TOO_LARGE } };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        uint8_t message[SUCCESSION_SIZE_MAX + 16];
+        struct slice succession;
+        struct mp_writer writer;
+
+        mp_writer_init(&writer, message, sizeof message);
+        wire_write_key(&writer, slice_of(bytes, rows[i].size));
+        assert_int_equal(writer.status, OK);
+        assert_int_equal(wire_read_key(mp_writer_bytes(&writer), &succession), rows[i].status);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_order),          cmocka_unit_test(test_count),
-        cmocka_unit_test(test_declared_count), cmocka_unit_test(test_value_size),
-        cmocka_unit_test(test_message_size),   cmocka_unit_test(test_removal_in_one_tier),
-        cmocka_unit_test(test_tiers),          cmocka_unit_test(test_envelopes),
-        cmocka_unit_test(test_codes),          cmocka_unit_test(test_credit),
-        cmocka_unit_test(test_hello_order),    cmocka_unit_test(test_hello_count),
-        cmocka_unit_test(test_vector_hash),    cmocka_unit_test(test_enrol_without_room),
+        cmocka_unit_test(test_order),
+        cmocka_unit_test(test_count),
+        cmocka_unit_test(test_declared_count),
+        cmocka_unit_test(test_value_size),
+        cmocka_unit_test(test_message_size),
+        cmocka_unit_test(test_removal_in_one_tier),
+        cmocka_unit_test(test_tiers),
+        cmocka_unit_test(test_envelopes),
+        cmocka_unit_test(test_codes),
+        cmocka_unit_test(test_credit),
+        cmocka_unit_test(test_hello_order),
+        cmocka_unit_test(test_hello_count),
+        cmocka_unit_test(test_vector_hash),
+        cmocka_unit_test(test_enrol_without_room),
+        cmocka_unit_test(test_event_larger_than_any),
+        cmocka_unit_test(test_key_message),
     };
 
     return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
