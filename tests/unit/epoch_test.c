@@ -64,6 +64,12 @@ static void test_what_shakes(void **state)
         /* a new disk under a new key: that others hold more is why it fetches */
         { 9, 0, 2, 9, 5, 0, 0, FREEZE_NONE, 1, 5, EPOCH_SOUND },
         { 9, 0, 2, 9, 5, 0, 0, FREEZE_NONE, 2, 6, EPOCH_BEHIND },
+        { 9, 0, 2, 9, 5, 1, 4, FREEZE_NONE, 3, 1, EPOCH_BEHIND },
+        { 9, 0, 2, 9, 0, 1, 5, FREEZE_NONE, 1, 6, EPOCH_BEHIND },
+        { 9, 0, 2, 9, 5, 1, 4, FREEZE_FORKED, 0, 0, EPOCH_SOUND }, /* closed since */
+        /* a roster that is not here yet, or older than what was signed, is no judge */
+        { 1, 0, 0, 9, 0, 1, 5, FREEZE_NONE, 0, 0, EPOCH_SOUND },
+        { 1, 0, 1, 9, 0, 2, 5, FREEZE_NONE, 0, 0, EPOCH_SOUND },
     };
 
     (void)state;
@@ -102,6 +108,10 @@ static void test_phases(void **state)
         { 7, 0, 2, 7, 5, 2, 6, 0, FREEZE_NONE, EPOCH_SIGNING },
         { 7, 0, 2, 7, 5, 0, 0, 0, FREEZE_NONE, EPOCH_FETCHING },
         { 7, 0, 2, 7, 0, 0, 0, 0, FREEZE_NONE, EPOCH_BEGINNING }, /* nobody ever had anything */
+        { 7, 0, 1, 7, 0, 2, 6, 0, FREEZE_NONE, EPOCH_SIGNING },
+        { 7, 0, 2, 7, 5, 3, 6, 0, FREEZE_NONE, EPOCH_ASKING }, /* a roster from before */
+        { 1, 7, 2, 7, 5, 2, 6, 0, FREEZE_NONE, EPOCH_ASKING },
+        { 1, 7, 2, 7, 5, 0, 0, 0, FREEZE_NONE, EPOCH_FETCHING },
     };
 
     (void)state;
@@ -291,6 +301,36 @@ static void test_what_is_issued_again(void **state)
     }
 }
 
+/* What is begun to be replaced is, and not fetched on. */
+static void test_replacing_goes_on(void **state)
+{
+    const struct epoch_own own = { .instance = 1, .wanted = 7 };
+    const struct feed_term term = term_of(2, 7, 8);
+    struct feed feed = feed_at(1, 5, 0, FREEZE_NONE);
+
+    (void)state;
+    feed.replacing = true;
+    assert_int_equal(epoch_phase_of(&own, &term, &feed), EPOCH_REPLACING);
+}
+
+/* A head of an epoch that HQ never opened is nothing to wait for. */
+static void test_hq_waits_for_no_head_of_a_later_epoch(void **state)
+{
+    const struct feed_term term = term_of(2, 1, 5);
+    const struct feed held = feed_at(2, 6, 0, FREEZE_NONE);
+    const struct feed theirs = feed_at(3, 9, 0, FREEZE_NONE);
+    struct epoch_request request = {
+        .instance = 7, .head_epoch = 3, .head_seq = 9, .head_hash = theirs.tier[0].hash
+    };
+
+    (void)state;
+    assert_int_equal(epoch_answer(&request, &term, &held), EPOCH_GRANTED);
+    request.head_epoch = 2;
+    assert_int_equal(epoch_answer(&request, &term, &held), EPOCH_WAITS_FOR_HEAD);
+    request.head_hash = NULL;
+    assert_int_equal(epoch_answer(&request, &term, &held), EPOCH_GRANTED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -299,6 +339,8 @@ int main(void)
         cmocka_unit_test(test_what_hq_answers),
         cmocka_unit_test(test_hq_waits_for_no_head_of_a_closed_epoch),
         cmocka_unit_test(test_what_is_issued_again),
+        cmocka_unit_test(test_replacing_goes_on),
+        cmocka_unit_test(test_hq_waits_for_no_head_of_a_later_epoch),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
