@@ -22,8 +22,9 @@ static struct sign_key fresh(void)
     return key;
 }
 
-static void say_from(struct hq *hq, const char *sender, const char *code, uint64_t until,
-                     const struct sign_key *by, const struct sign_key *next)
+static void say_of(struct hq *hq, const uint8_t federation[HASH_SIZE], const char *sender,
+                   const char *code, uint64_t until, const struct sign_key *by,
+                   const struct sign_key *next)
 {
     struct link link = { .peer = node_peer_make(hq->node, sender) };
     struct succession succession = { .until_epoch = until != 0, .until_seq = until };
@@ -31,13 +32,19 @@ static void say_from(struct hq *hq, const char *sender, const char *code, uint64
     uint8_t bytes[SUCCESSION_SIZE_MAX + 8];
     struct mp_writer writer;
 
-    memcpy(succession.federation, hq->node->federation, HASH_SIZE);
+    memcpy(succession.federation, federation, HASH_SIZE);
     (void)snprintf(succession.code, sizeof succession.code, "%s", code);
     succession_sign(&succession, by, next, &envelope);
     mp_writer_init(&writer, bytes, sizeof bytes);
     wire_write_key(&writer, slice_of(envelope.bytes, envelope.size));
     keys_on_message(hq->node, &link, mp_writer_bytes(&writer));
     assert_ok(node_turn(hq->node, 0));
+}
+
+static void say_from(struct hq *hq, const char *sender, const char *code, uint64_t until,
+                     const struct sign_key *by, const struct sign_key *next)
+{
+    say_of(hq, hq->node->federation, sender, code, until, by, next);
 }
 
 static void assert_key_at(const struct hq *hq, uint64_t seq, const struct sign_key *expected)
@@ -79,6 +86,8 @@ static void test_the_chain_of_hq(void **state)
     assert_int_equal(hq->node->keys->count, 2);
     assert_key_at(hq, 25, &second);
     assert_key_at(hq, 26, &rescued);
+    say_from(hq, "lu", "hq", 20, &recovery, &thief); /* its first word stands */
+    assert_key_at(hq, 26, &rescued);
     say_from(hq, "lu", "hq", 40, &third, &thief);
     say_from(hq, "lu", "hq", 40, &second, &thief);
     assert_key_at(hq, 100, &rescued);
@@ -89,6 +98,46 @@ static void test_the_chain_of_hq(void **state)
     assert_int_equal(hq->node->keys->count, 2);
     assert_key_at(hq, 26, &rescued);
     hq->node->is_hq = true;
+}
+
+/* Of another federation, or to HQ itself: even the right key's word is nothing. */
+static void test_not_for_this_node(void **state)
+{
+    struct hq *hq = *state;
+    const struct sign_key first = hq->node->identity.sign;
+    const struct sign_key second = fresh();
+    const uint8_t elsewhere[HASH_SIZE] = { 1 };
+
+    say_from(hq, "fr", "hq", 10, &first, &second);
+    assert_int_equal(hq->node->keys->count, 0);
+    hq->node->is_hq = false;
+    say_of(hq, elsewhere, "fr", "hq", 10, &first, &second);
+    assert_int_equal(hq->node->keys->count, 0);
+    say_from(hq, "fr", "hq", 10, &first, &second);
+    assert_int_equal(hq->node->keys->count, 1);
+    hq->node->is_hq = true;
+}
+
+static void test_who_may_rotate(void **state)
+{
+    struct hq *hq = *state;
+    const struct sign_key recovery = fresh();
+    const struct sign_key other = fresh();
+    const char *error = "";
+
+    put_many(hq, 1, NULL);
+    memcpy(hq->node->genesis.recovery_key, recovery.public_key, KEY_SIZE);
+    assert_status(keys_rotate(hq->node, &other, &error), REFUSED);
+    assert_non_null(strstr(error, "not the recovery key"));
+    hq->node->is_hq = false;
+    assert_status(keys_rotate(hq->node, &recovery, &error), REFUSED);
+    assert_non_null(strstr(error, "only HQ"));
+    hq->node->is_hq = true;
+    assert_int_equal(hq->node->keys->count, 0);
+    assert_ok(keys_rotate(hq->node, &recovery, &error));
+    assert_status(keys_rotate(hq->node, &recovery, &error), AGAIN); /* in this turn */
+    assert_int_equal(hq->node->keys->count, 1);
+    turns(hq, 1);
 }
 
 static void enrol_fr(struct hq *hq, const struct sign_key *key)
@@ -234,6 +283,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_the_chain_of_hq, hq_new, hq_free),
+        cmocka_unit_test_setup_teardown(test_not_for_this_node, hq_new, hq_free),
+        cmocka_unit_test_setup_teardown(test_who_may_rotate, hq_new, hq_free),
         cmocka_unit_test_setup_teardown(test_a_chapter_at_hq, hq_new, hq_free),
         cmocka_unit_test_setup_teardown(test_the_former_key_ends, hq_new, hq_free),
         cmocka_unit_test_setup_teardown(test_stopped_in_between, hq_new, hq_free),
