@@ -127,7 +127,8 @@ static void expire_in_links(struct node *node, int64_t now)
         struct link *link = &node->links[i];
         const uint32_t peer = link->peer;
 
-        if (link->dialled || now - link->last_seen_ms < IN_LINK_SILENT_MS) {
+        if (link->dialled || (now - link->last_seen_ms < IN_LINK_SILENT_MS &&
+                              !transport_is_gone(node->transport, link->handle))) {
             i++;
             continue;
         }

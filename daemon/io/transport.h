@@ -77,6 +77,8 @@ enum status transport_dial(struct transport *transport, const uint8_t key[KEY_SI
                            transport_link *out_link) MUST_CHECK;
 /* Ends the connection; a dialled one is not dialled again. */
 void transport_hang_up(struct transport *transport, transport_link link);
+/* A link that the peer dialled: has its connection ended, or does its handle lead nowhere? */
+bool transport_is_gone(struct transport *transport, transport_link link);
 /* Ends all connections with that key, which can have no new ones for pause_ms. */
 void transport_cut(struct transport *transport, const uint8_t key[KEY_SIZE], int64_t pause_ms);
 /* Ends connections of keys that are not admitted any more: unbinds and binds again. */

@@ -44,10 +44,22 @@ struct connection connection_of(zmq_msg_t *frame)
                   : (struct connection){ .fd = fd, .port = connection_port(fd, getpeername) };
 }
 
+static bool connection_is_open(const struct connection *connection)
+{
+    return connection_port(connection->fd, getpeername) == connection->port;
+}
+
+bool transport_is_gone(struct transport *transport, transport_link link)
+{
+    const struct peer *peer = peers_find(&transport->peers, link);
+
+    return peer == NULL ||
+           (peer->connection.port != 0 && !connection_is_open(&peer->connection));
+}
+
 void connection_end(struct transport *transport, const struct connection *connection)
 {
-    if (connection->port == 0 ||
-        connection_port(connection->fd, getpeername) != connection->port)
+    if (connection->port == 0 || !connection_is_open(connection))
         return;
     (void)shutdown(connection->fd, SHUT_RDWR);
     transport->counters.cut_connections++;

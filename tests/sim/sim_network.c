@@ -340,6 +340,16 @@ void transport_hang_up(struct transport *transport, transport_link link)
     }
 }
 
+bool transport_is_gone(struct transport *transport, transport_link link)
+{
+    (void)transport;
+    for (int i = 0; i < world.connection_count; i++)
+        if (world.connections[i].used && world.connections[i].up &&
+            world.connections[i].serve_link == link)
+            return false;
+    return true;
+}
+
 /* Without the pause: here bytes turn over on their way, and their sender is not to blame. */
 void transport_cut(struct transport *transport, const uint8_t key[KEY_SIZE], int64_t pause_ms)
 {

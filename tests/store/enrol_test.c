@@ -92,6 +92,13 @@ void transport_hang_up(struct transport *transport, transport_link link)
     (void)link;
 }
 
+bool transport_is_gone(struct transport *transport, transport_link link)
+{
+    (void)transport;
+    (void)link;
+    return false;
+}
+
 void transport_cut(struct transport *transport, const uint8_t key[KEY_SIZE], int64_t pause_ms)
 {
     (void)transport;

@@ -132,6 +132,13 @@ enum status transport_dial(struct transport *transport, const uint8_t key[KEY_SI
     return OK;
 }
 
+bool transport_is_gone(struct transport *transport, transport_link link)
+{
+    (void)transport;
+    (void)link;
+    return false;
+}
+
 void transport_hang_up(struct transport *transport, transport_link link)
 {
     (void)transport;

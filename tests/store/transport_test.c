@@ -187,6 +187,7 @@ static void test_a_gone_link_drops_silently_and_never_returns(void **state)
     send_text(fr, link, "one");
     await(world, hq, TRANSPORT_PEER, 1);
     first = hq->last[TRANSPORT_PEER].link;
+    assert_false(transport_is_gone(hq->transport, first));
     transport_hang_up(fr->transport, link);
     send_text(fr, link, "dropped");
     transport_counters(fr->transport, &counters);
@@ -198,11 +199,14 @@ static void test_a_gone_link_drops_silently_and_never_returns(void **state)
         transport_counters(hq->transport, &counters);
     } while (counters.dropped_messages == 0);
     assert_int_equal(hq->count[TRANSPORT_PEER], 1);
+    assert_true(transport_is_gone(hq->transport, first));
 
     link = dial(fr, hq);
     await(world, fr, TRANSPORT_UP, 2);
     send_text(fr, link, "two");
     await(world, hq, TRANSPORT_PEER, 2);
+    assert_true(transport_is_gone(hq->transport, first));
+    assert_false(transport_is_gone(hq->transport, hq->last[TRANSPORT_PEER].link));
     assert_int_not_equal(hq->last[TRANSPORT_PEER].link, first);
     transport_hang_up(hq->transport, hq->last[TRANSPORT_PEER].link);
     send_text(hq, hq->last[TRANSPORT_PEER].link, "dropped");
