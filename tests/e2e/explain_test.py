@@ -258,10 +258,15 @@ def test_behind():
         for _ in range(3):
             check(all(r["ok"] for r in fr.apply([{"op": "put", "fields": {"name": "M"}}] * 10000)),
                   "fr writes")
+
+        def fetches():
+            result = lu.ask("explain", 30, chapter="fr")
+            return result["cause"] == "behind" and "fetched from" in result["text"] and result
+
         lu.start(wait=False)
-        with Slowed(lu.process.pid):  # what it lacks takes seconds
-            wait_until(lu.answers, 30, "lu answers")
-            result = becomes(lu, "fr", "behind", 20, "not here yet", "fetched from")
+        with Slowed(lu.process.pid, run_ms=2):  # what it lacks takes a while
+            result = wait_until(fetches, 30, "lu is behind and fetches", 0.001)
+        check("not here yet" in result["text"], result)
         check(result["state"] == "behind" and result["behind_changes"] > 0, result)
         check(result["remedy"] == "chapterctl wait --chapter fr", result)
         becomes(lu, "fr", "none", 60)

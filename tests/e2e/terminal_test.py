@@ -4,6 +4,7 @@ tables that align whatever script the names are in, colours, -w, progress bars, 
 
 import ctypes
 import fcntl
+import itertools
 import locale
 import os
 import pty
@@ -284,7 +285,7 @@ def test_watch():
         check(out.count("ID ") == out.count("Member 39") == 2 and "\x1b" not in out, out)
 
 
-PEOPLE = 30000  # they take some seconds where the daemon is slowed
+PEOPLE = 50000  # they take some seconds where the daemon is slowed
 
 BAR = re.compile(r"\r\w[\w ]* \[#*\.*\] +\d+ %  \d+/s  (?:\d+:\d\d left)?\x1b\[K")
 
@@ -296,6 +297,11 @@ def check_bar(text, columns, label):
     for piece in re.findall(r"\r([^\r\n]*)\x1b\[K", text):
         check(width(piece) < columns, "a bar wider than the terminal: %r" % piece)
     check("\r\x1b[K" in text and not text.endswith("left\x1b[K"), "the bar is not wiped")
+
+
+def received(node):
+    """Messages, this question among them."""
+    return node.ask("status")["counters"]["received_messages"]
 
 
 def test_progress():
@@ -316,10 +322,20 @@ def test_progress():
             check("\r" not in on_terminal(lu, "-q", "verify", "--deep", seconds=120).replace(
                 "\r\n", "\n"), "a bar with -q")
         f.agree(60, [f.hq, lu])
-        qc.start(wait=False)
-        with Slowed(qc.process.pid, run_ms=2):
-            wait_until(qc.answers, 30, "qc answers")
-            text = on_terminal(qc, "wait", seconds=120)
+        # somebody waits already when qc learns what it lacks
+        f.hq.process.send_signal(signal.SIGSTOP)
+        try:
+            qc.start()
+            before = received(qc)
+            mine = itertools.count(1)
+            terminal = Terminal(qc, "wait", "--timeout", "%d" % (120 * SLOW))
+            wait_until(lambda: received(qc) - before > next(mine), 30, "another asks, too")
+            with Slowed(qc.process.pid, run_ms=2):
+                f.hq.process.send_signal(signal.SIGCONT)
+                text = terminal.read(120).replace("\r\n", "\n")
+            terminal.close()
+        finally:
+            f.hq.process.send_signal(signal.SIGCONT)
         check_bar(text, 80, "catching up")
         check("in step after" in text, text)
 
