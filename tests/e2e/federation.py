@@ -227,15 +227,14 @@ class Node:
 
 
 class Slowed:
-    """with Slowed(pid): the process works about so many milliseconds in each tenth of a second,
-    by the time that it had the processor: what it does takes long on a fast machine, and does not
-    stand still on a busy one."""
+    """with Slowed(pid): the process works about so many milliseconds between pauses, by the time
+    that it had the processor: what it does takes long on a fast machine, and does not stand still
+    on a busy one, where it may work some times longer than it should."""
 
-    PAUSE_S = 0.095
-
-    def __init__(self, pid, run_ms=5):
+    def __init__(self, pid, run_ms=5, pause_s=0.095):
         self.pid = pid
         self.run_s = run_ms / 1000
+        self.pause_s = pause_s
         self.ending = False
         self.thread = threading.Thread(target=self.run)
 
@@ -251,7 +250,7 @@ class Slowed:
     def run(self):
         while not self.ending:
             os.kill(self.pid, signal.SIGSTOP)
-            time.sleep(self.PAUSE_S)
+            time.sleep(self.pause_s)
             before, begun = self.used(), time.monotonic()
             os.kill(self.pid, signal.SIGCONT)
             if before == 0:  # this kernel does not say

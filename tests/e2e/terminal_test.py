@@ -317,7 +317,7 @@ def test_progress():
             text = on_terminal(lu, "import", path, "--apply", seconds=120, columns=50)
         check_bar(text, 50, "importing")
         check("\r" not in lu.ctl("import", path, "--apply")[2], "a bar off a terminal")
-        with Slowed(lu.process.pid):
+        with Slowed(lu.process.pid, pause_s=0.2):
             check_bar(on_terminal(lu, "verify", "--deep", seconds=120), 80, "recounting")
             check("\r" not in on_terminal(lu, "-q", "verify", "--deep", seconds=120).replace(
                 "\r\n", "\n"), "a bar with -q")
