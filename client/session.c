@@ -237,6 +237,7 @@ static enum exit_code dial(struct session *session)
     if ((session->dealer = zsock_new(ZMQ_DEALER)) == NULL)
         return report_unreachable(session, zmq_strerror(zmq_errno()));
     zsock_set_linger(session->dealer, 0);
+    zsock_set_handshake_ivl(session->dealer, 0); /* -t says how long a daemon may be silent */
     zsock_set_maxmsgsize(session->dealer, CONTROL_SIZE_MAX);
     zsock_set_sndtimeo(session->dealer, (int)(session->options.timeout_seconds * 1000));
     if (!watch_connection(session))

@@ -264,7 +264,8 @@ enum status control_open(struct transport *transport, const char *path)
     const struct socket_option options[] = {
         { ZMQ_LINGER, LINGER_MS },
         { ZMQ_BACKLOG, BACKLOG },
-        { ZMQ_SNDHWM, CONTROL_REQUESTS_MAX },
+        /* A pipe hears of what was read from it only at every half of its limit. */
+        { ZMQ_SNDHWM, 2 * CONTROL_REQUESTS_MAX + 1 },
         { ZMQ_RCVHWM, CONTROL_REQUESTS_MAX },
         { ZMQ_HANDSHAKE_IVL, 5000 },
         { ZMQ_ROUTER_MANDATORY, 1 },

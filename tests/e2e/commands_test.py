@@ -7,7 +7,8 @@ import signal
 import subprocess
 import time
 
-from federation import BIN, Federation, check, free_port_pair, main, wait_until
+from control import Control
+from federation import BIN, SLOW, Federation, check, free_port_pair, main, wait_until
 
 
 def refused(result, code, *texts):
@@ -122,6 +123,23 @@ def test_starting_and_stopping():
             os.unlink(fr.log)
 
 
+def test_each_request_has_its_reply():
+    """With as many under way as a client may have."""
+    total, most = 1000, 64
+    with Federation() as f:
+        sent = 0
+        with Control(f.hq.socket) as control:
+            for received in range(total):
+                while sent < total and sent - received < most:
+                    control.send("members.apply", {"ops": [
+                        {"op": "put", "fields": {"name": "Member %d" % sent}}]})
+                    sent += 1
+                reply = control.receive(10 * SLOW)
+                check(reply is not None, "%d of %d requests have no reply" % (sent - received, sent))
+                check(reply[1] == 0 and reply[2]["results"][0]["ok"], reply)
+        check(f.hq.json("counts")["memberships"] == total, f.hq.json("counts"))
+
+
 def test_a_feed_has_the_limits_of_its_invitation():
     with Federation() as f:
         code, _, error = f.hq.ctl("invite", "fr", "--records-max", "0", check=False)
@@ -143,5 +161,6 @@ def test_a_feed_has_the_limits_of_its_invitation():
 
 
 if __name__ == "__main__":
-    main(test_usage, test_a_feed_has_the_limits_of_its_invitation, test_join_can_be_repeated,
+    main(test_usage, test_each_request_has_its_reply,
+         test_a_feed_has_the_limits_of_its_invitation, test_join_can_be_repeated,
          test_an_address_that_join_cannot_bind, test_starting_and_stopping)

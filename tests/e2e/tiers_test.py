@@ -24,8 +24,7 @@ def by_country(node):
 
 def in_step(f):
     f.agree()
-    wait_until(lambda: all(x["hq_seq"] == x["seq"] for x in f.hq.status()["feeds"]), 10,
-               "HQ has tier hq")
+    f.hq_has_all()
 
 
 def test_narrowed_and_widened():
