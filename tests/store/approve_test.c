@@ -126,7 +126,7 @@ static void test_shut_out(void **state)
                         KEY_SIZE);
 }
 
-/* A new place needs two new keys: with one of the old ones, whoever has that is not shut out. */
+/* A new place needs two new keys: whoever had the old ones is shut out. */
 static void test_both_keys_are_replaced(void **state)
 {
     struct hq *hq = *state;
