@@ -106,7 +106,10 @@ static int found(const struct init_options *options, struct membership *membersh
     status = directory_look(options->dir, &lock, &present);
     if (status == OK) {
         command_error("%s belongs to a federation already, as %s", options->dir, present.code);
-        command_remedy("choose another directory: --dir DIR");
+        command_remedy(
+            "choose another directory: --dir DIR; if it was just founded, and init was"
+            " stopped before it showed the recovery key: remove %s, and init again",
+            options->dir);
         return COMMAND_FAILED;
     }
     if (status != NOT_FOUND)
