@@ -52,7 +52,7 @@ def test_revoked():
             check(node.json("counts")["memberships"] == 3, "what is held stays")
         wait_until(lambda: all(p["state"] != "up" for p in fr.status()["peers"]), 15,
                    "fr is linked to nobody", 0.1)
-        check(f.hq.counters()["cuts"] == 1, "HQ cut its connections")
+        check(f.hq.counters()["cuts"] >= 1, "HQ cut its connections")
         # all others go on over new links
         check(lu.add(name="Afterwards", country="LU")["ok"], "lu writes")
         f.agree(20, [f.hq, lu, qc])
