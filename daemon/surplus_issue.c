@@ -327,8 +327,11 @@ enum status surplus_list(struct node *node, surplus_visit *visit, void *context)
     struct listing listing = { visit, context };
     struct store_txn *txn = node_reading(node);
     struct store_kept kept;
-    enum status status = txn == NULL ? node->turn_error : store_next_kept(txn, NULL, &kept);
+    enum status status;
 
+    if (txn == NULL)
+        return node->turn_error;
+    status = store_next_kept(txn, NULL, &kept);
     while (status == OK) {
         if (waits(node, &kept) &&
             (status = visit_manual(node, &kept, list_one, &listing)) != OK)
