@@ -239,6 +239,14 @@ static void copy_marker(const char *from, const char *to)
     copy_file(source, target);
 }
 
+/* HQ's next key is not in force yet: a copy without it would be worth nothing. */
+static bool has_former_key(const struct sim_node *hq)
+{
+    return world.has_former_key[0] &&
+           (hq->node == NULL || memcmp(hq->node->identity.sign.public_key,
+                                       world.former_key[0].public_key, KEY_SIZE) == 0);
+}
+
 void sim_back_up(int index)
 {
     char to[300];
@@ -246,7 +254,8 @@ void sim_back_up(int index)
     char marker[300];
 
     (void)snprintf(marker, sizeof marker, "%s/" STORE_MARKER_NAME, world.nodes[index].dir);
-    if (access(marker, F_OK) != 0 || world.disk_is_gone[index])
+    if (access(marker, F_OK) != 0 || world.disk_is_gone[index] ||
+        (index == 0 && has_former_key(&world.nodes[0])))
         return; /* a directory that never ran is like the first one */
     (void)snprintf(to, sizeof to, "%s.copy", world.nodes[index].dir);
     sim_copy_directory(world.nodes[index].dir, to);

@@ -294,8 +294,11 @@ static void lose_disk(int index)
 {
     struct sim_node *sim = &world.nodes[index];
 
+    /* Where HQ is behind, its tier hq may go ahead of the head at which it closes. */
+    const bool behind = world.nodes[0].seen[index].mark[0].seq < sim->seen[index].mark[0].seq;
+
     sim_stop(index);
-    sim_doubt_promises(index, sim_held_by_others(index));
+    sim_doubt_promises(index, behind ? 0 : sim_held_by_others(index));
     sim_remove_tree(sim->dir);
     memset(sim->seen, 0, sizeof sim->seen);
     memset(sim->held_of_me, 0, sizeof sim->held_of_me);
@@ -316,7 +319,7 @@ static void lose_disk(int index)
 
 static void let_in_again(int index)
 {
-    if (world.nodes[0].node == NULL || world.nodes[0].node->recovering ||
+    if (world.hq_moved || world.nodes[0].node == NULL || world.nodes[0].node->recovering ||
         !sim_take_in(index, &fresh[index], "chapters.rekey", 3))
         return;
     world.disk_is_gone[index] = false;
@@ -331,7 +334,8 @@ static void ask_hq(const char *command, int index)
 {
     struct mp_writer writer;
 
-    if (world.nodes[0].node == NULL)
+    /* Nor does anybody ask the one that nobody meets. */
+    if (world.nodes[0].node == NULL || world.hq_moved)
         return;
     sim_begin_request(&writer, command, 1);
     mp_write_key_text(&writer, "chapter", world.nodes[index].code);
