@@ -294,11 +294,14 @@ static void lose_disk(int index)
 {
     struct sim_node *sim = &world.nodes[index];
 
-    /* Where HQ is behind, its tier hq may go ahead of the head at which it closes. */
-    const bool behind = world.nodes[0].seen[index].mark[0].seq < sim->seen[index].mark[0].seq;
+    /* Where HQ is behind, its tier hq may go ahead of the head at which it closes; and what
+     * garbles HQ's own word makes tier hq be given up (real links are authenticated). */
+    const bool doubtful =
+        world.nodes[0].seen[index].mark[0].seq < sim->seen[index].mark[0].seq ||
+        sim_has(FAULT_FLIP) || sim_has(FAULT_TRUNCATE);
 
     sim_stop(index);
-    sim_doubt_promises(index, behind ? 0 : sim_held_by_others(index));
+    sim_doubt_promises(index, doubtful ? 0 : sim_held_by_others(index));
     sim_remove_tree(sim->dir);
     memset(sim->seen, 0, sizeof sim->seen);
     memset(sim->held_of_me, 0, sizeof sim->held_of_me);
