@@ -64,9 +64,9 @@ static void check_may_sign(const struct sim_node *sim, int origin, const struct 
 {
     const struct node *node = sim->node;
 
-    /* HQ may have lost that it gave a chapter new keys, and count the epoch once more. */
+    /* HQ may have lost that it opened an epoch, and count it once more. */
     if (sim->was_recovering && mark->epoch <= newest_epoch(origin) &&
-        !(world.rekeyed[origin] && world.restored[0]))
+        !(world.restored[origin] && world.restored[0]))
         sim_fail("%s signs, and knows that it is an old copy", sim->code);
     if (!sim->hello_came && node->roster_count > 1 &&
         world.now_ms - sim->started_ms < SIGN_WAIT_MS)

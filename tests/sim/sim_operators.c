@@ -294,11 +294,11 @@ static void lose_disk(int index)
 {
     struct sim_node *sim = &world.nodes[index];
 
-    /* Where HQ is behind, its tier hq may go ahead of the head at which it closes; and what
-     * garbles HQ's own word makes tier hq be given up (real links are authenticated). */
+    /* Where HQ is behind, its tier hq may go ahead of the head at which it closes; and where
+     * its word comes late or garbled, the epoch may begin without it. */
     const bool doubtful =
         world.nodes[0].seen[index].mark[0].seq < sim->seen[index].mark[0].seq ||
-        sim_has(FAULT_FLIP) || sim_has(FAULT_TRUNCATE);
+        (world.plan.faults & FAULTS_OF_PACKETS) != 0;
 
     sim_stop(index);
     sim_doubt_promises(index, doubtful ? 0 : sim_held_by_others(index));
