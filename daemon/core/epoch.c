@@ -26,8 +26,12 @@ enum epoch_reason epoch_shaken(const struct epoch_own *own, const struct feed_te
 {
     const struct feed_mark *mine = &feed->tier[TIER_FEDERATION];
 
+    /* The epoch that HQ opened for me was begun already, in another life of this directory. */
     if (own->wanted != 0)
-        return EPOCH_SOUND;
+        return own->wanted == term->instance &&
+                       (proven_epoch >= term->epoch || mine->epoch >= term->epoch)
+                   ? EPOCH_BEHIND
+                   : EPOCH_SOUND;
     if (feed->freeze != FREEZE_NONE && feed->freeze_epoch >= term->epoch)
         return feed->freeze == FREEZE_FORKED ? EPOCH_FORKED : EPOCH_DIVERGED;
     if (term->epoch != 0 && term->epoch >= mine->epoch && !is_mine(own, term))

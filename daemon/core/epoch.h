@@ -54,7 +54,8 @@ enum epoch_phase {
     EPOCH_BEGINNING
 };
 
-/* Why a node that does sign must not any longer; EPOCH_SOUND if it may, or recovers already.
+/* Why a node that does sign must not any longer, or must recover anew; EPOCH_SOUND if it may,
+ * or recovers already.
  * proven: a verified head or beat of mine names (epoch, seq); 0, 0 if none. */
 enum epoch_reason epoch_shaken(const struct epoch_own *own, const struct feed_term *term,
                                const struct feed *feed, uint64_t proven_epoch,

@@ -289,10 +289,12 @@ static void note_who_holds(int index)
 {
     if (index == 0)
         doubt_all_restored();
-    for (int i = 0; i < world.plan.nodes; i++)
+    for (int i = 0; i < world.plan.nodes; i++) {
         world.nodes[index].held_of_me[i] = world.nodes[i].node != NULL && i != index
                                                ? world.nodes[i].seen[index].mark[0].seq
                                                : 0;
+        world.nodes[i].held_of_me[index] = 0; /* the copy may not have it */
+    }
 }
 
 void sim_restore(int index, bool first, uint32_t pause_ms)

@@ -305,6 +305,8 @@ static void lose_disk(int index)
     sim_remove_tree(sim->dir);
     memset(sim->seen, 0, sizeof sim->seen);
     memset(sim->held_of_me, 0, sizeof sim->held_of_me);
+    for (int i = 0; i < world.plan.nodes; i++)
+        world.nodes[i].held_of_me[index] = 0;
     memset(world.choices[index], 0, sizeof world.choices[index]);
     sim->restart_at_ms = 0;
     sim->crash_in = 0;

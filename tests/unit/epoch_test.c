@@ -57,6 +57,11 @@ static void test_what_shakes(void **state)
         { 1, 0, 1, 1, 0, 1, 5, FREEZE_FORKED, 0, 0, EPOCH_FORKED },
         { 1, 0, 1, 1, 0, 1, 5, FREEZE_DIVERGED, 0, 0, EPOCH_DIVERGED },
         { 1, 7, 1, 1, 0, 1, 5, FREEZE_FORKED, 0, 0, EPOCH_SOUND }, /* it recovers already */
+        /* the epoch that HQ opened for it: not begun yet, begun by an earlier life of it */
+        { 1, 7, 2, 7, 5, 1, 5, FREEZE_NONE, 1, 6, EPOCH_SOUND },
+        { 1, 7, 2, 7, 5, 1, 5, FREEZE_NONE, 2, 6, EPOCH_BEHIND },
+        { 1, 7, 2, 7, 5, 2, 6, FREEZE_NONE, 0, 0, EPOCH_BEHIND },
+        { 1, 7, 2, 9, 5, 1, 5, FREEZE_NONE, 2, 6, EPOCH_SOUND }, /* by another one */
         /* HQ named another one */
         { 1, 0, 2, 9, 5, 1, 5, FREEZE_NONE, 0, 0, EPOCH_SUPERSEDED },
         { 9, 0, 2, 9, 5, 2, 6, FREEZE_NONE, 0, 0, EPOCH_SOUND },
