@@ -6,6 +6,7 @@
 
 #define ANSWER_HQ_AFTER_MS 5000 /* an own beat at most so often because HQ's was heard */
 #define OWN_BEAT_SPACING_MS 1000
+#define EPOCH_SHIFT 32 /* of boot: there are fewer starts than that */
 
 void sync_beat_soon(struct node *node, int64_t spacing_ms)
 {
@@ -44,7 +45,8 @@ void sync_own_beat(struct node *node)
     memcpy(beat.federation, node->federation, HASH_SIZE);
     memcpy(beat.origin, node->code, CODE_SIZE);
     memcpy(beat.head_hash, mark->hash, HASH_SIZE);
-    beat.boot = node->boot;
+    /* Copies of a directory count their starts alike, but begin different epochs. */
+    beat.boot = (mark->epoch << EPOCH_SHIFT) + node->boot;
     beat.counter = ++node->beat_counter;
     if (node->is_hq) {
         node->hq_seen_boot = beat.boot;

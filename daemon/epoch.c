@@ -12,7 +12,6 @@
 #define FETCH_FIRST_MS 10000    /* newer heads of mine are fetched before HQ is asked */
 #define PROBE_MS 3000           /* a node that is alive answers a hello by then */
 #define BEGIN_POLL_MS 500
-#define RECOVERY_BOOTS (1ull << 32)
 
 static struct node_feed *own_feed(const struct node *node)
 {
@@ -90,12 +89,8 @@ static enum status recover(struct node *node, enum epoch_reason reason)
     own.from_seq = mine->seq;
     if ((status = put_own(node, &own)) != OK)
         return status;
-    /* The one that ran meanwhile has counted starts, too: its beats are not to be repeated. */
-    if ((status = store_put_meta_uint(&node->txn, META_PRESUMED, 0)) != OK ||
-        (status = store_put_meta_uint(&node->txn, META_BOOT, node->boot + RECOVERY_BOOTS)) !=
-            OK)
+    if ((status = store_put_meta_uint(&node->txn, META_PRESUMED, 0)) != OK)
         return node_turn_fails(node, status);
-    node->boot += RECOVERY_BOOTS;
     node->epoch_ask_at_ms = node_now(node);
     node->locked_out = false;
     log_event(LOG_ERROR,
