@@ -237,11 +237,13 @@ void cleared_on_message(struct node *node, const struct link *link, struct slice
 
 /* --- compacting --------------------------------------------------------------------------- */
 
-static bool is_fetching(const struct node *node, const char *origin)
+static bool is_fetching(const struct node *node, const struct store_build *build)
 {
-    const uint32_t index = node_feed_index(node, origin);
+    const uint32_t index = node_feed_index(node, build->origin);
     const struct node_feed *feed = index == NO_PEER ? NULL : node->feeds[index];
 
+    if (offers_fetch_under(node, build->number))
+        return true;
     return feed != NULL &&
            (feed->building || feed->replica.pull[0].active || feed->replica.pull[1].active);
 }
@@ -258,7 +260,7 @@ static bool drop_builds(struct node *node)
     for (status = store_next_build(&node->txn, "", 0, &build); status == OK;
          status = store_next_build(&node->txn, build.origin, build.tiers, &build)) {
         busy = true;
-        if (is_fetching(node, build.origin))
+        if (is_fetching(node, &build))
             continue;
         if (node_writing(node) == NULL ||
             store_discard(&node->txn, build.origin, build.number, TIERS_BOTH) != OK ||

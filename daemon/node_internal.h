@@ -581,6 +581,8 @@ void surplus_on_settled(struct node *node, const struct link *link, struct slice
 bool surplus_on_changes(struct node *node, const struct link *link,
                         const struct wire_changes *chunk);
 void surplus_on_refusal(struct node *node, uint64_t request);
+/* Is an offered state being fetched under that number?  Then its build must stay. */
+bool offers_fetch_under(const struct node *node, uint32_t number);
 void surplus_turn(struct node *node);
 void surplus_forget(struct node *node); /* frees what is in memory */
 

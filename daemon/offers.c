@@ -308,7 +308,13 @@ void surplus_on_refusal(struct node *node, uint64_t request)
         offers_drop(node);
 }
 
-/* What was being fetched when the daemon stopped is offered again. */
+bool offers_fetch_under(const struct node *node, uint32_t number)
+{
+    return node->surplus->fetch.active && node->surplus->fetch.number == number;
+}
+
+/* What was being fetched when the daemon stopped, or a turn failed, is offered again; in the
+ * same turn as this, an offer may have begun the next fetch. */
 static void sweep(struct node *node)
 {
     struct store_txn *txn = node_reading(node);
@@ -319,7 +325,7 @@ static void sweep(struct node *node)
     if (txn == NULL)
         return;
     while ((status = store_next_build(txn, build.origin, build.tiers, &build)) == OK)
-        if (build.tiers & BUILD_OF_OFFER) {
+        if ((build.tiers & BUILD_OF_OFFER) && !offers_fetch_under(node, build.number)) {
             status = discard_build(node, build.origin, build.tiers & TIERS_BOTH);
             txn = &node->txn;
             if (status != OK)

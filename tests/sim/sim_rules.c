@@ -7,6 +7,7 @@
 #include "daemon/disclosure.h"
 #include "daemon/erase.h"
 #include "daemon/keys.h"
+#include "daemon/surplus_internal.h"
 #include "tests/sim/sim.h"
 
 /* --- places ------------------------------------------------------------------------------- */
@@ -172,6 +173,23 @@ static void check_horizon(const struct sim_node *sim, const struct node_feed *he
                  (unsigned long long)mark->horizon, (unsigned long long)had);
 }
 
+/* What comes of an offered state goes where nobody clears it away: else it would be settled
+ * though rows of it were lost. */
+static void check_fetched_offer(const struct sim_node *sim)
+{
+    CLEANUP(store_abort) struct store_txn txn = { 0 };
+    const struct node *node = sim->node;
+    const struct offer_fetch *fetch = &node->surplus->fetch;
+    struct store_build build;
+
+    if (!fetch->active || store_begin_read(node->store, &txn) != OK)
+        return;
+    if (store_get_build(&txn, node->feeds[fetch->feed]->record.origin,
+                        fetch->tiers | BUILD_OF_OFFER, &build) != OK ||
+        build.number != fetch->number)
+        sim_fail("%s lost its place for what it fetches of an offer", sim->code);
+}
+
 void sim_check_rules(int index)
 {
     struct sim_node *sim = &world.nodes[index];
@@ -188,6 +206,8 @@ void sim_check_rules(int index)
         }
         check_end(sim, held);
     }
+    if (!sim_failed())
+        check_fetched_offer(sim);
     if (node->erasure->compactions != sim->compactions && !sim_failed()) {
         sim->compactions = node->erasure->compactions;
         check_statements(sim);
