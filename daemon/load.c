@@ -35,11 +35,8 @@ static enum status load_heads(struct store_txn *txn, struct node_feed *feed)
 {
     struct signed_head heads[HEADS_KEPT];
     size_t count = 0;
-    enum status status;
+    enum status status = store_list_heads(txn, feed->record.origin, heads, HEADS_KEPT, &count);
 
-    feed->replica.feed.head_count = 0;
-    feed->replica.feed.head_next = 0;
-    status = store_list_heads(txn, feed->record.origin, heads, HEADS_KEPT, &count);
     if (status != OK)
         return status;
     for (size_t i = 0; i < count; i++) {
@@ -80,24 +77,31 @@ static enum status load_feed(struct node *node, struct store_txn *txn,
     return load_heads(txn, feed);
 }
 
-/* A turn that failed may have put marks in memory that the store does not hold: all of them are
- * taken from the store again. */
+/* Of a feed all that the store decides. */
+static void forget_feed(struct node_feed *feed)
+{
+    struct feed *held = &feed->replica.feed;
+
+    node_drop_parked(feed);
+    memset(held->tier, 0, sizeof held->tier);
+    held->freeze = FREEZE_NONE;
+    held->head_count = 0;
+    held->head_next = 0;
+    memset(&feed->record, 0, sizeof feed->record);
+    memcpy(feed->record.origin, held->origin, CODE_SIZE);
+    feed->building = false;
+}
+
+/* A turn that failed may have put marks in memory that the store does not hold, also of a feed
+ * of which it holds nothing: all of them are taken from the store again. */
 enum status node_load(struct node *node)
 {
     CLEANUP(store_abort) struct store_txn txn = { 0 };
     struct store_feed record = { .origin = "" };
     enum status status;
 
-    for (size_t i = 0; i < node->replica.feed_count; i++) {
-        struct node_feed *feed = node->feeds[i];
-
-        node_drop_parked(feed);
-        memset(feed->replica.feed.tier, 0, sizeof feed->replica.feed.tier);
-        memset(&feed->record.tier, 0, sizeof feed->record.tier);
-        feed->replica.feed.head_count = 0;
-        feed->replica.feed.freeze = FREEZE_NONE;
-        feed->building = false;
-    }
+    for (size_t i = 0; i < node->replica.feed_count; i++)
+        forget_feed(node->feeds[i]);
     if ((status = store_begin_read(node->store, &txn)) != OK)
         return status;
     while ((status = store_next_feed(&txn, record.origin, &record)) == OK)
