@@ -185,7 +185,8 @@ static void close_again(struct node *node, const struct roster_entry *old)
                   (unsigned long long)entry.closed_seq);
 }
 
-/* Beyond or beside it, or before it for so long that nobody has it. */
+/* Beyond or beside it, or before it for so long that nobody has it.  That its epoch is frozen
+ * changes nothing: of what a frozen feed lacks it takes nothing. */
 static bool lacks_closed_head(struct node *node, uint32_t index)
 {
     struct node_feed *feed = node->feeds[index];
@@ -195,7 +196,7 @@ static bool lacks_closed_head(struct node *node, uint32_t index)
     roster_term_of(node, feed->record.origin, &term);
     if (feed->replica.own || term.ended || mark->epoch >= term.epoch ||
         feed_is_closed_head(&term, mark->epoch, mark->seq, mark->hash) ||
-        feed->replica.feed.freeze != FREEZE_NONE) {
+        feed_frozen(&feed->replica.feed, term.epoch)) { /* its origin asks for the next */
         feed->looks_behind = 0;
         return false;
     }
