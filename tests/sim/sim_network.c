@@ -329,6 +329,8 @@ enum status transport_cut_all(struct transport *transport)
 
 void transport_hang_up(struct transport *transport, transport_link link)
 {
+    CLEANUP(enter_node) __attribute__((unused)) const bool inside = leave_node();
+
     (void)transport;
     for (int i = 0; i < world.connection_count; i++) {
         struct sim_connection *connection = &world.connections[i];
@@ -353,6 +355,8 @@ bool transport_is_gone(struct transport *transport, transport_link link)
 /* Without the pause: here bytes turn over on their way, and their sender is not to blame. */
 void transport_cut(struct transport *transport, const uint8_t key[KEY_SIZE], int64_t pause_ms)
 {
+    CLEANUP(enter_node) __attribute__((unused)) const bool inside = leave_node();
+
     (void)pause_ms;
     for (int i = 0; i < world.connection_count; i++) {
         struct sim_connection *connection = &world.connections[i];
