@@ -69,6 +69,45 @@ static bool beat_is_newer(const struct beat *beat, const struct beat *than)
     return beat->boot != than->boot ? beat->boot > than->boot : beat->counter > than->counter;
 }
 
+/* One of mine that I do not know of: this directory was set back, or another copy of it ran.
+ * Peers take none of mine before they are newer than that one. */
+static void count_beyond(struct node *node, const struct beat *beat)
+{
+    if (beat->boot > UINT64_MAX / 2 || node_writing(node) == NULL ||
+        node_turn_fails(node, store_put_meta_uint(&node->txn, META_BOOT, beat->boot + 1)) != OK)
+        return;
+    node->boot = beat->boot + 1;
+    log_event(LOG_WARNING,
+              "event=beats_set_back boot=%llu remedy=\"nothing to do if this machine was set"
+              " back to an earlier state; else see that no other daemon runs with these keys\"",
+              (unsigned long long)node->boot);
+    sync_beat_soon(node, OWN_BEAT_SPACING_MS);
+}
+
+static void note_own_beat(struct node *node, const struct beat *beat)
+{
+    const struct feed_mark *mine =
+        &node->feeds[node->own_feed]->replica.feed.tier[TIER_FEDERATION];
+
+    if (feed_compare(beat->epoch, beat->seq, mine->epoch, mine->seq) > 0)
+        sync_own_head(node, beat->epoch, beat->seq);
+    else
+        count_beyond(node, beat);
+}
+
+/* Does it tell me anything of myself: a head that I lack, or a beat that I did not send? */
+static bool is_news_of_me(const struct node *node, const struct beat *beat)
+{
+    const struct feed_mark *mine =
+        &node->feeds[node->own_feed]->replica.feed.tier[TIER_FEDERATION];
+    const struct beat last = { .epoch = mine->epoch,
+                               .boot = node->boot,
+                               .counter = node->beat_counter };
+
+    return feed_compare(beat->epoch, beat->seq, mine->epoch, mine->seq) > 0 ||
+           beat_is_newer(beat, &last);
+}
+
 static void note_hq_beat(struct node *node, const struct beat *beat)
 {
     const bool restarted = beat->boot != node->hq_seen_boot;
@@ -89,11 +128,8 @@ void sync_note_beat(struct node *node, uint32_t peer, const struct beat *beat,
         memcmp(beat->federation, node->federation, HASH_SIZE) != 0)
         return;
     feed = node->feeds[index];
-    if (!feed->replica.own && !beat_is_newer(beat, &feed->replica.beat))
-        return;
-    if (feed->replica.own &&
-        feed_compare(beat->epoch, beat->seq, feed->replica.feed.tier[0].epoch,
-                     feed->replica.feed.tier[0].seq) <= 0)
+    if (!(feed->replica.own ? is_news_of_me(node, beat)
+                            : beat_is_newer(beat, &feed->replica.beat)))
         return;
     /* What a relay forged uses up nothing of its origin's. */
     if (!measure_beat(node, feed) || !measure_signature(node, peer))
@@ -107,7 +143,7 @@ void sync_note_beat(struct node *node, uint32_t peer, const struct beat *beat,
     }
     measure_beat_taken(node, feed);
     if (feed->replica.own) {
-        sync_own_head(node, beat->epoch, beat->seq);
+        note_own_beat(node, beat);
         return;
     }
     feed->replica.beat = *beat;
@@ -126,6 +162,30 @@ void sync_note_beat(struct node *node, uint32_t peer, const struct beat *beat,
         send_beat_bytes(node, beat->origin, envelope);
 }
 
+void sync_show_beat(struct node *node, const struct link *link, uint32_t index)
+{
+    const struct node_feed *feed = node->feeds[index];
+    struct mp_writer *writer;
+
+    if (feed->beat.size == 0)
+        return;
+    writer = node_writer(node);
+    wire_write_beat(writer, slice_of(feed->beat.bytes, feed->beat.size));
+    node_send(node, link->handle, mp_writer_bytes(writer));
+}
+
+/* The origin itself sends one that is older than the one I hold: it does not know of that one,
+ * nor, perhaps, of the head that it names. */
+static void show_newer(struct node *node, const struct link *link, uint32_t index,
+                       const struct beat *beat)
+{
+    const struct replica_feed *feed = &node->feeds[index]->replica;
+
+    if (!feed->own && strcmp(node->peers[link->peer]->code, beat->origin) == 0 &&
+        beat_is_newer(&feed->beat, beat))
+        sync_show_beat(node, link, index);
+}
+
 void sync_on_beat(struct node *node, const struct link *link, struct slice message)
 {
     struct wire_beat wire;
@@ -141,7 +201,9 @@ void sync_on_beat(struct node *node, const struct link *link, struct slice messa
     /* It names another head where I stand: show mine, so that who holds the other sees the
      * fork. */
     index = node_feed_index(node, beat.origin);
-    if (index != NO_PEER &&
-        (other = feed_beat_conflict(&node->feeds[index]->replica.feed, &beat)) != NULL)
+    if (index == NO_PEER)
+        return;
+    show_newer(node, link, index, &beat);
+    if ((other = feed_beat_conflict(&node->feeds[index]->replica.feed, &beat)) != NULL)
         sync_show_head(node, link, index, other);
 }

@@ -289,16 +289,20 @@ static void on_own_entry(struct node *node, const struct link *link,
                             .seq = tier == TIER_HQ ? entry->hq_seq : entry->seq });
 }
 
-/* A chapter that stands behind what I hold of its own feed lost something: prove it to it,
- * before it signs that seq again. */
+/* A chapter that stands behind what I hold of its own feed, or know of it by a beat, lost
+ * something: prove it to it, before it signs that seq again. */
 static void show_its_own_head(struct node *node, const struct link *link, uint32_t index,
                               const struct wire_hello_entry *entry)
 {
     const struct feed_mark *mark = &node->feeds[index]->replica.feed.tier[TIER_FEDERATION];
+    const struct beat *beat = &node->feeds[index]->replica.beat;
 
-    if (strcmp(node->peers[link->peer]->code, entry->origin) == 0 &&
-        feed_compare(mark->epoch, mark->seq, entry->epoch, entry->seq) > 0)
+    if (strcmp(node->peers[link->peer]->code, entry->origin) != 0)
+        return;
+    if (feed_compare(mark->epoch, mark->seq, entry->epoch, entry->seq) > 0)
         sync_show_head(node, link, index, mark);
+    if (feed_compare(beat->epoch, beat->seq, entry->epoch, entry->seq) > 0)
+        sync_show_beat(node, link, index);
 }
 
 static void on_entry(struct node *node, const struct link *link,

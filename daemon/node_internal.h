@@ -384,6 +384,8 @@ void sync_forget_in_links(struct node *node, uint32_t peer);
 /* After a link went: is there any other to that peer? */
 void sync_peer_maybe_down(struct node *node, uint32_t peer);
 void sync_own_beat(struct node *node); /* now */
+/* To the origin itself: the newest beat that I hold of it. */
+void sync_show_beat(struct node *node, const struct link *link, uint32_t index);
 void sync_on_beat(struct node *node, const struct link *link, struct slice message);
 /* An own beat as soon as the last is spacing_ms old. */
 void sync_beat_soon(struct node *node, int64_t spacing_ms);
