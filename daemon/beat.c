@@ -6,7 +6,8 @@
 
 #define ANSWER_HQ_AFTER_MS 5000 /* an own beat at most so often because HQ's was heard */
 #define OWN_BEAT_SPACING_MS 1000
-#define EPOCH_SHIFT 32 /* of boot: there are fewer starts than that */
+#define EPOCH_SHIFT 32 /* of boot */
+#define STARTS_MAX (UINT64_C(1) << 31)
 
 void sync_beat_soon(struct node *node, int64_t spacing_ms)
 {
@@ -31,6 +32,12 @@ static void send_beat_bytes(struct node *node, const char *origin, struct slice 
             node_send(node, node->links[i].handle, mp_writer_bytes(writer));
 }
 
+/* Copies of a directory count their starts alike, but begin different epochs. */
+static uint64_t boot_of(uint64_t epoch, uint64_t starts)
+{
+    return (epoch << EPOCH_SHIFT) + starts;
+}
+
 void sync_own_beat(struct node *node)
 {
     struct node_feed *own = node->feeds[node->own_feed];
@@ -45,8 +52,7 @@ void sync_own_beat(struct node *node)
     memcpy(beat.federation, node->federation, HASH_SIZE);
     memcpy(beat.origin, node->code, CODE_SIZE);
     memcpy(beat.head_hash, mark->hash, HASH_SIZE);
-    /* Copies of a directory count their starts alike, but begin different epochs. */
-    beat.boot = (mark->epoch << EPOCH_SHIFT) + node->boot;
+    beat.boot = boot_of(mark->epoch, node->boot);
     beat.counter = ++node->beat_counter;
     if (node->is_hq) {
         node->hq_seen_boot = beat.boot;
@@ -73,10 +79,12 @@ static bool beat_is_newer(const struct beat *beat, const struct beat *than)
  * Peers take none of mine before they are newer than that one. */
 static void count_beyond(struct node *node, const struct beat *beat)
 {
-    if (beat->boot > UINT64_MAX / 2 || node_writing(node) == NULL ||
-        node_turn_fails(node, store_put_meta_uint(&node->txn, META_BOOT, beat->boot + 1)) != OK)
+    const uint64_t starts = beat->boot - boot_of(beat->epoch, 0);
+
+    if (starts >= STARTS_MAX || node_writing(node) == NULL ||
+        node_turn_fails(node, store_put_meta_uint(&node->txn, META_BOOT, starts + 1)) != OK)
         return;
-    node->boot = beat->boot + 1;
+    node->boot = starts + 1;
     log_event(LOG_WARNING,
               "event=beats_set_back boot=%llu remedy=\"nothing to do if this machine was set"
               " back to an earlier state; else see that no other daemon runs with these keys\"",
@@ -101,7 +109,7 @@ static bool is_news_of_me(const struct node *node, const struct beat *beat)
     const struct feed_mark *mine =
         &node->feeds[node->own_feed]->replica.feed.tier[TIER_FEDERATION];
     const struct beat last = { .epoch = mine->epoch,
-                               .boot = node->boot,
+                               .boot = boot_of(mine->epoch, node->boot),
                                .counter = node->beat_counter };
 
     return feed_compare(beat->epoch, beat->seq, mine->epoch, mine->seq) > 0 ||
