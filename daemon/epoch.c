@@ -309,6 +309,14 @@ void epoch_close(const struct node *node, struct roster_entry *entry, uint64_t i
     memcpy(entry->closed_hash, held->hash, HASH_SIZE);
 }
 
+/* Nobody serves me what is frozen, nor I what is damaged: a head that I hold so is lost. */
+static bool cannot_be_mended(const struct node *node, const char *code)
+{
+    const struct replica_feed *feed = &node->feeds[node_feed_index(node, code)]->replica;
+
+    return feed->tier[TIER_FEDERATION].damaged && feed->feed.freeze != FREEZE_NONE;
+}
+
 /* The roster in memory is that of the last commit: a turn closes one epoch at most. */
 static enum epoch_answer close_epoch(struct node *node, const struct roster_entry *old,
                                      uint64_t instance, const struct head *head)
@@ -323,8 +331,10 @@ static enum epoch_answer close_epoch(struct node *node, const struct roster_entr
         return EPOCH_LATER;
     node->closing_turn = turn;
     epoch_close(node, &entry, instance);
-    if (entry.closed_seq == 0 && head != NULL && head->epoch <= old->epoch) {
-        entry.closed_seq = head->seq; /* I hold nothing of it: what the requester has is all */
+    if (head != NULL && ((entry.closed_seq == 0 && head->epoch <= old->epoch) ||
+                         (head->epoch == old->epoch && cannot_be_mended(node, old->code)))) {
+        entry.closed_seq =
+            head->seq; /* I hold nothing to serve: what the requester has is all */
         memcpy(entry.closed_hash, head->hash, HASH_SIZE);
     }
     if (write_roster(node, &entry) != OK || node_turn_fails(node, write_seal(node)) != OK)
