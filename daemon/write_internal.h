@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* write_internal.h - one record being changed: the version that was, the fields that come, and
- * the three values that they make.  Private to write.c and merge.c,
- * erase.c and horizon.c. */
+ * the three values that they make.  Private to write.c, write_batch.c, merge.c, erase.c and
+ * horizon.c. */
 #ifndef CHAPTERD_WRITE_INTERNAL_H
 #define CHAPTERD_WRITE_INTERNAL_H
 
@@ -69,10 +69,17 @@ struct own_batch {
     struct uuid_maker ids;
 };
 
-/* --- write.c: the steps of a change; an error is one of the turn --- */
+static inline struct node_feed *own_feed(struct node *node)
+{
+    return node->feeds[node->own_feed];
+}
+
+/* --- write_batch.c --- */
 enum status batch_open(struct node *node) MUST_CHECK;
 /* Signs even an empty batch whose seq was raised. */
 enum status sign_batch(struct node *node) MUST_CHECK;
+
+/* --- write.c: the steps of a change; an error is one of the turn --- */
 /* The former version of id into the scratch. */
 enum status load_old(struct node *node, const uint8_t id[ID_SIZE]) MUST_CHECK;
 /* Gives the change, whose former version is in the scratch, the next seq, and puts it. */
