@@ -12,6 +12,7 @@
 #define FETCH_FIRST_MS 10000    /* newer heads of mine are fetched before HQ is asked */
 #define PROBE_MS 3000           /* a node that is alive answers a hello by then */
 #define BEGIN_POLL_MS 500
+#define EPOCH_MAX (UINT64_C(1) << 32) /* a head that names more raises nothing */
 
 static struct node_feed *own_feed(const struct node *node)
 {
@@ -172,6 +173,8 @@ void epoch_explain(const struct node *node, const char **out_error, const char *
                          " writes again when HQ has opened a new epoch",
         [EPOCH_DIVERGED] = "this chapter's own feed contradicts itself: it writes again when HQ"
                            " has opened a new epoch",
+        [EPOCH_FORGOTTEN] = "HQ was restored and does not know this chapter's epoch any more: it"
+                            " writes again when HQ has opened the next",
         [EPOCH_SUPERSEDED] = "another directory of this chapter took over: this one writes"
                              " nothing",
     };
@@ -330,6 +333,9 @@ static enum epoch_answer close_epoch(struct node *node, const struct roster_entr
         !measure_entry(node, node_peer_index(node, old->code)))
         return EPOCH_LATER;
     node->closing_turn = turn;
+    /* A restored HQ may have forgotten epochs that it opened. */
+    if (head != NULL && head->epoch > entry.epoch && head->epoch < EPOCH_MAX)
+        entry.epoch = head->epoch;
     epoch_close(node, &entry, instance);
     if (head != NULL && ((entry.closed_seq == 0 && head->epoch <= old->epoch) ||
                          (head->epoch == old->epoch && cannot_be_mended(node, old->code)))) {

@@ -8,7 +8,7 @@
 const char *epoch_reason_name(enum epoch_reason reason)
 {
     static const char *const names[EPOCH_REASON_COUNT] = {
-        "sound", "copied", "behind", "forked", "diverged", "superseded",
+        "sound", "copied", "behind", "forked", "diverged", "superseded", "forgotten",
     };
 
     return names[reason];
@@ -36,6 +36,8 @@ enum epoch_reason epoch_shaken(const struct epoch_own *own, const struct feed_te
         return feed->freeze == FREEZE_FORKED ? EPOCH_FORKED : EPOCH_DIVERGED;
     if (term->epoch != 0 && term->epoch >= mine->epoch && !is_mine(own, term))
         return EPOCH_SUPERSEDED;
+    if (term->epoch != 0 && term->epoch < mine->epoch)
+        return EPOCH_FORGOTTEN;
     /* While it is fetched back, others do hold more. */
     if (mine->epoch < term->epoch && term->closed_seq != 0 && proven_epoch <= term->epoch &&
         proven_epoch != term->epoch)
@@ -51,7 +53,10 @@ enum epoch_phase epoch_phase_of(const struct epoch_own *own, const struct feed_t
     const struct feed_mark *mine = &feed->tier[TIER_FEDERATION];
     const uint64_t instance = own->wanted != 0 ? own->wanted : own->instance;
 
-    if (own->wanted == 0 && (term->epoch == mine->epoch || term->epoch <= 1))
+    /* A roster that is not here yet, or knows less than the feed, lets nobody sign in an epoch
+     * that is over. */
+    if (own->wanted == 0 &&
+        (term->epoch == mine->epoch || (term->epoch <= 1 && mine->epoch <= 1)))
         return EPOCH_SIGNING;
     if (term->instance != instance || term->epoch <= mine->epoch)
         return EPOCH_ASKING;

@@ -7,7 +7,7 @@
  * for the epoch, and whatever shakes the belief "mine is the newest state" makes it recover
  * under a fresh instance:
  *
- *   SIGNING ──(epoch_shaken: copied, behind, forked, diverged, superseded)──► ASKING
+ *   SIGNING ──(epoch_shaken: copied, behind, forked, diverged, ...)──► ASKING
  *   ASKING     signs nothing, serves reads, fetches its feed back; asks HQ for an epoch
  *              with the head it has and the fresh instance.
  *              HQ (epoch_answer) closes the old epoch at the head that HQ holds.
@@ -34,6 +34,7 @@ enum epoch_reason {
     EPOCH_FORKED = 3,     /* two daemons signed with my key */
     EPOCH_DIVERGED = 4,   /* my own feed contradicts itself */
     EPOCH_SUPERSEDED = 5, /* the roster names another instance */
+    EPOCH_FORGOTTEN = 6,  /* HQ was put back: the roster is in an epoch before mine */
     EPOCH_REASON_COUNT
 };
 const char *epoch_reason_name(enum epoch_reason reason);

@@ -72,9 +72,9 @@ static void test_what_shakes(void **state)
         { 9, 0, 2, 9, 5, 1, 4, FREEZE_NONE, 3, 1, EPOCH_BEHIND },
         { 9, 0, 2, 9, 0, 1, 5, FREEZE_NONE, 1, 6, EPOCH_BEHIND },
         { 9, 0, 2, 9, 5, 1, 4, FREEZE_FORKED, 0, 0, EPOCH_SOUND }, /* closed since */
-        /* a roster that is not here yet, or older than what was signed, is no judge */
+        /* a roster that is not here yet is no judge; one that was put back must open the next */
         { 1, 0, 0, 9, 0, 1, 5, FREEZE_NONE, 0, 0, EPOCH_SOUND },
-        { 1, 0, 1, 9, 0, 2, 5, FREEZE_NONE, 0, 0, EPOCH_SOUND },
+        { 1, 0, 1, 9, 0, 2, 5, FREEZE_NONE, 0, 0, EPOCH_FORGOTTEN },
     };
 
     (void)state;
@@ -113,7 +113,8 @@ static void test_phases(void **state)
         { 7, 0, 2, 7, 5, 2, 6, 0, FREEZE_NONE, EPOCH_SIGNING },
         { 7, 0, 2, 7, 5, 0, 0, 0, FREEZE_NONE, EPOCH_FETCHING },
         { 7, 0, 2, 7, 0, 0, 0, 0, FREEZE_NONE, EPOCH_BEGINNING }, /* nobody ever had anything */
-        { 7, 0, 1, 7, 0, 2, 6, 0, FREEZE_NONE, EPOCH_SIGNING },
+        { 7, 0, 1, 7, 0, 2, 6, 0, FREEZE_NONE, EPOCH_ASKING }, /* a roster that was put back */
+        { 7, 0, 0, 7, 0, 2, 6, 0, FREEZE_NONE, EPOCH_ASKING }, /* not here yet */
         { 7, 0, 2, 7, 5, 3, 6, 0, FREEZE_NONE, EPOCH_ASKING }, /* a roster from before */
         { 1, 7, 2, 7, 5, 2, 6, 0, FREEZE_NONE, EPOCH_ASKING },
         { 1, 7, 2, 7, 5, 0, 0, 0, FREEZE_NONE, EPOCH_FETCHING },
