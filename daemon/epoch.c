@@ -173,8 +173,9 @@ void epoch_explain(const struct node *node, const char **out_error, const char *
                          " writes again when HQ has opened a new epoch",
         [EPOCH_DIVERGED] = "this chapter's own feed contradicts itself: it writes again when HQ"
                            " has opened a new epoch",
-        [EPOCH_FORGOTTEN] = "HQ was restored and does not know this chapter's epoch any more: it"
-                            " writes again when HQ has opened the next",
+        [EPOCH_FORGOTTEN] =
+            "HQ was restored and does not know this chapter's epoch any more: it"
+            " writes again when HQ has opened the next",
         [EPOCH_SUPERSEDED] = "another directory of this chapter took over: this one writes"
                              " nothing",
     };

@@ -92,6 +92,7 @@ struct sim_seen {
     uint32_t damaged;       /* number whose sum was damaged on purpose, 0: none */
     struct sim_end { /* where HQ ended the feed, as the node knew it after its last turn */
         bool known;
+        bool was_merging; /* its rows, then */
         int64_t since_ms;
         uint64_t epoch, seq;
     } end;

@@ -32,7 +32,8 @@ static void check_end(const struct sim_node *sim, const struct node_feed *held)
     struct feed_term term;
 
     roster_term_of(sim->node, held->replica.feed.origin, &term);
-    if (knew && term.ended && term.until_epoch == seen->end.epoch &&
+    /* Rows that are being merged turn by turn are merged to their end, and sent back then. */
+    if (knew && !seen->end.was_merging && term.ended && term.until_epoch == seen->end.epoch &&
         term.until_seq == seen->end.seq && !held->replica.own &&
         feed_compare(mark->epoch, mark->seq, was->epoch, was->seq) > 0 &&
         feed_compare(mark->epoch, mark->seq, seen->end.epoch, seen->end.seq) > 0)
@@ -41,6 +42,7 @@ static void check_end(const struct sim_node *sim, const struct node_feed *held)
                  (unsigned long long)seen->end.seq);
     if (!term.ended || !knew)
         seen->end.since_ms = world.now_ms;
+    seen->end.was_merging = held->building;
     seen->end.known = term.ended;
     seen->end.epoch = term.until_epoch;
     seen->end.seq = term.until_seq;

@@ -72,7 +72,7 @@ static void test_what_shakes(void **state)
         { 9, 0, 2, 9, 5, 1, 4, FREEZE_NONE, 3, 1, EPOCH_BEHIND },
         { 9, 0, 2, 9, 0, 1, 5, FREEZE_NONE, 1, 6, EPOCH_BEHIND },
         { 9, 0, 2, 9, 5, 1, 4, FREEZE_FORKED, 0, 0, EPOCH_SOUND }, /* closed since */
-        /* a roster that is not here yet is no judge; one that was put back must open the next */
+        /* a roster that is not here yet is no judge; one that was put back knows too little */
         { 1, 0, 0, 9, 0, 1, 5, FREEZE_NONE, 0, 0, EPOCH_SOUND },
         { 1, 0, 1, 9, 0, 2, 5, FREEZE_NONE, 0, 0, EPOCH_FORGOTTEN },
     };
