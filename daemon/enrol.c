@@ -401,6 +401,8 @@ static enum wire_enrol_result take_in(struct node *node, const struct wire_enrol
 {
     struct invitation used = *invitation;
 
+    if (replaces_keys(node, enrol, invitation) && epoch_is_moving(node, enrol->code))
+        return ENROL_NOT_NOW;
     used.used = true;
     used.waiting = false;
     if (keep(node, enrol, hash, &used) != OK)

@@ -300,6 +300,13 @@ static enum epoch_others others_of(struct node *node, const struct link *asker,
     return OTHERS_UNKNOWN;
 }
 
+bool epoch_is_moving(const struct node *node, const char *code)
+{
+    const uint32_t index = node_feed_index(node, code);
+
+    return index != NO_PEER && node->feeds[index]->building;
+}
+
 void epoch_close(const struct node *node, struct roster_entry *entry, uint64_t instance)
 {
     const uint32_t index = node_feed_index(node, entry->code);
@@ -330,7 +337,8 @@ static enum epoch_answer close_epoch(struct node *node, const struct roster_entr
     const char *error;
     const char *remedy;
 
-    if (node->closing_turn == turn || write_ready(node, &error, &remedy) != OK ||
+    if (epoch_is_moving(node, old->code) || node->closing_turn == turn ||
+        write_ready(node, &error, &remedy) != OK ||
         !measure_entry(node, node_peer_index(node, old->code)))
         return EPOCH_LATER;
     node->closing_turn = turn;

@@ -83,6 +83,11 @@ enum status standing_change(struct node *node, const char *code, enum chapter_st
     if ((status = find_entry(node, code, &entry, out_error)) != OK ||
         (status = check_state(&entry, state, out_error)) != OK)
         return status;
+    if (epoch_is_moving(node, code))
+        return objection(AGAIN,
+                         "what that chapter sent is just being put in place: try again in a"
+                         " second",
+                         out_error);
     if (state == CHAPTER_ENROLLED)
         entry.until_epoch = entry.until_seq = 0;
     else if (entry.state == CHAPTER_ENROLLED)
@@ -175,7 +180,7 @@ static void close_again(struct node *node, const struct roster_entry *old)
     const char *error;
     const char *remedy;
 
-    if (write_ready(node, &error, &remedy) != OK)
+    if (epoch_is_moving(node, old->code) || write_ready(node, &error, &remedy) != OK)
         return;
     epoch_close(node, &entry, old->instance);
     memcpy(entry.former_key, old->former_key, KEY_SIZE);

@@ -58,7 +58,7 @@ static void look_at(struct hq *hq, uint64_t epoch, uint64_t closed_seq, uint64_t
     enrol_fr(hq, &key, epoch, closed_seq);
     monotonic_ms += SIGN_WAIT_MS;
     entry = ask_for_epoch(hq, &key, head_epoch, head_seq, &head);
-    assert_int_equal(entry->epoch, epoch + 1);
+    assert_int_equal(entry->epoch, (head_epoch > epoch ? head_epoch : epoch) + 1);
     assert_int_equal(entry->instance, 4711);
     assert_int_equal(entry->closed_seq, closed_there ? head_seq : 0);
     if (closed_there)
@@ -75,8 +75,8 @@ static void test_after_an_epoch_that_was_closed_at_nothing(void **state)
     look_at(*state, 3, 0, 1, 7, true);
 }
 
-/* No epoch that HQ did not open is closed at its head. */
-static void test_of_an_epoch_to_come(void **state)
+/* One that HQ does not know that it opened is not closed at its head, nor opened again. */
+static void test_of_an_epoch_that_hq_forgot(void **state)
 {
     look_at(*state, 1, 0, 2, 7, false);
 }
@@ -87,7 +87,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_beyond_a_head_that_hq_never_had, hq_new, hq_free),
         cmocka_unit_test_setup_teardown(test_after_an_epoch_that_was_closed_at_nothing, hq_new,
                                         hq_free),
-        cmocka_unit_test_setup_teardown(test_of_an_epoch_to_come, hq_new, hq_free),
+        cmocka_unit_test_setup_teardown(test_of_an_epoch_that_hq_forgot, hq_new, hq_free),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
