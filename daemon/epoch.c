@@ -43,6 +43,8 @@ enum status epoch_load(struct node *node, struct store_txn *txn)
         (status = store_get_meta_uint(txn, META_EPOCH_FIRST, &first)) != OK)
         return status;
     status = store_get_meta_uint(txn, META_PROVEN_EPOCH, &node->proven_kept);
+    if (status == OK && !BUG(BOOT_NOT_COUNTED)) /* a turn that failed may have counted on */
+        status = store_get_meta_uint(txn, META_BOOT, &node->boot);
     if (status != OK || reason >= EPOCH_REASON_COUNT)
         return status == OK ? STORE_DAMAGED : status;
     own.reason = (enum epoch_reason)reason;

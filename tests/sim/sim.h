@@ -124,6 +124,7 @@ struct sim_node {
     uint64_t compactions;               /* of its node, as it was seen last */
     uint64_t held_of_me[SIM_NODES_MAX]; /* by whom, up to which seq, when it was restored */
     uint64_t turns;
+    struct beat beat; /* its newest own one that left */
     struct sim_packet *inbox;
     struct sim_packet **inbox_end;
     struct sim_packet *current;          /* its bytes are what transport_receive handed out */

@@ -490,6 +490,19 @@ static void check_want(struct sim_node *sim, int to, struct slice message)
     *last = (struct sim_want){ to, want.epoch, want.since, world.now_ms };
 }
 
+/* Starts are counted: no beat is older than one before. */
+static void check_own_beat(struct sim_node *sim, const struct beat *beat)
+{
+    const struct beat *last = &sim->beat;
+    const int order = feed_compare(beat->boot, beat->counter, last->boot, last->counter);
+
+    check_durable(sim, beat->origin, beat->epoch, beat->seq);
+    if (!sim->clone && !world.restored[sim - world.nodes] &&
+        (beat->epoch < last->epoch || (beat->epoch == last->epoch && order < 0)))
+        sim_fail("%s sends a beat that is older than its last", sim->code);
+    sim->beat = *beat;
+}
+
 void sim_check_sent(int from, int to, struct slice message)
 {
     struct sim_node *sim = &world.nodes[from];
@@ -510,7 +523,7 @@ void sim_check_sent(int from, int to, struct slice message)
     case WIRE_BEAT:
         if (wire_read_beat(message, &wire) == OK && beat_read(wire.beat, &beat) == OK &&
             strcmp(beat.origin, sim->code) == 0)
-            check_durable(sim, beat.origin, beat.epoch, beat.seq);
+            check_own_beat(sim, &beat);
         break;
     case WIRE_CHANGES:
         check_chunk(sim, to, message);
