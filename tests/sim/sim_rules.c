@@ -84,18 +84,41 @@ static uint8_t *read_store(const struct sim_node *sim, size_t *out_size)
     return bytes;
 }
 
+/* Bytes of the file that are not in use are remains of several values, and what is left of one
+ * may end with the byte that makes of "name 19" the name "name 1", of somebody else. */
+static bool is_of_longer_name(const uint8_t *bytes, const uint8_t *name, size_t length,
+                              const uint8_t *end)
+{
+    static const char key[] = "\xa4name";
+    const size_t size = sizeof key - 1;
+
+    return name + length < end && name[length] >= '0' && name[length] <= '9' &&
+           ((size_t)(name - bytes) < size || memcmp(name - size, key, size) != 0);
+}
+
+static bool file_tells_name(const uint8_t *bytes, size_t size, uint32_t number)
+{
+    const uint8_t *end = bytes + size;
+    const uint8_t *at = bytes;
+    char name[32];
+    const size_t length = 1 + (size_t)snprintf(name + 1, sizeof name - 1, "name %u", number);
+
+    name[0] = (char)(0xa0 | (length - 1)); /* else it begins that of another */
+    while ((at = memmem(at, (size_t)(end - at), name, length)) != NULL) {
+        if (!is_of_longer_name(bytes, at, length, end))
+            return true;
+        at++;
+    }
+    return false;
+}
+
 static bool file_tells(const uint8_t *bytes, size_t size, const struct sim_op *op)
 {
     if (memmem(bytes, size, op->id, ID_SIZE) != NULL)
         return true;
-    for (size_t i = 0; i < op->told_count; i++) {
-        char name[32];
-        const int length = snprintf(name + 1, sizeof name - 1, "name %u", op->told[i]);
-
-        name[0] = (char)(0xa0 | length); /* else it begins that of another */
-        if (op->told[i] != 0 && memmem(bytes, size, name, (size_t)length + 1) != NULL)
+    for (size_t i = 0; i < op->told_count; i++)
+        if (op->told[i] != 0 && file_tells_name(bytes, size, op->told[i]))
             return true;
-    }
     return false;
 }
 
