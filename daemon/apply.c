@@ -146,6 +146,13 @@ static bool tiers_apart(const struct node_feed *feed)
            feed->replica.feed.tier[0].seq != feed->replica.feed.tier[1].seq;
 }
 
+/* They shared their rows until one of them was flipped: what it left is swept bit by bit. */
+static bool numbers_apart(const struct node_feed *feed)
+{
+    return feed->record.tier[0].number != 0 && feed->record.tier[1].number != 0 &&
+           feed->record.tier[0].number != feed->record.tier[1].number;
+}
+
 static enum status is_taken(struct node *node, uint32_t number, const struct change *change,
                             bool *out_taken)
 {
@@ -187,10 +194,11 @@ static bool crosses_epochs(const struct node_feed *feed, const struct head *head
            (marks[1].seq != 0 && marks[1].epoch != head->epoch);
 }
 
-static enum status judge_list(struct node *node, const struct node_feed *feed, unsigned tiers,
+static enum status judge_list(struct node *node, struct node_feed *feed, unsigned tiers,
                               const struct head *head, struct change_source *source,
                               struct judge *judge)
 {
+    const bool two_histories = crosses_epochs(feed, head) || numbers_apart(feed);
     struct change change;
     size_t count = 0;
     bool taken = false;
@@ -204,6 +212,7 @@ static enum status judge_list(struct node *node, const struct node_feed *feed, u
                 return status;
         }
     ids_clear(node);
+    feed->in_the_way = false;
     source->rewind(source->context);
     while (source->next(source->context, &change)) {
         struct row_version old;
@@ -215,11 +224,12 @@ static enum status judge_list(struct node *node, const struct node_feed *feed, u
         }
         if ((status = get_versions(node, feed, change.id, &old)) != OK)
             return status;
-        if ((tiers_apart(feed) || crosses_epochs(feed, head)) &&
+        if ((tiers_apart(feed) || two_histories) &&
             (status = seq_is_taken(node, feed, judge, &change, &taken)) != OK)
             return status;
         if (taken) {
             judge->contradiction = true;
+            feed->in_the_way = two_histories;
             return OK;
         }
         judge_change(judge, &change, &old);
@@ -365,8 +375,9 @@ static enum status drop_behind_horizon(struct node *node, const struct node_feed
     return OK;
 }
 
-/* Tiers without a number get one; both share it when they begin together. */
-static enum status give_numbers(struct node *node, struct node_feed *feed, unsigned tiers)
+/* Tiers without a number get one; both share it when they are of one epoch. */
+static enum status give_numbers(struct node *node, struct node_feed *feed, unsigned tiers,
+                                const struct head *head)
 {
     uint32_t number = 0;
     enum status status;
@@ -374,7 +385,7 @@ static enum status give_numbers(struct node *node, struct node_feed *feed, unsig
     for (int tier = 0; tier < TIERS_PUBLISHED; tier++) {
         if (!(tiers & (1u << tier)) || feed->record.tier[tier].number != 0)
             continue;
-        if (number == 0 && feed->record.tier[1 - tier].number != 0)
+        if (number == 0 && feed->replica.feed.tier[1 - tier].epoch == head->epoch)
             number = feed->record.tier[1 - tier].number;
         if (number == 0 && (status = store_new_number(&node->txn, &number)) != OK)
             return status;
@@ -391,7 +402,7 @@ static enum status put_list(struct node *node, uint32_t index, unsigned tiers,
     struct change change;
     enum status status;
 
-    if ((status = give_numbers(node, feed, tiers)) != OK)
+    if ((status = give_numbers(node, feed, tiers, head)) != OK)
         return status;
     source->rewind(source->context);
     while (source->next(source->context, &change)) {

@@ -204,7 +204,8 @@ static bool may_replace(const struct node_feed *feed, int tier, const struct hea
            feed_compare(head->epoch, head->seq, mine->epoch, mine->seq) < 0;
 }
 
-/* A clean copy and a list that verifies by itself, yet does not lead from one to the other. */
+/* A clean copy and a list that verifies by itself, yet does not lead from one to the other.
+ * Rows of the other tier's former history prove nothing. */
 static void prove_divergence(struct node *node, uint32_t index, unsigned tiers,
                              const struct head *head)
 {
@@ -215,6 +216,8 @@ static void prove_divergence(struct node *node, uint32_t index, unsigned tiers,
         pull_hq_has_no_more(node, index);
         return;
     }
+    if (feed->in_the_way)
+        return;
     for (int tier = 0; tier < TIERS_PUBLISHED; tier++)
         if ((tiers & (1u << tier)) && replica_may_prove(&feed->replica, (enum tier)tier, head))
             proven = true;

@@ -108,6 +108,7 @@ struct node_feed {
     uint32_t unproven_times;     /* and how often it came in a row */
     uint32_t looks_behind;       /* HQ: at a feed that stands before its closed head */
     bool over_quota;             /* a head beyond the roster's limits was seen */
+    bool in_the_way;             /* the last list met rows of the other tier's former history */
     uint64_t fetched_bytes;      /* by want, since the start */
     uint64_t refused;            /* events and lists of it refused, since the start */
     uint32_t beat_peer;          /* who handed in the newest beat, NO_PEER: nobody */
