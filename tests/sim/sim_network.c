@@ -64,9 +64,11 @@ static void garble(int from, int to, struct sim_packet *packet)
 
     if (size == 0)
         return;
-    if (meets(FAULT_FLIP, from, to))
-        packet->bytes[sim_link_random(from, to, size)] ^=
-            (uint8_t)(1u << sim_link_random(from, to, 8));
+    if (meets(FAULT_FLIP, from, to)) {
+        const uint64_t bit = sim_link_random(from, to, 8);
+
+        packet->bytes[sim_link_random(from, to, size)] ^= (uint8_t)(1u << bit);
+    }
     if (meets(FAULT_TRUNCATE, from, to))
         packet->message.data.size = sim_link_random(from, to, size);
 }

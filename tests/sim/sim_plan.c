@@ -66,6 +66,22 @@ static int any_node(struct drawing *drawing)
     return (int)below(drawing, (uint64_t)drawing->plan->nodes);
 }
 
+/* One draw a statement: in a list of arguments each compiler has an order of its own. */
+static void add_to_any(struct drawing *drawing, enum sim_action_kind kind, uint32_t value)
+{
+    const int node = any_node(drawing);
+
+    add(drawing, kind, node, 0, value);
+}
+
+static void add_to_two(struct drawing *drawing, enum sim_action_kind kind)
+{
+    const int b = any_node(drawing);
+    const int a = any_node(drawing);
+
+    add(drawing, kind, a, b, 0);
+}
+
 /* Small federations find most, and cost least. */
 static int draw_nodes(struct drawing *drawing)
 {
@@ -132,7 +148,7 @@ static void draw_networks_actions(struct drawing *drawing)
     }
     if (has(plan, FAULT_RECONNECT))
         for (uint64_t i = 1 + below(drawing, 5); i > 0; i--)
-            add(drawing, ACTION_BREAK, any_node(drawing), any_node(drawing), 0);
+            add_to_two(drawing, ACTION_BREAK);
 }
 
 static void draw_nodes_actions(struct drawing *drawing)
@@ -141,31 +157,28 @@ static void draw_nodes_actions(struct drawing *drawing)
 
     for (uint64_t i = 1 + below(drawing, 3); i > 0; i--) {
         if (has(plan, FAULT_CRASH_BEFORE))
-            add(drawing, ACTION_CRASH, any_node(drawing), 0,
-                2 * (1 + (uint32_t)below(drawing, 5)));
+            add_to_any(drawing, ACTION_CRASH, 2 * (1 + (uint32_t)below(drawing, 5)));
         if (has(plan, FAULT_CRASH_AFTER))
-            add(drawing, ACTION_CRASH, any_node(drawing), 0,
-                2 * (1 + (uint32_t)below(drawing, 5)) + 1);
+            add_to_any(drawing, ACTION_CRASH, 2 * (1 + (uint32_t)below(drawing, 5)) + 1);
         if (has(plan, FAULT_RESTART))
-            add(drawing, ACTION_STOP, any_node(drawing), 0,
-                50 + (uint32_t)below(drawing, 8000));
+            add_to_any(drawing, ACTION_STOP, 50 + (uint32_t)below(drawing, 8000));
         if (has(plan, FAULT_PAUSE))
-            add(drawing, ACTION_PAUSE, any_node(drawing), 0,
-                100 + (uint32_t)below(drawing, chance(drawing, 80) ? 5000 : 60000));
+            add_to_any(drawing, ACTION_PAUSE,
+                       100 + (uint32_t)below(drawing, chance(drawing, 80) ? 5000 : 60000));
         if (has(plan, FAULT_CLOCK))
-            add(drawing, ACTION_CLOCK, any_node(drawing), 0,
-                (1u << 31) + (uint32_t)below(drawing, 800u * 86400) - 400u * 86400);
+            add_to_any(drawing, ACTION_CLOCK,
+                       (1u << 31) + (uint32_t)below(drawing, 800u * 86400) - 400u * 86400);
         if (has(plan, FAULT_DISK_FULL))
-            add(drawing, ACTION_DISK, any_node(drawing), 0,
-                1 + (uint32_t)below(drawing, chance(drawing, 70) ? 300 : 8000));
+            add_to_any(drawing, ACTION_DISK,
+                       1 + (uint32_t)below(drawing, chance(drawing, 70) ? 300 : 8000));
         if (has(plan, FAULT_NO_MEMORY))
-            add(drawing, ACTION_STARVE, any_node(drawing), 0,
-                1 + (uint32_t)below(drawing, chance(drawing, 50) ? 10 : 200));
+            add_to_any(drawing, ACTION_STARVE,
+                       1 + (uint32_t)below(drawing, chance(drawing, 50) ? 10 : 200));
         if (has(plan, FAULT_ROT))
-            add(drawing, ACTION_ROT, any_node(drawing), any_node(drawing), 0);
+            add_to_two(drawing, ACTION_ROT);
     }
     if (has(plan, FAULT_MAP_FULL))
-        add(drawing, ACTION_MAP, any_node(drawing), 0, 250 + (uint32_t)below(drawing, 600));
+        add_to_any(drawing, ACTION_MAP, 250 + (uint32_t)below(drawing, 600));
 }
 
 static void draw_copies(struct drawing *drawing)
@@ -208,10 +221,11 @@ static int any_chapter(struct drawing *drawing)
 static void draw_older_state(struct drawing *drawing, enum sim_action_kind kind, int victim)
 {
     const int64_t load_ms = drawing->plan->load_ms;
+    uint32_t value;
 
     (void)add_at(drawing, ACTION_BACKUP, victim, 0, load_ms / 2);
-    add_at(drawing, kind, victim, load_ms / 2, load_ms)->value =
-        50 + (uint32_t)below(drawing, 3000);
+    value = 50 + (uint32_t)below(drawing, 3000);
+    add_at(drawing, kind, victim, load_ms / 2, load_ms)->value = value;
 }
 
 static void draw_keys(struct drawing *drawing)
@@ -227,8 +241,11 @@ static void draw_keys(struct drawing *drawing)
         (void)add_at(drawing, ACTION_ROTATE, node, load_ms / 2, load_ms);
     if (!has(plan, FAULT_OLD_KEY))
         return;
-    for (uint64_t i = 1 + below(drawing, 3); i > 0; i--)
-        add_at(drawing, ACTION_STEAL, node, load_ms / 3, load_ms)->b = any_node(drawing);
+    for (uint64_t i = 1 + below(drawing, 3); i > 0; i--) {
+        const int from = any_node(drawing);
+
+        add_at(drawing, ACTION_STEAL, node, load_ms / 3, load_ms)->b = from;
+    }
 }
 
 static void draw_places(struct drawing *drawing)
@@ -254,6 +271,7 @@ static void draw_operators(struct drawing *drawing)
 {
     struct sim_plan *plan = drawing->plan;
     const int64_t load_ms = plan->load_ms;
+    uint32_t value;
 
     if (has(plan, FAULT_ERASE))
         for (uint64_t i = 1 + below(drawing, 3); i > 0; i--)
@@ -272,12 +290,14 @@ static void draw_operators(struct drawing *drawing)
         draw_older_state(drawing, ACTION_ROLLBACK,
                          chance(drawing, 30) ? 0 : any_chapter(drawing));
     if (has(plan, FAULT_EAGER))
-        for (uint64_t i = 1 + below(drawing, 2); i > 0; i--)
-            add_at(drawing, ACTION_STOP, any_node(drawing), 0, load_ms)->value =
-                50 + (uint32_t)below(drawing, 2000);
-    if (has(plan, FAULT_ABSENT))
-        add_at(drawing, ACTION_STOP, any_node(drawing), 0, 5000)->value =
-            95000 + (uint32_t)below(drawing, 20000);
+        for (uint64_t i = 1 + below(drawing, 2); i > 0; i--) {
+            value = 50 + (uint32_t)below(drawing, 2000);
+            add_at(drawing, ACTION_STOP, any_node(drawing), 0, load_ms)->value = value;
+        }
+    if (has(plan, FAULT_ABSENT)) {
+        value = 95000 + (uint32_t)below(drawing, 20000);
+        add_at(drawing, ACTION_STOP, any_node(drawing), 0, 5000)->value = value;
+    }
 }
 
 /* Most runs know none of it. */
@@ -318,8 +338,9 @@ static int compare_actions(const void *a, const void *b)
 static void draw_actions(struct drawing *drawing)
 {
     struct sim_plan *plan = drawing->plan;
-    uint64_t writes = 4 + below(drawing, 12) + below(drawing, 5 * (uint64_t)plan->nodes);
+    uint64_t writes = 4 + below(drawing, 12);
 
+    writes += below(drawing, 5 * (uint64_t)plan->nodes);
     if (chance(drawing, 5))
         writes *= 4;
     for (uint64_t i = 0; i < writes; i++) {
