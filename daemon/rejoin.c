@@ -245,6 +245,19 @@ static enum status rejoin_rows(struct rejoin *rejoin)
     return status;
 }
 
+/* The epoch was closed at nothing: what HQ held of tier hq alone is part of no state. */
+static enum status leave_hq(struct rejoin *rejoin)
+{
+    struct node *node = rejoin->node;
+    struct store_feed *record = &rejoin->feed->record;
+
+    if (rejoin->hq == 0)
+        return OK;
+    node->sweep_more = true;
+    record->tier[TIER_HQ].number = 0;
+    return store_discard(&node->txn, record->origin, rejoin->hq, TIERS_HQ);
+}
+
 /* HQ's place in its own roster says what the recovery key has said. */
 static enum status put_own_entry(struct node *node)
 {
@@ -268,8 +281,8 @@ enum status rejoin_begin(struct node *node)
     rejoin.hq = rejoin.feed->record.tier[TIER_HQ].number;
     digest_sum_clear(&rejoin.hq_sum);
     status = forget_offered(node);
-    if (status == OK && rejoin.federation != 0)
-        status = rejoin_rows(&rejoin);
+    if (status == OK)
+        status = rejoin.federation != 0 ? rejoin_rows(&rejoin) : leave_hq(&rejoin);
     if (status == OK)
         status = tell(&rejoin);
     if (status == OK && node->is_hq)
