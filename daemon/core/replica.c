@@ -229,8 +229,10 @@ static bool choose_peer(const struct replica *replica, uint32_t index, int tier,
             continue;
         if (!has_mismatched(&feed->tier[tier], i))
             rank += 8;
-        /* Where the closed state replaces mine, HQ is the one that must hold it. */
-        if (is_replaced(feed, tier) && origin && feed->tier[tier].failures < 2)
+        /* Where the closed state replaces mine, HQ is the one that must hold it: it is asked
+         * every other time, though a list of it failed and others claim more. */
+        if (is_replaced(feed, tier) && origin &&
+            (feed->tier[tier].failures < 2 || feed->tier[tier].attempts % 2 == 0))
             rank += 16;
         /* After failures everybody is as good as the origin: it may be the one that fails. */
         if (feed->tier[tier].failures < 2)
