@@ -2,6 +2,8 @@
 /* apply.c - the one path by which changes become rows: judge first, then put. */
 #include "daemon/erase.h"
 #include "daemon/node_internal.h"
+#include "daemon/recovery.h"
+#include "daemon/replication.h"
 
 #include <sodium.h>
 #include <stdlib.h>

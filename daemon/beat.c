@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "daemon/node_internal.h"
+#include "daemon/replication.h"
 
 #define ANSWER_HQ_AFTER_MS 5000 /* an own beat at most so often because HQ's was heard */
 #define OWN_BEAT_SPACING_MS 1000

@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/jobs.h"
 #include "daemon/pull_internal.h"
+#include "daemon/replication.h"
 #include "daemon/rows.h"
 
 /* --- builds ------------------------------------------------------------------------------- */

@@ -6,6 +6,7 @@
  * what others said, and each origin hears of its own feed alone. */
 #include "daemon/erase.h"
 #include "daemon/jobs_internal.h"
+#include "daemon/recovery.h"
 
 #include <string.h>
 

@@ -2,6 +2,7 @@
 /* closure.c - HQ's own epochs: what the recovery key signed of them, kept by every node and
  * passed on, because a node that does not know it takes HQ's next epoch for nobody's. */
 #include "daemon/node_internal.h"
+#include "daemon/recovery.h"
 
 #include <string.h>
 

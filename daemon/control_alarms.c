@@ -2,6 +2,8 @@
 /* control_alarms.c - what an operator must know or do, each with its next step. */
 #include "daemon/control_internal.h"
 #include "daemon/erase.h"
+#include "daemon/recovery.h"
+#include "daemon/replication.h"
 
 #include <stdarg.h>
 #include <stdio.h>

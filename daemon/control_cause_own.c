@@ -2,6 +2,7 @@
 /* control_cause_own.c - what is wrong with this node itself: its directory, its disk, its
  * connections, its clock. */
 #include "daemon/control_cause.h"
+#include "daemon/recovery.h"
 
 #include <stdio.h>
 #include <string.h>

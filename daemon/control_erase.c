@@ -2,6 +2,7 @@
 /* control_erase.c - members.erase, with what became of it. */
 #include "daemon/control_internal.h"
 #include "daemon/erase.h"
+#include "daemon/write.h"
 
 #include <stdlib.h>
 #include <string.h>

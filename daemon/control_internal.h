@@ -4,6 +4,7 @@
 #ifndef CHAPTERD_CONTROL_INTERNAL_H
 #define CHAPTERD_CONTROL_INTERNAL_H
 
+#include "daemon/jobs.h"
 #include "daemon/node_internal.h"
 
 #define CONTROL_PARKED_MAX 256                       /* requests that wait */

@@ -2,6 +2,7 @@
 /* control_surplus.c - surplus.list, surplus.adopt and surplus.discard: what a former state of
  * this chapter has, and nobody but the operator can decide. */
 #include "daemon/control_internal.h"
+#include "daemon/recovery.h"
 
 #include <string.h>
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* control_util.c - what the commands share: errors for people, times, order, may we write. */
 #include "daemon/control_internal.h"
+#include "daemon/write.h"
 
 #include <stdarg.h>
 #include <stdio.h>

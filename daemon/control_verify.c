@@ -2,6 +2,9 @@
 /* control_verify.c - is this copy each origin's state, and does another node say the same; and
  * waiting until this node is in step. */
 #include "daemon/control_internal.h"
+#include "daemon/jobs.h"
+#include "daemon/replication.h"
+#include "daemon/write.h"
 
 #include <stdlib.h>
 #include <string.h>

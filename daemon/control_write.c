@@ -2,6 +2,9 @@
 /* control_write.c - what changes something: members.apply and members.lapse.  An "ok"
  * leaves with the commit of the turn that holds the change. */
 #include "daemon/control_internal.h"
+#include "daemon/jobs.h"
+#include "daemon/replication.h"
+#include "daemon/write.h"
 
 #include <stdio.h>
 #include <string.h>

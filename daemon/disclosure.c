@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* disclosure.c - the tiers that the chapter chose, and putting its records anew by them. */
 #include "daemon/disclosure.h"
+#include "daemon/write.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,10 @@
 /* enrol.c - invitations, and taking in the chapters that come with one (HQ).
  * What the node knows of invitations is in the store; of a secret HQ keeps the hash alone. */
 #include "daemon/invitation.h"
+#include "daemon/recovery.h"
+#include "daemon/replication.h"
 #include "daemon/words.h"
+#include "daemon/write.h"
 #include "proto/country.h"
 
 #include <sodium.h>

@@ -2,6 +2,8 @@
 /* erase.c - erasing a member: removal, history, and what must not come back unnoticed. */
 #include "daemon/erase.h"
 #include "daemon/jobs_internal.h"
+#include "daemon/replication.h"
+#include "daemon/write.h"
 #include "daemon/write_internal.h"
 
 #include <sodium.h>

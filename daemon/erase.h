@@ -10,6 +10,7 @@
 #define CHAPTERD_ERASE_H
 
 #include "daemon/node_internal.h"
+#include "daemon/write.h"
 
 #define META_ERASE_KEY "erase_key"         /* 32 bytes: of the hashes of what was erased */
 #define META_PURGE_FROM "purge_from"       /* entry of the history to look at next; 0: none */

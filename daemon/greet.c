@@ -3,6 +3,8 @@
 #include "daemon/erase.h"
 #include "daemon/keys.h"
 #include "daemon/node_internal.h"
+#include "daemon/recovery.h"
+#include "daemon/replication.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -3,6 +3,8 @@
  * It moves when somebody was erased, and by age: a node that was away longer than removals are
  * kept needs a snapshot.  It never passes a seq that HQ has not stated as its own. */
 #include "daemon/erase.h"
+#include "daemon/replication.h"
+#include "daemon/write.h"
 #include "daemon/write_internal.h"
 
 #include <string.h>
@@ -182,7 +184,7 @@ static enum status choose(struct node *node, uint64_t after, uint64_t allowed,
     return status;
 }
 
-/* One head; false if there is nothing that it would be for now. */
+/* One head; false if it would do nothing at present. */
 static bool move(struct node *node, uint64_t wish, uint64_t allowed)
 {
     static uint8_t ids[HORIZON_REMOVALS_MAX][ID_SIZE];

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* jobs.c - background work, one slice a turn: the list of jobs, sweeping what was discarded,
  * and what is due every day. */
+#include "daemon/jobs.h"
 #include "daemon/erase.h"
 #include "daemon/invitation.h"
 #include "daemon/jobs_internal.h"
+#include "daemon/replication.h"
+#include "daemon/write.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* jobs_lapse.c - own active members whose expires has passed become lapsed: counted first, and
  * written only if they are few enough or the operator said so. */
+#include "daemon/jobs.h"
 #include "daemon/jobs_internal.h"
+#include "daemon/write.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* jobs_verify.c - is my copy each origin's state?  One feed for the replica, after a mismatch,
  * or all of them for the operator. */
+#include "daemon/jobs.h"
 #include "daemon/jobs_internal.h"
 
 #include <stdlib.h>

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* keys.c - rotation of signing keys. */
 #include "daemon/keys.h"
+#include "daemon/replication.h"
+#include "daemon/write.h"
 
 #include "daemon/invitation.h"
 #include "daemon/write_internal.h"

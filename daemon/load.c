@@ -6,6 +6,8 @@
 #include "daemon/disclosure.h"
 #include "daemon/erase.h"
 #include "daemon/keys.h"
+#include "daemon/recovery.h"
+#include "daemon/replication.h"
 
 /* --- loading ------------------------------------------------------------------------------ */
 

@@ -3,6 +3,7 @@
  * far below; what is beyond is dropped, and whoever sends nothing but nonsense is cut off for a
  * while.  The measure is that of the peer, not of a link: links are easily made anew. */
 #include "daemon/node_internal.h"
+#include "daemon/replication.h"
 
 #include <string.h>
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* merge.c - a member's fields: old ones, what is laid over them, and the value of each tier. */
+#include "daemon/write.h"
 #include "daemon/write_internal.h"
 
 #include "daemon/disclosure.h"

@@ -3,7 +3,11 @@
 #include "daemon/disclosure.h"
 #include "daemon/erase.h"
 #include "daemon/invitation.h"
+#include "daemon/jobs.h"
 #include "daemon/keys.h"
+#include "daemon/recovery.h"
+#include "daemon/replication.h"
+#include "daemon/write.h"
 
 #include <sodium.h>
 #include <stdlib.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* node_internal.h - what the parts of a node share.  Private to daemon/.
+/* node_internal.h - what the parts of a node share.  Private to daemon/.  What the larger parts
+ * offer each other is in replication.h, write.h, recovery.h and jobs.h.
  *
  * node.c      open, close, the turn: read this first
  * turn.c      the turn's transaction, outgoing messages, counters
@@ -14,6 +15,7 @@
  * serve.c     want and its answers, as the server
  * write.c     the origin's own changes and heads; merge.c: the fields of one record
  * epoch.c     recovering: the way to a new epoch; rejoin.c: its beginning
+ * epoch_hq.c  HQ grants it
  * surplus.c   what a replica keeps of a closed epoch; offers.c: fetching it
  * closure.c   HQ's own epochs, closed with the recovery key
  * erase.c     taking a person out for good; horizon.c, cleared.c: how all forget him
@@ -358,256 +360,6 @@ void roster_dial(struct node *node); /* dials whom it should, hangs up on the ot
 bool roster_admit(void *node, enum transport_port port, const uint8_t key[KEY_SIZE]);
 /* Own record of type chapter in HQ's feed: HQ puts it as a change of its own (write.c). */
 
-/* --- sync.c, greet.c --- */
-void sync_on_event(struct node *node, uint32_t peer, struct slice message);
-void sync_on_evidence(struct node *node, uint32_t peer, struct slice message);
-/* apply_list over a list of a message, which has the tiers of list_tiers. */
-enum status sync_apply_wire(struct node *node, uint32_t index, unsigned apply_tiers,
-                            const struct head *head, struct slice envelope,
-                            const struct wire_list *changes, unsigned list_tiers,
-                            unsigned *out_applied, unsigned *out_paused) MUST_CHECK;
-void sync_show_head(struct node *node, const struct link *link, uint32_t index,
-                    const struct feed_mark *mark);
-void sync_show_evidence(struct node *node, const struct link *link);
-/* A proven head or beat of my own feed: am I behind myself? */
-void sync_own_head(struct node *node, uint64_t epoch, uint64_t seq);
-/* A head of HQ that is older than the roster of the token that this chapter joined with. */
-bool sync_below_floor(const struct node *node, const struct head *head);
-/* The origin signed it standing at a newer roster than mine: its key may have changed. */
-bool sync_roster_is_older(const struct node *node, const struct head *head);
-/* Within the roster's limits for that feed?  Notes it for status if not. */
-bool sync_within_quota(struct node *node, uint32_t feed, const struct head *head);
-/* The tiers of the set whose sums are of more bytes than the roster allows; noted likewise. */
-unsigned sync_over_bytes(struct node *node, uint32_t index, unsigned tiers,
-                         const struct digest_sum sums[TIERS_PUBLISHED]);
-/* Those that a peer had dialled are gone. */
-void sync_forget_in_links(struct node *node, uint32_t peer);
-/* After a link went: is there any other to that peer? */
-void sync_peer_maybe_down(struct node *node, uint32_t peer);
-void sync_own_beat(struct node *node); /* now */
-/* To the origin itself: the newest beat that I hold of it. */
-void sync_show_beat(struct node *node, const struct link *link, uint32_t index);
-void sync_on_beat(struct node *node, const struct link *link, struct slice message);
-/* An own beat as soon as the last is spacing_ms old. */
-void sync_beat_soon(struct node *node, int64_t spacing_ms);
-void sync_on_peer(struct node *node, const struct transport_message *message);
-void sync_on_published(struct node *node, const struct transport_message *message);
-void sync_on_link_up(struct node *node, const struct transport_message *message);
-void sync_on_link_down(struct node *node, const struct transport_message *message);
-void sync_timers(struct node *node);
-int64_t sync_next_ms(const struct node *node);
-/* Asks for a hello's answer from that peer (verify --against). */
-void sync_greet(struct node *node, struct link *link);
-/* Plans beat and vector after the own or another feed advanced. */
-void sync_feed_advanced(struct node *node, uint32_t index);
-/* A head that conflicts with an accepted one: kept, flooded, frozen.  other is its mark. */
-void sync_on_fork(struct node *node, uint32_t index, struct slice envelope,
-                  const struct feed_mark *other);
-/* Applies parked events that follow on now. */
-void sync_unpark(struct node *node, uint32_t index);
-/* peer handed it in. */
-void sync_note_beat(struct node *node, uint32_t peer, const struct beat *beat,
-                    struct slice envelope);
-
-/* --- apply.c --- */
-/* Where changes come from: returns false at the end.  rewind starts over. */
-struct change_source {
-    bool (*next)(void *context, struct change *out_change);
-    void (*rewind)(void *context);
-    /* Is the id in the list?  NULL for lists of a message, whose ids apply.c keeps. */
-    bool (*has)(void *context, const uint8_t id[ID_SIZE]);
-    void *context;
-};
-/* Judges the list against my rows in the given tiers and puts it where it leads to the head.
- * *out_applied: the tiers that advanced; *out_paused: those that matched and are larger than
- * the roster allows; the others did not match.  An error is one inside the
- * puts: the turn has failed. */
-enum status apply_list(struct node *node, uint32_t index, unsigned tiers,
-                       const struct head *head, struct slice envelope,
-                       struct change_source *source, unsigned *out_applied,
-                       unsigned *out_paused) MUST_CHECK;
-/* Points the feed's tiers to a finished number: census, sums, head; the old number goes. */
-enum status apply_flip(struct node *node, uint32_t index, unsigned tiers, uint32_t number,
-                       const struct head *head, struct slice envelope) MUST_CHECK;
-/* After tiers stand at head: record, memory of heads, replica, roster, timers. */
-enum status apply_advance(struct node *node, uint32_t index, unsigned tiers,
-                          const struct head *head, struct slice envelope) MUST_CHECK;
-void row_version_of(const struct store_row *row, struct row_version *out_version);
-/* At HQ: states what a membership counts as, now, or later if the turn puts very many.  change
- * has the id, and of the tiers that it holds the newest values; what it does not hold is looked
- * up. */
-enum status apply_person(struct node *node, uint32_t index,
-                         const struct change *change) MUST_CHECK;
-
-/* --- removals.c --- */
-/* Would so many more be more than the origin's users may remove without being asked? */
-bool removals_need_word(const struct node *node, uint64_t more);
-/* The operator meant them: what follows is counted anew. */
-void removals_confirmed(struct node *node);
-/* Members of the feed were removed, or (less than 0) put again, in this turn. */
-void removals_note(struct node *node, uint32_t index, int64_t removed);
-/* At HQ: were many removed of late? */
-bool removals_told(const struct node *node, uint32_t index, uint64_t *out_removed,
-                   uint64_t *out_records);
-enum status removals_flush(struct node *node) MUST_CHECK; /* before the commit */
-enum status removals_load(struct node *node, struct store_txn *txn) MUST_CHECK;
-
-/* --- persons.c (HQ) --- */
-/* The feed's persons are to be stated anew from seq reached_plus_one on; 0: all are. */
-enum status persons_mark(struct node *node, uint32_t index,
-                         uint64_t reached_plus_one) MUST_CHECK;
-/* Of the address as it is compared: NFC, trimmed, lower-cased; false if there is none. */
-bool persons_email_hash(struct slice email, uint8_t out_hash[PERSON_HASH_SIZE]);
-enum status persons_load(struct node *node, struct store_txn *txn) MUST_CHECK;
-bool persons_slice(struct node *node); /* true if there is more */
-
-/* --- pull.c --- */
-void pull_want(struct node *node, const struct replica_effect *effect);
-void pull_dropped(struct node *node, const struct replica_effect *effect);
-void pull_on_changes(struct node *node, uint32_t peer, struct link *link, struct slice message);
-void pull_on_refusal(struct node *node, uint32_t peer, struct slice message);
-/* Puts a chunk into the build of its answer; the last one ends it. */
-void pull_stage(struct node *node, uint32_t peer, uint32_t index,
-                const struct wire_changes *answer, bool first);
-/* A slice of merging long deltas; true if there is more. */
-bool pull_merge_slice(struct node *node);
-
-/* --- serve.c --- */
-void serve_on_want(struct node *node, struct link *link, struct slice message);
-void serve_on_credit(struct node *node, struct link *link, struct slice message);
-bool serve_turn(struct node *node); /* true if a walk could go on at once */
-int64_t serve_next_ms(const struct node *node);
-void serve_drop_all(struct node *node);
-
-/* --- measure.c: how much of this node a peer may take --- */
-/* New beats of an origin: is another one within its measure?  One was taken. */
-bool measure_beat(struct node *node, struct node_feed *feed);
-void measure_beat_taken(struct node *node, struct node_feed *feed);
-bool measure_hello(struct node *node, uint32_t peer);
-bool measure_proof(struct node *node, uint32_t peer);
-/* May another signature be checked that came from this peer?  One was wrong. */
-bool measure_signature(struct node *node, uint32_t peer);
-void measure_unproven(struct node *node, uint32_t peer);
-/* HQ: may the roster be changed once more because this peer asks for it? */
-bool measure_entry(struct node *node, uint32_t peer);
-/* A malformed message of a peer: too many, and it is cut off for a while. */
-void measure_nonsense(struct node *node, uint32_t peer, const uint8_t key[KEY_SIZE]);
-/* The transport has cut it off. */
-void measure_flood(struct node *node, const uint8_t key[KEY_SIZE]);
-
-/* --- write.c: the origin's own changes --- */
-struct write_op {
-    bool remove;
-    bool again; /* of a put: even if it is of somebody who was erased */
-    bool has_id;
-    uint8_t id[ID_SIZE];
-    enum record_type type;
-    struct slice fields; /* MessagePack map of name -> text | uint | nil; of a put */
-};
-struct write_result {
-    enum status status;
-    uint8_t id[ID_SIZE];
-    uint64_t seq;
-    const char *error;              /* static text for people when status is not OK */
-    char field[FIELD_NAME_MAX + 1]; /* that the error is about, "" if none */
-};
-/* May this node sign now?  OK, AGAIN (waits for the first hello), REFUSED with the reason and
- * remedy. */
-enum status write_ready(struct node *node, const char **out_error, const char **out_remedy);
-/* Takes one change into the turn's batch; its result counts once the turn is committed. who is
- * for the history ("uid 1000"). */
-enum status write_apply(struct node *node, const struct write_op *op, const char *who,
-                        struct write_result *out_result);
-/* HQ: puts a roster entry as a change. */
-enum status write_roster(struct node *node, const struct roster_entry *entry) MUST_CHECK;
-/* Signs what the batch holds, makes its events; called before each commit. */
-enum status write_seal(struct node *node) MUST_CHECK;
-/* A record of the own feed once more, at a new seq, as change says; values are not of the map.
- * For what comes back after a recovery: nothing is merged. */
-enum status write_again(struct node *node, const struct change *change,
-                        uint64_t *out_seq) MUST_CHECK;
-/* The first head of the epoch that the roster names, even if it holds no change. */
-enum status write_epoch_head(struct node *node) MUST_CHECK;
-/* A feed begins with an empty head, so that a chapter without members is seen to be current. */
-void write_begin_feed(struct node *node);
-void write_forget(struct node *node); /* after a failed turn */
-
-/* --- epoch.c: may this directory sign, and if not, the way back (daemon/core/epoch.h) --- */
-enum status epoch_load(struct node *node, struct store_txn *txn) MUST_CHECK;
-/* At the start: a copied or restored directory recovers, whatever peers say. */
-enum status epoch_check_marker(struct node *node) MUST_CHECK;
-void epoch_turn(struct node *node);
-int64_t epoch_next_ms(const struct node *node);
-bool epoch_may_sign(const struct node *node);
-/* The roster is older than what the token promised: nobody knows who may sign. */
-bool epoch_roster_missing(const struct node *node);
-/* Why it may not, and what to do, for people. */
-/* What a recovery stands still for, and what ends that; false if it goes on. */
-bool epoch_waits(struct node *node, const char **out_text, const char **out_remedy);
-void epoch_explain(const struct node *node, const char **out_error, const char **out_remedy);
-/* In the transaction of a head: the instance is this directory's from now on. */
-enum status epoch_signed(struct node *node, uint64_t epoch, uint64_t instance,
-                         uint64_t first_seq) MUST_CHECK;
-void epoch_on_request(struct node *node, struct link *link, struct slice message);
-void epoch_on_reply(struct node *node, const struct link *link, struct slice message);
-/* HQ: does its copy of that feed go on, in slices of turns, to another head?  Then nobody may
- * hold in the end where it stands now: the feed is neither closed nor ended there. */
-bool epoch_is_moving(const struct node *node, const char *code);
-/* HQ: closes the epoch of entry at the head that HQ holds, and opens the next. */
-void epoch_close(const struct node *node, struct roster_entry *entry, uint64_t instance);
-
-/* --- closure.c: HQ's own epochs --- */
-enum status closure_load(struct node *node, struct store_txn *txn) MUST_CHECK;
-void closure_send(struct node *node, const struct link *link);
-void closure_on_message(struct node *node, struct slice message);
-
-/* --- rejoin.c --- */
-/* The own feed stands at the closed head: both tiers under one number again, what tier hq lost
- * issued again, the epoch's first head signed. */
-enum status rejoin_begin(struct node *node) MUST_CHECK;
-
-/* --- surplus.c: what replicas hold of a closed epoch that the new one lacks --- */
-enum status surplus_load(struct node *node, struct store_txn *txn) MUST_CHECK;
-/* A tier of feed is about to leave its number for that of head: true if the number is kept. */
-enum status surplus_keep(struct node *node, uint32_t index, int tier, const struct head *head,
-                         bool *out_kept) MUST_CHECK;
-/* The own feed was replaced in tier federation: tier hq is fetched anew, too. */
-enum status surplus_leave_hq(struct node *node, uint32_t index,
-                             const struct head *head) MUST_CHECK;
-/* After tier federation left: is there anything in it that the new rows lack?  Else it goes. */
-enum status surplus_look(struct node *node, uint32_t index, uint32_t number,
-                         const struct feed_mark *was) MUST_CHECK;
-/* The state of that origin at that head, if it is kept. */
-bool surplus_find(struct node *node, const char *origin, uint64_t epoch,
-                  const uint8_t hash[HASH_SIZE], struct store_kept *out);
-void surplus_offer(struct node *node, const struct link *link);
-void surplus_on_offer(struct node *node, struct link *link, struct slice message);
-void surplus_on_settled(struct node *node, const struct link *link, struct slice message);
-/* True if the chunk is of a state that was offered. */
-bool surplus_on_changes(struct node *node, const struct link *link,
-                        const struct wire_changes *chunk);
-void surplus_on_refusal(struct node *node, uint64_t request);
-/* Is an offered state being fetched under that number?  Then its build must stay. */
-bool offers_fetch_under(const struct node *node, uint32_t number);
-void surplus_turn(struct node *node);
-void surplus_forget(struct node *node); /* frees what is in memory */
-
-/* --- surplus_issue.c: what waits for the operator's word --- */
-enum surplus_here { SURPLUS_GONE, SURPLUS_REMOVED, SURPLUS_OTHER }; /* what the own feed has */
-struct surplus_item {
-    const struct change *row; /* as the former state has it; tier federation at least */
-    uint64_t epoch;
-    enum surplus_here here;
-};
-typedef enum status surplus_visit(void *context, const struct surplus_item *item);
-bool surplus_waits(struct node *node);
-/* Ends with what the visitor returns, unless that is OK. */
-enum status surplus_list(struct node *node, surplus_visit *visit, void *context) MUST_CHECK;
-/* id NULL: all.  adopt: written again, as it was then; else it stays as it is here, and what
- * this node alone had of members that are gone is deleted. */
-enum status surplus_decide(struct node *node, const uint8_t *id, bool adopt, uint64_t *out_done,
-                           uint64_t *out_left) MUST_CHECK;
-
 /* --- enrol.c (HQ) --- */
 bool enrol_open(const struct node *node); /* an unexpired invitation is open */
 void enrol_on_message(struct node *node, transport_link link, const uint8_t key[KEY_SIZE],
@@ -627,6 +379,7 @@ enum status enrol_invite(struct node *node, const char *code, const char *name,
                          const char **out_error) MUST_CHECK;
 enum status enrol_load(struct node *node)
     MUST_CHECK; /* counts open invitations for the ZAP handler */
+
 /* --- control.c --- */
 void control_on_message(struct node *node, const struct transport_message *message);
 void control_timers(
@@ -638,44 +391,6 @@ void control_backup_end(struct node *node); /* waits for a backup that is being 
 bool control_backup_runs(struct node *node);
 /* A turn was dropped: the requests that it held have no answer; their clients are told. */
 void control_fail_all(struct node *node, enum status status);
-
-/* --- jobs.c --- */
-/* Runs slices of background work; true if there is more to do at once. */
-bool jobs_turn(struct node *node);
-int64_t jobs_next_ms(const struct node *node);
-void jobs_drop_all(struct node *node);
-/* A deep or shallow check of every feed, in slices; done is called once with the differences.
- * */
-struct verify_difference {
-    char origin[CODE_SIZE];
-    uint8_t expected[HASH_SIZE]; /* in the head that the feed stands at */
-    uint8_t actual[HASH_SIZE];
-    const char *reason; /* static text for people */
-};
-struct verify_result {
-    uint64_t origins;
-    uint64_t members;
-    size_t difference_count;
-    struct verify_difference differences[ORIGINS_MAX];
-};
-typedef void verify_done(struct node *node, void *context, const struct verify_result *result);
-enum status jobs_verify(struct node *node, bool deep, verify_done *done,
-                        void *context) MUST_CHECK;
-/* A recount of one feed's tiers, for the replica (INPUT_RECOUNTED). */
-enum status jobs_recount(struct node *node, uint32_t feed, unsigned tiers) MUST_CHECK;
-/* Do the rows, as they are stored now, make my head?  What was damaged since the last recount
- * proves nothing against the origin. */
-bool jobs_rows_clean(struct node *node, uint32_t feed, unsigned tiers);
-/* Own active members whose expires has passed are counted, and lapsed if they are few enough or
- * confirmed; done is called once that is durable.  REFUSED: the clock is wrong. */
-struct lapse_result {
-    enum status status; /* not OK: it stopped half-way, and may be asked again */
-    uint64_t due;
-    uint64_t lapsed;
-};
-typedef void lapse_done(struct node *node, void *context, const struct lapse_result *result);
-enum status jobs_lapse(struct node *node, bool confirmed, lapse_done *done,
-                       void *context) MUST_CHECK;
 
 /* --- log.c --- */
 /* One line to stderr: level, event, then key=value pairs in format.  Never a name or an e-mail.

@@ -2,6 +2,7 @@
 /* offers.c - fetching a state of a closed epoch that somebody offered: by its origin, to issue
  * again what it lacks; by HQ from a node that was locked out, to keep it for the origin.
  * One at a time; the state is proven by its head's digest before anybody looks at it. */
+#include "daemon/recovery.h"
 #include "daemon/surplus_internal.h"
 
 #include <string.h>

@@ -6,6 +6,7 @@
  * thousand writes every page of it.  How far that came is durable, so that a crash in between
  * forgets nobody. */
 #include "daemon/node_internal.h"
+#include "daemon/replication.h"
 
 #include <sodium.h>
 #include <stdio.h>

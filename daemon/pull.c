@@ -6,6 +6,8 @@
  * against my rows (a delta), or flipped to (a snapshot, or a delta too long for one
  * transaction, after my own unchanged rows were copied in). */
 #include "daemon/pull_internal.h"
+#include "daemon/recovery.h"
+#include "daemon/replication.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -5,7 +5,9 @@
  * Tier federation is at the closed head.  Of tier hq there is what the backup had and what HQ
  * had; where neither has it at the record's own seq, nobody has it any more: the record is put
  * once more, with the last value known of tier hq, or the empty map. */
+#include "daemon/recovery.h"
 #include "daemon/rows.h"
+#include "daemon/write.h"
 
 #include <stdlib.h>
 #include <string.h>

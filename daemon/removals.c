@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "daemon/node_internal.h"
+#include "daemon/replication.h"
 
 #define WINDOW_S 86400
 #define TOLD_FOR_S (7 * 86400) /* an alarm of HQ stays so long */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* roster.c - who belongs, with which keys, and whom to dial: HQ's feed of chapter records. */
 #include "daemon/keys.h"
+#include "daemon/replication.h"
 
 #include <stdlib.h>
 #include <string.h>

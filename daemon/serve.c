@@ -2,6 +2,8 @@
 /* serve.c - answers to `want`: a walk over a feed's rows upward by seq, in chunks, each
  * re-sought, ending with the head that the feed has in that very turn. */
 #include "daemon/node_internal.h"
+#include "daemon/recovery.h"
+#include "daemon/replication.h"
 
 #include <sodium.h>
 #include <stdlib.h>

@@ -3,7 +3,10 @@
  * described anew; and what follows from it later.  Where its feed ends is stated by epoch and
  * seq; no clock decides it. */
 #include "daemon/invitation.h"
+#include "daemon/recovery.h"
+#include "daemon/replication.h"
 #include "daemon/words.h"
+#include "daemon/write.h"
 #include "proto/country.h"
 
 #include <string.h>

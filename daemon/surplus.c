@@ -5,6 +5,7 @@
  * What is kept is the whole state at a signed head, so that whoever gets it proves it with the
  * head's digest like any other list: nobody can slip something in. */
 #include "daemon/erase.h"
+#include "daemon/recovery.h"
 #include "daemon/surplus_internal.h"
 
 #include <stdlib.h>

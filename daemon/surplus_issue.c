@@ -3,7 +3,9 @@
  * a replica offered: what it lacks is issued again, what nobody can tell the operator
  * decides. */
 #include "daemon/erase.h"
+#include "daemon/recovery.h"
 #include "daemon/surplus_internal.h"
+#include "daemon/write.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* sync.c - events as they come: judged, parked, applied, passed on; and proofs of fork. */
 #include "daemon/node_internal.h"
+#include "daemon/replication.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* write.c - the origin's own changes, one by one: merged, sequenced, and put. */
+#include "daemon/write.h"
+#include "daemon/replication.h"
 #include "daemon/write_internal.h"
 
 #include "daemon/erase.h"

@@ -3,6 +3,9 @@
  * opened, signed and published.  The answers to the writers leave with the turn's commit; a
  * turn that fails forgets the batch. */
 #include "daemon/keys.h"
+#include "daemon/recovery.h"
+#include "daemon/replication.h"
+#include "daemon/write.h"
 #include "daemon/write_internal.h"
 
 #include <stdlib.h>

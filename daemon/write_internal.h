@@ -6,6 +6,7 @@
 #define CHAPTERD_WRITE_INTERNAL_H
 
 #include "daemon/node_internal.h"
+#include "daemon/write.h"
 
 #define TIERS_ALL 3
 

@@ -36,24 +36,7 @@ struct transport {
 };
 static struct transport fake;
 
-enum status transport_open(const struct transport_config *config, struct transport **out)
-{
-    (void)config;
-    *out = &fake;
-    return OK;
-}
-
-void transport_close(struct transport **transport)
-{
-    *transport = NULL;
-}
-
-enum status transport_wait(struct transport *transport, int64_t timeout_ms)
-{
-    (void)transport;
-    (void)timeout_ms;
-    return TIMEOUT;
-}
+#include "tests/store/fake_transport.h" /* needs the above */
 
 enum status transport_receive(struct transport *transport, struct transport_message *out)
 {
@@ -67,64 +50,6 @@ enum status transport_send(struct transport *transport, transport_link link, str
     assert_int_equal(link, LINK);
     transport->replies++;
     return wire_read_enrolled(data, &transport->last);
-}
-
-enum status transport_publish(struct transport *transport, const char *topic, struct slice data)
-{
-    (void)transport;
-    (void)topic;
-    (void)data;
-    return OK;
-}
-
-enum status transport_dial(struct transport *transport, const uint8_t key[KEY_SIZE],
-                           const char *host, uint16_t port, transport_link *out_link)
-{
-    static transport_link links = 1000;
-
-    (void)transport;
-    (void)key;
-    (void)host;
-    (void)port;
-    *out_link = ++links;
-    return OK;
-}
-
-void transport_hang_up(struct transport *transport, transport_link link)
-{
-    (void)transport;
-    (void)link;
-}
-
-bool transport_is_gone(struct transport *transport, transport_link link)
-{
-    (void)transport;
-    (void)link;
-    return false;
-}
-
-void transport_cut(struct transport *transport, const uint8_t key[KEY_SIZE], int64_t pause_ms)
-{
-    (void)transport;
-    (void)key;
-    (void)pause_ms;
-}
-
-enum status transport_cut_all(struct transport *transport)
-{
-    (void)transport;
-    return OK;
-}
-
-void transport_version(char out_version[TRANSPORT_VERSION_SIZE])
-{
-    (void)snprintf(out_version, TRANSPORT_VERSION_SIZE, "none");
-}
-
-void transport_counters(const struct transport *transport, struct transport_counters *out)
-{
-    (void)transport;
-    memset(out, 0, sizeof *out);
 }
 
 /* --- HQ ----------------------------------------------------------------------------------- */

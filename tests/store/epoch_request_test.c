@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* epoch_request_test.c - HQ closes an epoch of a feed of which it holds nothing: at the head of
  * whoever asks, also where that is of an epoch before the one in force, which nobody began. */
+#include "daemon/recovery.h"
+#include "daemon/write.h"
 #include "tests/store/node_fixture.h"
 
 #include <sodium.h>

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* explain_test.c - each cause of `explain`, also those that a healthy federation never shows: a
  * real HQ node, whose knowledge of others is set by hand.  Real processes: tests/e2e. */
+#include "daemon/replication.h"
+#include "daemon/write.h"
 #include "tests/store/node_fixture.h"
 
 #include "daemon/control_explain.h"

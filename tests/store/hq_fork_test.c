@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* hq_fork_test.c - HQ's own feed is forked: the last good roster stays in force, nothing of it
  * changes any more, the others' feeds go on, and everybody is told. */
+#include "daemon/replication.h"
+#include "daemon/write.h"
 #include "tests/store/node_fixture.h"
 
 #include <sodium.h>

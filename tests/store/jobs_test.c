@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* jobs_test.c - background work of a real node: proofs of its copy, members that expire, and
  * rows that were discarded. */
+#include "daemon/jobs.h"
 #include "tests/store/node_fixture.h"
 
 #include "daemon/jobs_internal.h"

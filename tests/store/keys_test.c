@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* keys_test.c - whose word changes a signing key, and whose does not. */
+#include "daemon/write.h"
 #include "tests/store/node_fixture.h"
 
 #include "daemon/io/fault.h"

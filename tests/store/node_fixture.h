@@ -38,6 +38,8 @@ struct transport {
 static struct transport fake;
 static struct node *fake_node; /* whose turn a test wants dropped */
 
+#include "tests/store/fake_transport.h" /* needs the above */
+
 int64_t clock_wall_ms(void)
 {
     if (drop_after_wall > 0 && --drop_after_wall == 0)
@@ -61,25 +63,6 @@ static inline void fake_clear(void)
     for (size_t i = 0; i < fake.out_count; i++)
         free(fake.outbox[i].bytes);
     memset(&fake, 0, sizeof fake);
-}
-
-enum status transport_open(const struct transport_config *config, struct transport **out)
-{
-    (void)config;
-    *out = &fake;
-    return OK;
-}
-
-void transport_close(struct transport **transport)
-{
-    *transport = NULL;
-}
-
-enum status transport_wait(struct transport *transport, int64_t timeout_ms)
-{
-    (void)transport;
-    (void)timeout_ms;
-    return TIMEOUT;
 }
 
 enum status transport_receive(struct transport *transport, struct transport_message *out)
@@ -111,62 +94,6 @@ enum status transport_send(struct transport *transport, transport_link link, str
     assert_true(mp_valid(data)); /* sorted keys, shortest forms, not too deep */
     transport->outbox[transport->out_count++] = parcel_of(data);
     return OK;
-}
-
-enum status transport_publish(struct transport *transport, const char *topic, struct slice data)
-{
-    (void)transport;
-    (void)topic;
-    (void)data;
-    return OK;
-}
-
-enum status transport_dial(struct transport *transport, const uint8_t key[KEY_SIZE],
-                           const char *host, uint16_t port, transport_link *out_link)
-{
-    (void)transport;
-    (void)key;
-    (void)host;
-    (void)port;
-    *out_link = 1000;
-    return OK;
-}
-
-bool transport_is_gone(struct transport *transport, transport_link link)
-{
-    (void)transport;
-    (void)link;
-    return false;
-}
-
-void transport_hang_up(struct transport *transport, transport_link link)
-{
-    (void)transport;
-    (void)link;
-}
-
-void transport_cut(struct transport *transport, const uint8_t key[KEY_SIZE], int64_t pause_ms)
-{
-    (void)transport;
-    (void)key;
-    (void)pause_ms;
-}
-
-enum status transport_cut_all(struct transport *transport)
-{
-    (void)transport;
-    return OK;
-}
-
-void transport_version(char out_version[TRANSPORT_VERSION_SIZE])
-{
-    (void)snprintf(out_version, TRANSPORT_VERSION_SIZE, "none");
-}
-
-void transport_counters(const struct transport *transport, struct transport_counters *out)
-{
-    (void)transport;
-    memset(out, 0, sizeof *out);
 }
 
 /* --- HQ ----------------------------------------------------------------------------------- */
