@@ -544,7 +544,8 @@ enum status apply_flip(struct node *node, uint32_t index, unsigned tiers, uint32
     }
     if (status == OK && (tiers & TIERS_FEDERATION) && former != 0)
         note_shrinking(node, index, head);
-    if (status == OK && feed->replica.feed.replacing)
+    /* Tier hq that comes before tier federation was not left yet: it is what has just come. */
+    if (status == OK && feed->replica.feed.replacing && tiers == TIERS_FEDERATION)
         status = surplus_leave_hq(node, index, head);
     for (int tier = 0; tier < TIERS_PUBLISHED; tier++)
         if (feed_compare(head->epoch, head->seq, feed->replica.feed.tier[tier].epoch,

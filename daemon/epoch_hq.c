@@ -56,6 +56,8 @@ void epoch_close(const struct node *node, struct roster_entry *entry, uint64_t i
 
     memset(entry->former_key, 0, KEY_SIZE);
     entry->former_epoch = entry->former_seq = 0;
+    if (held->epoch > entry->epoch) /* a restored HQ may have forgotten what it opened */
+        entry->epoch = held->epoch;
     entry->epoch++;
     entry->instance = instance;
     entry->closed_seq = held->seq;
