@@ -90,7 +90,7 @@ static enum epoch_answer close_epoch(struct node *node, const struct roster_entr
     if (head != NULL && head->epoch > entry.epoch && head->epoch < EPOCH_MAX)
         entry.epoch = head->epoch;
     epoch_close(node, &entry, instance);
-    if (head != NULL && ((entry.closed_seq == 0 && head->epoch <= old->epoch) ||
+    if (head != NULL && ((entry.closed_seq == 0 && head->epoch < entry.epoch) ||
                          (head->epoch == old->epoch && cannot_be_mended(node, old->code)))) {
         entry.closed_seq =
             head->seq; /* I hold nothing to serve: what the requester has is all */

@@ -77,10 +77,28 @@ static void test_after_an_epoch_that_was_closed_at_nothing(void **state)
     look_at(*state, 3, 0, 1, 7, true);
 }
 
-/* One that HQ does not know that it opened is not closed at its head, nor opened again. */
+/* What HQ does not know that it opened is not opened again, and what was written in it stays. */
 static void test_of_an_epoch_that_hq_forgot(void **state)
 {
-    look_at(*state, 1, 0, 2, 7, false);
+    look_at(*state, 1, 0, 2, 7, true);
+}
+
+/* No head is of an epoch so high but that of a liar: it raises nothing, and is no closed head. */
+static void test_of_an_epoch_that_nobody_opened(void **state)
+{
+    const struct roster_entry *entry;
+    struct sign_key key;
+    struct head head;
+    struct hq *hq = *state;
+
+    identity_make_sign_key(&key);
+    monotonic_ms += SIGN_WAIT_MS;
+    enrol_fr(hq, &key, 1, 0);
+    monotonic_ms += SIGN_WAIT_MS;
+    entry = ask_for_epoch(hq, &key, UINT64_MAX, 7, &head);
+    assert_int_equal(entry->epoch, 2);
+    assert_int_equal(entry->instance, 4711);
+    assert_int_equal(entry->closed_seq, 0);
 }
 
 int main(void)
@@ -90,6 +108,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_after_an_epoch_that_was_closed_at_nothing, hq_new,
                                         hq_free),
         cmocka_unit_test_setup_teardown(test_of_an_epoch_that_hq_forgot, hq_new, hq_free),
+        cmocka_unit_test_setup_teardown(test_of_an_epoch_that_nobody_opened, hq_new, hq_free),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
