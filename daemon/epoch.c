@@ -69,23 +69,15 @@ static enum status put_own(struct node *node, const struct epoch_own *own)
     return OK;
 }
 
-/* An instance that signed nothing yet is the roster's. */
-static struct epoch_own effective(const struct node *node, const struct feed_term *term)
-{
-    struct epoch_own own = node->own_epoch;
-
-    if (own.instance == 0)
-        own.instance = term->instance;
-    return own;
-}
-
 static enum status recover(struct node *node, enum epoch_reason reason)
 {
     const struct feed_term term = own_term(node);
     const struct feed_mark *mine = &own_feed(node)->replica.feed.tier[TIER_FEDERATION];
-    struct epoch_own own = effective(node, &term);
+    struct epoch_own own = node->own_epoch;
     enum status status;
 
+    if (own.instance == 0) /* it was to be the roster's */
+        own.instance = term.instance;
     do
         randombytes_buf(&own.wanted, sizeof own.wanted);
     while (own.wanted == 0 || own.wanted == term.instance);
@@ -128,17 +120,13 @@ enum status epoch_signed(struct node *node, uint64_t epoch, uint64_t instance,
 
 static enum epoch_reason shaken(const struct node *node, const struct feed_term *term)
 {
-    const struct epoch_own own = effective(node, term);
-
-    return epoch_shaken(&own, term, &own_feed(node)->replica.feed, node->proven_epoch,
-                        node->recovering_seq);
+    return epoch_shaken(&node->own_epoch, term, &own_feed(node)->replica.feed,
+                        node->proven_epoch, node->recovering_seq);
 }
 
 static enum epoch_phase phase_of(const struct node *node, const struct feed_term *term)
 {
-    const struct epoch_own own = effective(node, term);
-
-    return epoch_phase_of(&own, term, &own_feed(node)->replica.feed);
+    return epoch_phase_of(&node->own_epoch, term, &own_feed(node)->replica.feed);
 }
 
 bool epoch_may_sign(const struct node *node)

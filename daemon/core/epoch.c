@@ -17,7 +17,17 @@ const char *epoch_reason_name(enum epoch_reason reason)
 /* A roster that is older than what the node signed in is no judge of it. */
 static bool is_mine(const struct epoch_own *own, const struct feed_term *term)
 {
-    return term->instance == own->instance;
+    return own->instance == 0 || term->instance == own->instance;
+}
+
+/* Were those heads of the epoch in force signed in another life of this directory? */
+static bool was_begun(const struct epoch_own *own, const struct feed_term *term,
+                      const struct feed_mark *mine, uint64_t proven_epoch)
+{
+    if (own->wanted != 0)
+        return own->wanted == term->instance &&
+               (proven_epoch >= term->epoch || mine->epoch >= term->epoch);
+    return own->instance == 0 && mine->seq != 0 && mine->epoch >= term->epoch;
 }
 
 enum epoch_reason epoch_shaken(const struct epoch_own *own, const struct feed_term *term,
@@ -26,12 +36,10 @@ enum epoch_reason epoch_shaken(const struct epoch_own *own, const struct feed_te
 {
     const struct feed_mark *mine = &feed->tier[TIER_FEDERATION];
 
-    /* The epoch that HQ opened for me was begun already, in another life of this directory. */
+    if (was_begun(own, term, mine, proven_epoch))
+        return EPOCH_BEHIND;
     if (own->wanted != 0)
-        return own->wanted == term->instance &&
-                       (proven_epoch >= term->epoch || mine->epoch >= term->epoch)
-                   ? EPOCH_BEHIND
-                   : EPOCH_SOUND;
+        return EPOCH_SOUND;
     if (feed->freeze != FREEZE_NONE && feed->freeze_epoch >= term->epoch)
         return feed->freeze == FREEZE_FORKED ? EPOCH_FORKED : EPOCH_DIVERGED;
     if (term->epoch != 0 && term->epoch >= mine->epoch && !is_mine(own, term))
@@ -51,14 +59,14 @@ enum epoch_phase epoch_phase_of(const struct epoch_own *own, const struct feed_t
                                 const struct feed *feed)
 {
     const struct feed_mark *mine = &feed->tier[TIER_FEDERATION];
-    const uint64_t instance = own->wanted != 0 ? own->wanted : own->instance;
+    const bool named = own->wanted != 0 ? own->wanted == term->instance : is_mine(own, term);
 
     /* A roster that is not here yet, or knows less than the feed, lets nobody sign in an epoch
      * that is over. */
     if (own->wanted == 0 &&
         (term->epoch == mine->epoch || (term->epoch <= 1 && mine->epoch <= 1)))
         return EPOCH_SIGNING;
-    if (term->instance != instance || term->epoch <= mine->epoch)
+    if (!named || term->epoch <= mine->epoch)
         return EPOCH_ASKING;
     if ((mine->seq == 0 && term->closed_seq == 0) ||
         feed_is_closed_head(term, mine->epoch, mine->seq, mine->hash))

@@ -41,7 +41,7 @@ const char *epoch_reason_name(enum epoch_reason reason);
 
 /* What a directory remembers of itself, durably. */
 struct epoch_own {
-    uint64_t instance; /* that it signs as */
+    uint64_t instance; /* that it signs as; 0: it has signed nothing yet, the roster's is its */
     uint64_t wanted;   /* the fresh one that it asks HQ for; 0: none */
     enum epoch_reason reason;
     uint64_t from_seq; /* where the feed stood when it began to recover */

@@ -72,6 +72,11 @@ static void test_what_shakes(void **state)
         { 9, 0, 2, 9, 5, 1, 4, FREEZE_NONE, 3, 1, EPOCH_BEHIND },
         { 9, 0, 2, 9, 0, 1, 5, FREEZE_NONE, 1, 6, EPOCH_BEHIND },
         { 9, 0, 2, 9, 5, 1, 4, FREEZE_FORKED, 0, 0, EPOCH_SOUND }, /* closed since */
+        /* the same, before it has signed anything: a head that it fetched is of another life */
+        { 0, 0, 2, 9, 5, 0, 0, FREEZE_NONE, 1, 5, EPOCH_SOUND },
+        { 0, 0, 2, 9, 5, 1, 5, FREEZE_NONE, 0, 0, EPOCH_SOUND },
+        { 0, 0, 2, 9, 5, 2, 6, FREEZE_NONE, 0, 0, EPOCH_BEHIND },
+        { 0, 0, 1, 1, 0, 0, 0, FREEZE_NONE, 0, 0, EPOCH_SOUND },
         /* a roster that is not here yet is no judge; one that was put back knows too little */
         { 1, 0, 0, 9, 0, 1, 5, FREEZE_NONE, 0, 0, EPOCH_SOUND },
         { 1, 0, 1, 9, 0, 2, 5, FREEZE_NONE, 0, 0, EPOCH_FORGOTTEN },
@@ -113,6 +118,8 @@ static void test_phases(void **state)
         { 7, 0, 2, 7, 5, 2, 6, 0, FREEZE_NONE, EPOCH_SIGNING },
         { 7, 0, 2, 7, 5, 0, 0, 0, FREEZE_NONE, EPOCH_FETCHING },
         { 7, 0, 2, 7, 0, 0, 0, 0, FREEZE_NONE, EPOCH_BEGINNING }, /* nobody ever had anything */
+        { 0, 0, 2, 7, 5, 0, 0, 0, FREEZE_NONE, EPOCH_FETCHING }, /* has signed nothing yet */
+        { 0, 0, 1, 1, 0, 0, 0, 0, FREEZE_NONE, EPOCH_SIGNING },
         { 7, 0, 1, 7, 0, 2, 6, 0, FREEZE_NONE, EPOCH_ASKING }, /* a roster that was put back */
         { 7, 0, 0, 7, 0, 2, 6, 0, FREEZE_NONE, EPOCH_ASKING }, /* not here yet */
         { 7, 0, 2, 7, 5, 3, 6, 0, FREEZE_NONE, EPOCH_ASKING }, /* a roster from before */
