@@ -203,6 +203,7 @@ static enum status look_at(struct node *node, const struct change *row, unsigned
 enum status surplus_issue(struct node *node, uint32_t number, unsigned kept,
                           const struct head *head, bool *out_manual)
 {
+    const struct node_feed *own = node->feeds[node->own_feed];
     const uint64_t before = node->counters.reissued;
     struct rows *rows;
     struct change row;
@@ -211,8 +212,10 @@ enum status surplus_issue(struct node *node, uint32_t number, unsigned kept,
     *out_manual = false;
     if (node_writing(node) == NULL)
         return node->turn_error;
+    /* The horizon of what is offered says nothing of what it has, but of what it has not. */
     if ((rows = rows_open(node, number, kept & TIERS_BOTH,
-                          kept & KEPT_OWN ? 0 : head->horizon)) == NULL)
+                          kept & KEPT_OWN ? 0 : own->record.tier[TIER_FEDERATION].horizon)) ==
+        NULL)
         return NO_MEMORY;
     while (status == OK && rows_next(rows, &row))
         if (row.tiers & TIERS_FEDERATION)
