@@ -104,6 +104,7 @@ void pull_on_refusal(struct node *node, uint32_t peer, struct slice message)
     struct store_txn *txn;
     struct store_build build;
     uint32_t index;
+    bool staged;
 
     if (wire_read_refusal(message, &refusal) != OK) {
         node->counters.messages_malformed++;
@@ -113,14 +114,18 @@ void pull_on_refusal(struct node *node, uint32_t peer, struct slice message)
     pull = replica_pull_of(&node->replica, refusal.request, &index);
     if (pull == NULL || pull->peer != peer)
         return;
-    if (refusal.reason == REFUSAL_NOTHING_NEWER || refusal.reason == REFUSAL_NOT_HELD)
+    if ((txn = node_reading(node)) == NULL)
+        return;
+    staged = store_get_build(txn, node->feeds[index]->replica.feed.origin, pull->tiers,
+                             &build) == OK &&
+             build.head.size == 0;
+    /* Nothing newer than what was staged says nothing of my state. */
+    if (refusal.reason == REFUSAL_NOT_HELD ||
+        (refusal.reason == REFUSAL_NOTHING_NEWER && !staged))
         for (int tier = 0; tier < TIERS_PUBLISHED; tier++)
             if (pull->tiers & (1u << tier))
                 node->peers[peer]->claim[index][tier] = (struct replica_claim){ 0, 0 };
-    if (refusal.reason != REFUSAL_BUSY && (txn = node_reading(node)) != NULL &&
-        store_get_build(txn, node->feeds[index]->replica.feed.origin, pull->tiers, &build) ==
-            OK &&
-        build.head.size == 0)
+    if (refusal.reason != REFUSAL_BUSY && staged)
         (void)pull_drop_build(node, &build);
     node_step(node,
               &(struct replica_input){ .kind = INPUT_FAILED, .request = refusal.request });

@@ -210,12 +210,19 @@ static bool stands_at_closed_head(const struct node *node, const struct node_fee
     return feed_is_closed_head(&term, mine->epoch, mine->seq, mine->hash);
 }
 
+/* Who goes on from what was staged names no hash: its last chunk was lost, and with it the head. */
+static bool lacks_head_alone(const struct wire_want *want)
+{
+    return want->since != 0 && sodium_is_zero(want->hash, HASH_SIZE);
+}
+
 void serve_on_want(struct node *node, struct link *link, struct slice message)
 {
     struct wire_want want;
     uint32_t index;
     const struct node_feed *feed;
     const struct feed_mark *mine;
+    int order;
 
     if (wire_read_want(message, &want) != OK) {
         node->counters.messages_malformed++;
@@ -240,7 +247,8 @@ void serve_on_want(struct node *node, struct link *link, struct slice message)
         refuse(node, link->handle, want.request, REFUSAL_NOT_HELD);
         return;
     }
-    if (feed_compare(mine->epoch, mine->seq, want.epoch, want.since) <= 0) {
+    order = feed_compare(mine->epoch, mine->seq, want.epoch, want.since);
+    if (order < 0 || (order == 0 && !lacks_head_alone(&want))) {
         refuse(node, link->handle, want.request, REFUSAL_NOTHING_NEWER);
         return;
     }
