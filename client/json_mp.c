@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* json_mp.c - JSON to the strict MessagePack of the control protocol and back.
  * Numbers are whole, keys are sorted, nesting is bounded; what has no such form is refused. */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,11 +52,14 @@ static json_t *read_map(struct mp_reader *reader)
     return object;
 }
 
+/* Random numbers, such as the instance in a roster entry, use all 64 bits: what jansson's
+ * integers cannot hold is said in digits. */
 static json_t *read_number(struct mp_reader *reader)
 {
     const uint64_t number = mp_read_uint(reader, UINT64_MAX);
 
-    return number > INT64_MAX ? NULL : json_integer((json_int_t)number);
+    return number > INT64_MAX ? json_sprintf("%" PRIu64, number)
+                              : json_integer((json_int_t)number);
 }
 
 /* The bytes were validated as a whole before: depth and counts are bounded. */

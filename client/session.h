@@ -91,9 +91,9 @@ char *shell_word(const char *text);
 /* One JSON value on a line of its own, with \u escapes for what is never shown raw. */
 void print_json(FILE *stream, const json_t *value);
 
-/* JSON <-> the strict MessagePack of the protocol (sorted keys).  Binary values have no JSON
- * form and do not occur in control messages.  NULL / false without memory or on a forbidden
- * value. */
+/* JSON <-> the strict MessagePack of the protocol (sorted keys).  A number beyond 2^63 - 1
+ * becomes a string of its digits.  Binary values have no JSON form and do not occur in control
+ * messages.  NULL / false without memory or on a forbidden value. */
 json_t *json_of_mp(struct slice value);
 bool mp_write_json(struct mp_writer *writer, const json_t *value);
 
