@@ -3,6 +3,7 @@
  * simulator's world of HQ and one chapter; what it checks after each turn must hold.
  *
  * The first byte says to whom: HQ's or the chapter's control socket, or their link. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "tests/fuzz/fuzz.h"
@@ -39,6 +40,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (inputs % INPUTS_A_WORLD == 0) {
         if (inputs > 0)
             sim_end();
+        else
+            ASSERT(atexit(sim_end) == 0);
         log_set_level(LOG_ERROR);
         begin();
     }
