@@ -373,3 +373,27 @@ bool arguments_fields(const struct options *options, int count, char **words,
             return false;
     return true;
 }
+
+void arguments_warn_unknown(const struct options *options, const json_t *fields,
+                            const char *consequence)
+{
+    size_t count;
+    const struct field_rule *rules = field_rules(&count);
+    const char *name;
+    json_t *value;
+
+    json_object_foreach((json_t *)fields, name, value)
+    {
+        struct suggestion suggestion;
+
+        if (strcmp(name, "id") == 0 || field_rule_of(slice_of_text(name)) != NULL)
+            continue;
+        suggestion_begin(&suggestion, name);
+        for (size_t i = 0; i < count; i++)
+            suggestion_offer(&suggestion, rules[i].name);
+        report_warning(options, "\"%s\" is not a field that other nodes know: %s%s%s%s", name,
+                       consequence, suggestion.best == NULL ? "" : "; did you mean ",
+                       suggestion.best == NULL ? "" : suggestion.best,
+                       suggestion.best == NULL ? "" : "?");
+    }
+}

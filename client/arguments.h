@@ -40,6 +40,10 @@ void arguments_done(struct arguments *arguments);
 /* FIELD=VALUE words into an object of texts; an empty value is null. */
 bool arguments_fields(const struct options *options, int count, char **words,
                       json_t *out_fields);
+/* Warns of names that are none of the fields which all nodes know, as mistyped ones are, and
+ * says what becomes of them. */
+void arguments_warn_unknown(const struct options *options, const json_t *fields,
+                            const char *consequence);
 /* A UUID in any case; reports what is none. */
 bool arguments_id(const struct options *options, const char *word);
 bool arguments_code(const struct options *options, const char *word);

@@ -12,6 +12,7 @@
 
 #define FOLLOW_WAIT_MS 10000
 #define FOLLOW_NEWEST 10
+#define TIME_WIDTH 20 /* removals and entries of the roster have no time */
 
 static void put_field(FILE *stream, const char *name, const json_t *value)
 {
@@ -38,7 +39,7 @@ static void print_change(const json_t *change)
             json_text(change, "id"));
     json_object_foreach(json_object_get(change, "fields"), name, value)
         put_field(stream, name, value);
-    (void)snprintf(first, sizeof first, "%s  ", json_text(change, "time"));
+    (void)snprintf(first, sizeof first, "%-*s  ", TIME_WIDTH, json_text(change, "time"));
     if (fclose(stream) == 0)
         print_wrapped(first, line);
     free(line);

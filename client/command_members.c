@@ -7,12 +7,12 @@
 #include "client/arguments.h"
 #include "client/commands.h"
 #include "client/output.h"
-#include "client/suggest.h"
 #include "client/table.h"
 #include "proto/record.h"
 
 #define LIST_ROWS_DEFAULT 100
 #define LAPSE_SECONDS_EXTRA 60
+#define KEPT_HERE "it is kept at this chapter alone"
 
 /* A name may be written from right to left: what follows it begins with a letter, so that a
  * terminal that turns text around leaves the columns where they are. */
@@ -214,36 +214,6 @@ static void drop_nulls(json_t *fields)
         json_object_del(fields, key);
 }
 
-/* What is mistyped would become a private field of this chapter, and be missed elsewhere. */
-static void warn_of_unknown(const struct options *options, const json_t *fields)
-{
-    size_t count;
-    const struct field_rule *rules = field_rules(&count);
-    const char *name;
-    json_t *value;
-
-    json_object_foreach((json_t *)fields, name, value)
-    {
-        struct suggestion suggestion;
-
-        if (strcmp(name, "id") == 0 || field_rule_of(slice_of_text(name)) != NULL)
-            continue;
-        suggestion_begin(&suggestion, name);
-        for (size_t i = 0; i < count; i++)
-            suggestion_offer(&suggestion, rules[i].name);
-        if (suggestion.best != NULL)
-            report_warning(options,
-                           "\"%s\" is not a field that other nodes know: it is kept at"
-                           " this chapter alone; did you mean %s?",
-                           name, suggestion.best);
-        else
-            report_warning(options,
-                           "\"%s\" is not a field that other nodes know: it is kept at"
-                           " this chapter alone",
-                           name);
-    }
-}
-
 enum exit_code command_members_add(struct session *session, int argc, char **argv)
 {
     static const struct argument_rule rules[] = { { "--again", "again", ARGUMENT_FLAG } };
@@ -274,7 +244,7 @@ enum exit_code command_members_add(struct session *session, int argc, char **arg
         (void)json_object_set(operation, "id", json_object_get(fields, "id"));
         (void)json_object_del(fields, "id");
     }
-    warn_of_unknown(options, fields);
+    arguments_warn_unknown(options, fields, KEPT_HERE);
     return apply_one(session, arguments.args, operation, "added");
 }
 
@@ -303,7 +273,7 @@ enum exit_code command_members_edit(struct session *session, int argc, char **ar
         return code;
     }
     json_decref(member);
-    warn_of_unknown(options, json_object_get(operation, "fields"));
+    arguments_warn_unknown(options, json_object_get(operation, "fields"), KEPT_HERE);
     return apply_one(session, arguments.args, operation, "changed");
 }
 

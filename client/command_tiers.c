@@ -92,6 +92,7 @@ enum exit_code command_tiers_set(struct session *session, int argc, char **argv)
     (void)json_object_set_new(arguments.args, "fields", fields);
     if (!arguments_fields(options, arguments.word_count, arguments.words, fields))
         return EXIT_USAGE;
+    arguments_warn_unknown(options, fields, "this is about a column of your own");
     code = session_request(session, "tiers.set", arguments.args, &result);
     if (code == EXIT_OK)
         code = follow(session, &result);

@@ -136,12 +136,13 @@ static void show_sums(const struct import *import)
                counts->added, done ? "added" : "to add", counts->changed,
                done ? "changed" : "to change", counts->same, counts->rejected);
     if (import->lapse)
-        print_line("%" PRIu64 " active members are not in the file, %" PRIu64 " %s",
-                   counts->absent, done ? counts->lapsed : counts->absent,
-                   done ? "lapsed" : "would lapse");
+        print_line("%" PRIu64 " active member%s not in the file, %" PRIu64 " %s",
+                   counts->absent, counts->absent == 1 ? " is" : "s are",
+                   done ? counts->lapsed : counts->absent, done ? "lapsed" : "would lapse");
     else if (counts->absent > 0)
-        print_line("%" PRIu64 " active members are not in the file; they stay as they are",
-                   counts->absent);
+        print_line("%" PRIu64 " active member%s", counts->absent,
+                   counts->absent == 1 ? " is not in the file; it stays as it is"
+                                       : "s are not in the file; they stay as they are");
     if (import->rejects.path != NULL)
         print_line("the rejected rows are in %s; mend and import them", import->rejects.path);
     if (!done)

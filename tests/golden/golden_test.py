@@ -6,12 +6,13 @@ by words.  After an intended change: cmake --build build/release --target update
 
 import os
 import re
+import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "e2e"))
 
-from federation import Federation, Node, check, main, wait_until  # noqa: E402
+from federation import BIN, Federation, Node, check, main, wait_until  # noqa: E402
 
 UPDATE = os.environ.get("CHAPTERD_UPDATE_GOLDEN")
 IDS = ["00000000-0000-4000-8000-%012x" % n for n in range(1, 14)]
@@ -128,6 +129,7 @@ COMMANDS = [
     ("tiers-list-word", "lu", ["tiers", "list", "email"], 2),
     ("tiers-set", "fr", ["tiers", "set", "email=chapter"], 0),
     ("tiers-set-json", "fr", ["--json", "tiers", "set", "email=hq"], 0),
+    ("tiers-set-mistyped", "fr", ["tiers", "set", "emial=chapter"], 0),
     ("tiers-set-wrong", "fr", ["tiers", "set", "status=chapter"], 1),
     # spreadsheets
     ("export", "fr", ["export"], 0),
@@ -359,7 +361,8 @@ def test_golden():
 
 def commands():
     """Those that chapterctl says it has."""
-    out = Node(Federation(), "none").ctl("help")[1]
+    out = subprocess.run([os.path.join(BIN, "chapterctl"), "help"], check=True, text=True,
+                         stdout=subprocess.PIPE).stdout
     return re.findall(r"(?m)^  ([a-z-]+(?: [a-z]+)?)  +", out.split("commands:")[1].split("\n\n")[0])
 
 
