@@ -67,7 +67,11 @@ static enum status check_invitation(const struct node *node, const char *code, c
                          " and -",
                          out_error);
     if (strcmp(code, "hq") == 0)
-        return objection(INVALID, "hq is HQ's own code: choose another", out_error);
+        return objection(INVALID,
+                         rekey ? "hq is HQ's own code: its keys change by keys rotate and"
+                                 " chapterd recover"
+                               : "hq is HQ's own code: choose another",
+                         out_error);
     if (!words_name_valid(name, NAME_SIZE_MAX))
         return objection(
             INVALID, "a name is 1 to 255 bytes of UTF-8 without control characters", out_error);
@@ -83,7 +87,10 @@ static enum status check_invitation(const struct node *node, const char *code, c
                          "that chapter is enrolled already (a new key for it: chapters rekey)",
                          out_error);
     if (present != NULL && present->entry.state != CHAPTER_ENROLLED)
-        return objection(EXISTS, "that chapter is in the roster, suspended or revoked",
+        return objection(EXISTS,
+                         present->entry.state == CHAPTER_REVOKED
+                             ? "that chapter is revoked for good: choose another code"
+                             : "that chapter is suspended: resume it first (chapters resume)",
                          out_error);
     if (node->roster_count >= ORIGINS_MAX && !rekey)
         return objection(TOO_LARGE, "this federation has as many chapters as it can have",

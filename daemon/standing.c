@@ -73,8 +73,11 @@ static enum status check_state(const struct roster_entry *entry, enum chapter_st
                                                       : "that chapter is revoked already",
                          out_error);
     if (entry->state == CHAPTER_REVOKED)
-        return objection(REFUSED, "that chapter is revoked: it can only be enrolled anew",
-                         out_error);
+        return objection(
+            REFUSED,
+            "that chapter is revoked for good: it can only be invited under another"
+            " code",
+            out_error);
     return OK;
 }
 
