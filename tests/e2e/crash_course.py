@@ -3,6 +3,7 @@
 each time.  For crash_test.py."""
 
 import errno
+import glob
 import os
 import random
 import shutil
@@ -19,6 +20,19 @@ MOMENTS = {"before": BEFORE, "half-way": HALF_WAY, "after": AFTER}
 FAILURES = {"EIO": errno.EIO, "ENOSPC": errno.ENOSPC}
 IMPORTED = 300
 SETTLED = 0.15  # a stage that has ended may still write in the background
+
+
+def has_sanitizers_word(text):
+    """Their reports end a process with 1, too."""
+    return "Sanitizer: " in text or "runtime error: " in text
+
+
+def check_sanitizers(federation):
+    """Nothing of theirs in what any daemon said, also of those that are gone."""
+    for path in glob.glob(os.path.join(federation.dir, "*.log")):
+        with open(path, errors="replace") as log:
+            text = log.read()
+            check(not has_sanitizers_word(text), "%s:\n%s" % (path, text[-6000:]))
 
 
 class Ledger:
@@ -244,7 +258,7 @@ class Course:
         self.other = self.fr if code == "hq" else self.lu
         self.theirs = Struck(federation, self.other)  # writes; is never struck
         self.calls = Counter()
-        self.missed = self.cycles = self.ended = self.recoveries = 0
+        self.missed = self.cycles = self.ended = self.recoveries = self.said = 0
         self.check()
 
     # --- stages: each leaves the victim alive, or dead by the strike ----------------------------
@@ -338,6 +352,10 @@ class Course:
         deadline = time.monotonic() + SETTLED
         while time.monotonic() < deadline and not self.victim.gone():
             time.sleep(0.005)
+        said = self.count_in_log("event=failed ") + self.count_in_log("event=start_failed ")
+        if said > self.said:  # sanitizers take their time at the end
+            wait_until(self.victim.gone, 10, "it ends, as it said", 0.005)
+        self.said = said
 
     # --- what must hold -------------------------------------------------------------------------
 
@@ -441,6 +459,11 @@ class Course:
             self.missed += 1
         begun = self.count_in_log("event=ready") > ready or not self.starts(stage)
         of_database = struck and struck[1].endswith("/db/data.mdb")
+        if of_database and struck[0] == "pwrite" and not victim.gone():
+            # LMDB's last page of a commit, perhaps: then its environment is of no use any more,
+            # which the daemon finds out when it touches it next.
+            victim.ask("members.list", limit=1)
+            self.settle()
         fatal = of_database and error == "EIO"
         full = of_database and error == "ENOSPC" and begun  # but for LMDB's last page: then it ends
         check(not fatal or victim.gone(), where + ": it goes on after an I/O error")

@@ -9,7 +9,8 @@ import time
 
 from collections import Counter
 
-from crash_course import FAILURES, MOMENTS, Struck, feeds_of
+from control import Refused, Silent
+from crash_course import FAILURES, MOMENTS, SETTLED, Struck, feeds_of, has_sanitizers_word
 from federation import BIN, SLOW, Node, check, fit_marker, wait_until
 from strike import FAIL, Strike
 
@@ -23,7 +24,7 @@ class Made:
         self.f, self.dice, self.positions = federation, dice, positions
         self.strike = Strike(os.path.join(federation.dir, "commands.strike"))
         self.calls = Counter()
-        self.cycles = self.missed = self.number = 0
+        self.cycles = self.refused = self.missed = self.number = 0
 
     def note(self, strike):
         self.cycles += 1
@@ -55,6 +56,8 @@ class Made:
             done = self.run(args, stdin)
             self.strike.disarm()
             where = "%s: %s at call %d (%s)" % (args[0], how, nth, self.strike.struck)
+            self.refused += how in FAILURES
+            check(not has_sanitizers_word(done.stderr), "%s: %s" % (where, done.stderr))
             if how in MOMENTS:
                 check(done.returncode == -9, "%s: exit %d" % (where, done.returncode))
             else:  # what cannot be helped is told, with what to do; leftovers may be left
@@ -62,6 +65,7 @@ class Made:
                       "%s: exit %d: %s" % (where, done.returncode, done.stderr))
             self.note(self.strike)
             again = self.run(args, stdin)
+            check(not has_sanitizers_word(again.stderr), "%s; again: %s" % (where, again.stderr))
             check(again.returncode == 0 or again.returncode == 1 and "already" in again.stderr,
                   "%s; again: exit %d: %s" % (where, again.returncode, again.stderr))
             whole(self.number)
@@ -212,6 +216,15 @@ class Made:
             each.node.ctl("verify", "--deep")
             each.node.kill()
 
+    def begun(self, chapters):
+        """Has HQ a head of the next epoch of each of them?"""
+        try:
+            feeds = self.f.hq.control.ask("status", 0.2 * SLOW)["feeds"]
+        except (Silent, Refused):
+            return False
+        epochs = {x["chapter"]: x["epoch"] for x in feeds}
+        return all(epochs.get(e.node.code, 0) >= 2 for e in chapters)
+
     def rejoin(self, wanted, length=40):
         """Many at once, each killed somewhere on its way into the next epoch."""
         chapters = self.restored(["r%d" % n for n in range(wanted)])
@@ -219,8 +232,9 @@ class Made:
             each.strike.arm(self.dice.randint(1, length), MOMENTS[self.dice.choice(list(MOMENTS))])
             each.start()
         deadline = time.monotonic() + 12 * SLOW
-        while time.monotonic() < deadline and not all(e.gone() for e in chapters):
+        while time.monotonic() < deadline and not self.begun(e for e in chapters if not e.gone()):
             time.sleep(0.05)
+        time.sleep(SETTLED)
         for each in chapters:
             self.note(each.strike)
             if not each.gone():
@@ -239,7 +253,7 @@ class Made:
                           MOMENTS[self.dice.choice(list(MOMENTS))])
             hq.start()
             deadline = time.monotonic() + 3 * SLOW
-            while time.monotonic() < deadline and not hq.gone():
+            while time.monotonic() < deadline and not hq.gone() and not self.begun(chapters):
                 time.sleep(0.01)
             self.note(hq.strike)
             hq.node.kill()

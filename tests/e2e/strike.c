@@ -4,7 +4,10 @@
  *
  * Counted are write, pwrite, writev, fdatasync, fsync, ftruncate, rename and unlink, of regular
  * files and directories, whoever makes them (LMDB, too), but for standard output and error.
- * The page that the file STRIKE_PAGE holds is shared with the test. */
+ * The page that the file STRIKE_PAGE holds is shared with the test.
+ *
+ * In a build with sanitizers what is not struck goes on to theirs: they see each allocation,
+ * and look at the bytes that are written.  This library itself is built without. */
 #include <errno.h>
 #include <fcntl.h>
 #include <link.h>
@@ -73,6 +76,18 @@ __attribute__((constructor)) static void begin(void)
     (void)dl_iterate_phdr(note_program, NULL);
     page = mapped;
 }
+
+/* Functions of the sanitizers' library, where it is loaded, else what they stand before. */
+#define WEAK __attribute__((weak))
+extern WEAK ssize_t __interceptor_write(int fd, const void *bytes, size_t size);
+extern WEAK ssize_t __interceptor_pwrite(int fd, const void *bytes, size_t size, off_t at);
+extern WEAK ssize_t __interceptor_writev(int fd, const struct iovec *parts, int count);
+extern WEAK void *__interceptor_malloc(size_t size);
+extern WEAK void *__interceptor_calloc(size_t count, size_t size);
+extern WEAK void *__interceptor_realloc(void *memory, size_t size);
+extern void *__libc_malloc(size_t size);
+extern void *__libc_calloc(size_t count, size_t size);
+extern void *__libc_realloc(void *memory, size_t size);
 
 /* --- files -------------------------------------------------------------------------------- */
 
@@ -153,19 +168,24 @@ static long ends(const struct strike *strike, long result)
 ssize_t write(int fd, const void *bytes, size_t size)
 {
     const struct strike strike = begins("write", fd, NULL);
+    const size_t used = strike.half ? size / 2 : size;
 
-    return strike.fails
-               ? -1
-               : ends(&strike, syscall(SYS_write, fd, bytes, strike.half ? size / 2 : size));
+    if (strike.fails)
+        return -1;
+    return ends(&strike, __interceptor_write != NULL ? __interceptor_write(fd, bytes, used)
+                                                     : syscall(SYS_write, fd, bytes, used));
 }
 
 ssize_t pwrite(int fd, const void *bytes, size_t size, off_t offset)
 {
     const struct strike strike = begins("pwrite", fd, NULL);
+    const size_t used = strike.half ? size / 2 : size;
 
-    return strike.fails ? -1
-                        : ends(&strike, syscall(SYS_pwrite64, fd, bytes,
-                                                strike.half ? size / 2 : size, offset));
+    if (strike.fails)
+        return -1;
+    return ends(&strike, __interceptor_pwrite != NULL
+                             ? __interceptor_pwrite(fd, bytes, used, offset)
+                             : syscall(SYS_pwrite64, fd, bytes, used, offset));
 }
 
 ssize_t pwrite64(int fd, const void *bytes, size_t size, off64_t offset)
@@ -177,12 +197,14 @@ static long write_vector(long number, int fd, const struct iovec *parts, int cou
                          off_t offset)
 {
     const struct strike strike = begins("writev", fd, NULL);
-    const long used = strike.half ? count / 2 : count;
+    const int used = strike.half ? count / 2 : count;
 
     if (strike.fails)
         return -1;
     if (number == SYS_writev)
-        return ends(&strike, syscall(SYS_writev, fd, parts, used));
+        return ends(&strike, __interceptor_writev != NULL
+                                 ? __interceptor_writev(fd, parts, used)
+                                 : syscall(SYS_writev, fd, parts, used));
     return ends(&strike, syscall(SYS_pwritev, fd, parts, used, offset, 0L));
 }
 
@@ -256,10 +278,6 @@ int unlinkat(int fd, const char *path, int flags)
 
 /* --- memory ------------------------------------------------------------------------------- */
 
-extern void *__libc_malloc(size_t size);
-extern void *__libc_calloc(size_t count, size_t size);
-extern void *__libc_realloc(void *memory, size_t size);
-
 static bool starves(const void *caller)
 {
     const uintptr_t at = (uintptr_t)caller;
@@ -275,25 +293,36 @@ static bool starves(const void *caller)
     return true;
 }
 
+static void *allocate(size_t size)
+{
+    return __interceptor_malloc != NULL ? __interceptor_malloc(size) : __libc_malloc(size);
+}
+
 void *malloc(size_t size)
 {
-    return starves(__builtin_return_address(0)) ? NULL : __libc_malloc(size);
+    return starves(__builtin_return_address(0)) ? NULL : allocate(size);
 }
 
 void *calloc(size_t count, size_t size)
 {
-    return starves(__builtin_return_address(0)) ? NULL : __libc_calloc(count, size);
+    if (starves(__builtin_return_address(0)))
+        return NULL;
+    return __interceptor_calloc != NULL ? __interceptor_calloc(count, size)
+                                        : __libc_calloc(count, size);
 }
 
 void *realloc(void *memory, size_t size)
 {
-    return starves(__builtin_return_address(0)) ? NULL : __libc_realloc(memory, size);
+    if (starves(__builtin_return_address(0)))
+        return NULL;
+    return __interceptor_realloc != NULL ? __interceptor_realloc(memory, size)
+                                         : __libc_realloc(memory, size);
 }
 
 char *strdup(const char *text)
 {
     const size_t size = strlen(text) + 1;
-    char *copy = starves(__builtin_return_address(0)) ? NULL : __libc_malloc(size);
+    char *copy = starves(__builtin_return_address(0)) ? NULL : allocate(size);
 
     return copy != NULL ? memcpy(copy, text, size) : NULL;
 }

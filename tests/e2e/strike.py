@@ -22,7 +22,11 @@ class Strike:
             file.write(bytes(4096))
         with open(path, "r+b") as file:
             self.page = mmap.mmap(file.fileno(), 4096)
-        self.environment = {"LD_PRELOAD": os.path.abspath(LIBRARY), "STRIKE_PAGE": path}
+        # Sanitizers want to be loaded first, unless they are told that what is before passes on to
+        # them what it takes.
+        options = [os.environ.get("ASAN_OPTIONS"), "verify_asan_link_order=0"]
+        self.environment = {"LD_PRELOAD": os.path.abspath(LIBRARY), "STRIKE_PAGE": path,
+                            "ASAN_OPTIONS": ":".join(filter(None, options))}
         self.prefix = ["env"] + ["%s=%s" % pair for pair in self.environment.items()]
 
     @property
