@@ -10,96 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PURGE_ROWS 1024        /* entries of the history, a turn */
-#define BY_RECOVERY "recovery" /* in place of who erased */
-
-/* --- hashes of what was erased ------------------------------------------------------------ */
-
-/* Keyed, so that a copy of the list alone tells nobody's address. */
-static void hash_of(const struct node *node, enum erased_kind kind, struct slice value,
-                    uint8_t out_hash[ERASED_HASH_SIZE])
-{
-    const uint8_t lead = (uint8_t)kind;
-    crypto_generichash_state state;
-
-    crypto_generichash_init(&state, node->erasure->key, KEY_SIZE, ERASED_HASH_SIZE);
-    crypto_generichash_update(&state, &lead, 1);
-    crypto_generichash_update(&state, value.data, value.size);
-    crypto_generichash_final(&state, out_hash, ERASED_HASH_SIZE);
-}
-
-/* However an address or a name is written, it is one. */
-static struct slice normal_of(enum erased_kind kind, struct slice value,
-                              uint8_t buffer[PERSON_HASH_SIZE])
-{
-    if ((kind == ERASED_EMAIL || kind == ERASED_NAME) && persons_email_hash(value, buffer))
-        return slice_of(buffer, PERSON_HASH_SIZE);
-    return value;
-}
-
-enum status erase_look_up(struct node *node, enum erased_kind kind, struct slice value,
-                          enum erased *out_erased)
-{
-    uint8_t normal[PERSON_HASH_SIZE];
-    uint8_t hash[ERASED_HASH_SIZE];
-    struct store_txn *txn;
-    struct mp_reader reader;
-    struct slice stored;
-    struct slice who = SLICE_NONE;
-    enum status status;
-
-    *out_erased = ERASED_NOT;
-    if (!node->erasure->any || !node->erasure->has_key)
-        return OK;
-    if ((txn = node_reading(node)) == NULL)
-        return node->turn_error;
-    hash_of(node, kind, normal_of(kind, value, normal), hash);
-    status = store_get_erased(txn, kind, hash, &stored);
-    if (status != OK)
-        return status == NOT_FOUND ? OK : status;
-    mp_reader_init(&reader, stored);
-    if (mp_read_array(&reader, 3) > 1) {
-        (void)mp_read_uint(&reader, UINT64_MAX);
-        who = mp_read_str(&reader, SIZE_MAX);
-    }
-    if (reader.status != OK)
-        return STORE_DAMAGED;
-    *out_erased = slice_equal(who, slice_of_text(BY_RECOVERY)) ? ERASED_PRESUMED : ERASED_HERE;
-    return OK;
-}
-
-/* [time], [time, BY_RECOVERY] or, of an id, [time, who, seq of the removal] */
-static enum status note(struct node *node, enum erased_kind kind, struct slice value,
-                        const char *who, uint64_t seq)
-{
-    uint8_t normal[PERSON_HASH_SIZE];
-    uint8_t hash[ERASED_HASH_SIZE];
-    uint8_t bytes[128];
-    struct mp_writer writer;
-
-    mp_writer_init(&writer, bytes, sizeof bytes);
-    mp_write_array(&writer, kind == ERASED_ID ? 3 : who[0] != '\0' ? 2 : 1);
-    mp_write_uint(&writer, (uint64_t)(clock_wall_ms() / 1000));
-    if (kind == ERASED_ID || who[0] != '\0')
-        mp_write_text(&writer, who);
-    if (kind == ERASED_ID)
-        mp_write_uint(&writer, seq);
-    if (writer.status != OK)
-        return writer.status;
-    hash_of(node, kind, normal_of(kind, value, normal), hash);
-    return store_put_erased(&node->txn, kind, hash, mp_writer_bytes(&writer));
-}
-
-static enum status make_key(struct node *node)
-{
-    struct erasure *erasure = node->erasure;
-
-    if (erasure->has_key)
-        return OK;
-    randombytes_buf(erasure->key, KEY_SIZE);
-    erasure->has_key = true;
-    return store_put_meta(&node->txn, META_ERASE_KEY, slice_of(erasure->key, KEY_SIZE));
-}
+#define PURGE_ROWS 1024 /* entries of the history, a turn */
 
 /* --- loading ------------------------------------------------------------------------------ */
 
@@ -150,22 +61,42 @@ enum status erase_load(struct node *node, struct store_txn *txn)
 
 /* --- the history -------------------------------------------------------------------------- */
 
-/* [who, op, id, ...]: is it about somebody who was erased? */
+/* [who, op, id, seq, value of each tier before] */
+static bool read_entry(struct slice entry, struct slice *out_id,
+                       struct slice out_values[TIERS_ALL])
+{
+    struct mp_reader reader;
+
+    mp_reader_init(&reader, entry);
+    mp_read_array_exact(&reader, 4 + TIERS_ALL);
+    (void)mp_read_str(&reader, SIZE_MAX);
+    (void)mp_read_str(&reader, SIZE_MAX);
+    *out_id = mp_read_bin(&reader, SIZE_MAX);
+    (void)mp_read_uint(&reader, UINT64_MAX);
+    for (int tier = 0; tier < TIERS_ALL; tier++) {
+        out_values[tier] = mp_read_raw(&reader, RECORD_SIZE_MAX);
+        if (reader.status == OK && value_is_removal(out_values[tier])) /* nil: there was none */
+            out_values[tier] = SLICE_NONE;
+    }
+    return mp_reader_finish(&reader) == OK && out_id->size == ID_SIZE;
+}
+
+/* It goes, if it is about somebody who was erased; but by what he had before, an e-mail of two
+ * years ago, say, he cannot come back unnoticed either. */
 static bool is_of_erased(void *context, struct slice value)
 {
+    struct slice values[TIERS_ALL];
     struct node *node = context;
-    struct mp_reader reader;
     enum erased erased = ERASED_NOT;
     struct slice id;
 
-    mp_reader_init(&reader, value);
-    (void)mp_read_array(&reader, 16);
-    (void)mp_read_str(&reader, SIZE_MAX);
-    (void)mp_read_str(&reader, SIZE_MAX);
-    id = mp_read_bin(&reader, SIZE_MAX);
-    return reader.status == OK && id.size == ID_SIZE &&
-           erase_look_up(node, ERASED_ID, id, &erased) == OK && erased != ERASED_NOT &&
-           !BUG(ERASED_HISTORY_KEPT);
+    if (!read_entry(value, &id, values) || erase_look_up(node, ERASED_ID, id, &erased) != OK ||
+        erased == ERASED_NOT || BUG(ERASED_HISTORY_KEPT))
+        return false;
+    return node_turn_fails(
+               node, erased_note_traits(node, values,
+                                        erased == ERASED_PRESUMED ? ERASED_BY_RECOVERY : "")) ==
+           OK;
 }
 
 static bool purge_slice(struct node *node, struct job *job)
@@ -183,7 +114,7 @@ static bool purge_slice(struct node *node, struct job *job)
                                  node, &next);
     if (status == OK)
         status = store_put_meta_uint(&node->txn, META_PURGE_FROM, next);
-    if (node_turn_fails(node, status) != OK)
+    if (node_turn_fails(node, status) != OK || node->turn_failed)
         return false;
     erasure->purge_from = next;
     return next == 0;
@@ -226,27 +157,15 @@ static enum status refuse(struct write_result *result, enum status status, const
     return OK;
 }
 
-/* What would tell that it is the same person who comes again. */
-static enum status note_traits(struct node *node, const struct slice values[TIERS_ALL],
-                               const char *who)
+/* All nodes have forgotten him; the own files do when the history has gone. */
+static enum status tell_anew(struct node *node)
 {
-    static const struct {
-        const char *field;
-        enum erased_kind kind;
-    } traits[] = { { "email", ERASED_EMAIL },
-                   { "external_id", ERASED_EXTERNAL_ID },
-                   { "name", ERASED_NAME } };
-    enum status status = OK;
+    struct store_cleared cleared = { .epoch = 0 };
 
-    for (size_t i = 0; i < sizeof traits / sizeof traits[0]; i++)
-        for (int tier = 0; tier < TIERS_ALL && status == OK; tier++) {
-            struct slice text;
-
-            if (values[tier].size != 0 &&
-                mp_map_get_text(values[tier], traits[i].field, &text) && text.size != 0)
-                status = note(node, traits[i].kind, text, who, 0);
-        }
-    return status;
+    memcpy(cleared.node, node->code, CODE_SIZE);
+    memcpy(cleared.origin, node->code, CODE_SIZE);
+    cleared_due(node);
+    return store_put_cleared(&node->txn, &cleared);
 }
 
 static enum status remove_it(struct node *node, const uint8_t id[ID_SIZE], uint64_t *out_seq)
@@ -259,6 +178,10 @@ static enum status remove_it(struct node *node, const uint8_t id[ID_SIZE], uint6
     *out_seq = scratch->old_seq;
     if (scratch->removed)
         return OK;
+    if (!scratch->exists) {
+        *out_seq = own_feed(node)->record.tier[TIER_FEDERATION].horizon;
+        return tell_anew(node);
+    }
     memcpy(change.id, id, ID_SIZE);
     change.value[TIER_FEDERATION] = slice_of(nil, sizeof nil);
     change.value[TIER_HQ] = slice_of(nil, sizeof nil);
@@ -273,11 +196,11 @@ static enum status erase(struct node *node, const uint8_t id[ID_SIZE], const cha
     struct erasure *erasure = node->erasure;
     enum status status;
 
-    if ((status = make_key(node)) != OK ||
-        (status = note_traits(node, node->batch->scratch.old, "")) != OK ||
+    if ((status = erased_make_key(node)) != OK ||
+        (status = erased_note_traits(node, node->batch->scratch.old, "")) != OK ||
         (status = store_put_private(&node->txn, id, SLICE_NONE)) != OK ||
         (status = remove_it(node, id, out_seq)) != OK ||
-        (status = note(node, ERASED_ID, slice_of(id, ID_SIZE), who, *out_seq)) != OK ||
+        (status = erased_note_id(node, id, who, *out_seq)) != OK ||
         (status = store_put_meta_uint(&node->txn, META_PURGE_FROM, 1)) != OK)
         return status;
     erasure->any = true;
@@ -287,11 +210,40 @@ static enum status erase(struct node *node, const uint8_t id[ID_SIZE], const cha
     return OK;
 }
 
+static enum status find_entry(void *context, uint64_t number, uint64_t time_s,
+                              struct slice value)
+{
+    struct slice *id = context; /* size 0 from then on */
+    struct slice values[TIERS_ALL];
+    struct slice of;
+
+    (void)number;
+    (void)time_s;
+    if (!read_entry(value, &of, values) || !slice_equal(of, *id))
+        return OK;
+    *id = SLICE_NONE;
+    return AGAIN;
+}
+
+/* Removed, and forgotten by all: the history alone still tells of him. */
+static enum status in_history_alone(struct node *node, const uint8_t id[ID_SIZE],
+                                    bool *out_found)
+{
+    struct slice wanted = slice_of(id, ID_SIZE);
+    enum status status = OK;
+
+    if (own_feed(node)->record.tier[TIER_FEDERATION].horizon != 0)
+        status = store_scan_history(&node->txn, UINT64_MAX, find_entry, &wanted);
+    *out_found = wanted.size == 0;
+    return status;
+}
+
 enum status erase_member(struct node *node, const uint8_t id[ID_SIZE], const char *who,
                          struct write_result *out_result)
 {
     const struct write_scratch *scratch;
     enum erased erased = ERASED_NOT;
+    bool found = false;
     enum status status;
 
     memset(out_result, 0, sizeof *out_result);
@@ -302,12 +254,14 @@ enum status erase_member(struct node *node, const uint8_t id[ID_SIZE], const cha
     scratch = &node->batch->scratch;
     if (erased != ERASED_NOT)
         return OK;
-    if (!scratch->exists)
+    if (!scratch->exists && (status = in_history_alone(node, id, &found)) != OK)
+        return node_turn_fails(node, status);
+    if (!scratch->exists && !found)
         return belongs_elsewhere(node, id)
                    ? refuse(out_result, REFUSED,
                             "that id belongs to another chapter's member: it is erased there")
                    : refuse(out_result, NOT_FOUND, "no member of this chapter has that id");
-    if (scratch->type != RECORD_MEMBER)
+    if (scratch->exists && scratch->type != RECORD_MEMBER)
         return refuse(out_result, REFUSED, "that id is not a member's");
     return node_turn_fails(node, erase(node, id, who, &out_result->seq));
 }
@@ -330,11 +284,10 @@ static enum status presume(struct node *node, const uint8_t id[ID_SIZE],
         &node->feeds[node->own_feed]->replica.feed.tier[TIER_FEDERATION];
     enum status status;
 
-    if ((status = make_key(node)) != OK ||
-        (status = note_traits(node, values, BY_RECOVERY)) != OK ||
+    if ((status = erased_make_key(node)) != OK ||
+        (status = erased_note_traits(node, values, ERASED_BY_RECOVERY)) != OK ||
         (status = store_put_private(&node->txn, id, SLICE_NONE)) != OK ||
-        (status = note(node, ERASED_ID, slice_of(id, ID_SIZE), BY_RECOVERY, mine->horizon)) !=
-            OK ||
+        (status = erased_note_id(node, id, ERASED_BY_RECOVERY, mine->horizon)) != OK ||
         (status = store_put_meta_uint(&node->txn, META_PURGE_FROM, 1)) != OK ||
         (status = count_presumed(node)) != OK)
         return status;
@@ -372,36 +325,7 @@ enum status erase_presume_id(struct node *node, const uint8_t id[ID_SIZE])
     return erase_presume(node, &row);
 }
 
-enum status erase_not_presumed(struct node *node, const uint8_t id[ID_SIZE])
-{
-    uint8_t hash[ERASED_HASH_SIZE];
-
-    hash_of(node, ERASED_ID, slice_of(id, ID_SIZE), hash);
-    return store_delete_erased(&node->txn, ERASED_ID, hash);
-}
-
 /* --- what became of it -------------------------------------------------------------------- */
-
-static enum status seq_of(struct node *node, struct store_txn *txn, const uint8_t id[ID_SIZE],
-                          uint64_t *out_seq)
-{
-    uint8_t hash[ERASED_HASH_SIZE];
-    struct mp_reader reader;
-    struct slice value;
-    enum status status;
-
-    if (!node->erasure->has_key)
-        return NOT_FOUND;
-    hash_of(node, ERASED_ID, slice_of(id, ID_SIZE), hash);
-    if ((status = store_get_erased(txn, ERASED_ID, hash, &value)) != OK)
-        return status;
-    mp_reader_init(&reader, value);
-    mp_read_array_exact(&reader, 3);
-    (void)mp_read_uint(&reader, UINT64_MAX);
-    (void)mp_read_str(&reader, SIZE_MAX);
-    *out_seq = mp_read_uint(&reader, UINT64_MAX);
-    return mp_reader_finish(&reader) == OK ? OK : STORE_DAMAGED;
-}
 
 /* seq never restarts, whatever the epoch. */
 static enum status sort_node(struct node *node, struct store_txn *txn,
@@ -432,7 +356,7 @@ enum status erase_report(struct node *node, const uint8_t id[ID_SIZE],
     memset(out_report, 0, sizeof *out_report);
     if (txn == NULL)
         return node->turn_error;
-    if ((status = seq_of(node, txn, id, &out_report->seq)) != OK)
+    if ((status = erased_seq(node, txn, id, &out_report->seq)) != OK)
         return status;
     out_report->history_purged = node->erasure->purge_from == 0;
     out_report->forgotten = mine->horizon >= out_report->seq;

@@ -38,6 +38,22 @@ struct erasure {
     int64_t last_ms; /* how long it took */
 };
 
+/* --- erased.c --- */
+#define ERASED_BY_RECOVERY "recovery" /* in place of who erased */
+#define ERASED_VALUES 3               /* of the tiers, the chapter's own included */
+/* The key of the hashes, once; within a turn that writes. */
+enum status erased_make_key(struct node *node) MUST_CHECK;
+/* seq: the own horizon must pass it. */
+enum status erased_note_id(struct node *node, const uint8_t id[ID_SIZE], const char *who,
+                           uint64_t seq) MUST_CHECK;
+/* E-mail, external id and name in the values of a version, size 0: none.  They may be the
+ * store's: all are read before anything is put. who: "", or ERASED_BY_RECOVERY. */
+enum status erased_note_traits(struct node *node, const struct slice values[ERASED_VALUES],
+                               const char *who) MUST_CHECK;
+/* As it was noted with the id; NOT_FOUND: that id was not erased here. */
+enum status erased_seq(struct node *node, struct store_txn *txn, const uint8_t id[ID_SIZE],
+                       uint64_t *out_seq) MUST_CHECK;
+
 /* --- erase.c --- */
 enum status erase_load(struct node *node, struct store_txn *txn) MUST_CHECK;
 struct erase_report {

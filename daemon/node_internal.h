@@ -19,6 +19,7 @@
  * surplus.c   what a replica keeps of a closed epoch; offers.c: fetching it
  * closure.c   HQ's own epochs, closed with the recovery key
  * erase.c     taking a person out for good; horizon.c, cleared.c: how all forget him
+ * erased.c    what is remembered of him
  * keys.c      signing keys give way to others
  * disclosure.c  which tier each field is in
  * persons.c   distinct persons (HQ)

@@ -37,7 +37,8 @@ static void ids_of(struct hq *hq, size_t count, char (*out_ids)[UUID_TEXT_SIZE])
     }
 }
 
-static void remove_one_member(struct hq *hq, const char *id)
+/* email: its new one; NULL: it is removed */
+static void change_one_member(struct hq *hq, const char *id, const char *email)
 {
     uint8_t buffer[256];
     struct mp_writer writer;
@@ -47,11 +48,21 @@ static void remove_one_member(struct hq *hq, const char *id)
     mp_write_map(&writer, 1);
     mp_write_text(&writer, "ops");
     mp_write_array(&writer, 1);
-    mp_write_map(&writer, 2);
+    mp_write_map(&writer, email != NULL ? 3 : 2);
+    if (email != NULL) {
+        mp_write_text(&writer, "fields");
+        mp_write_map(&writer, 1);
+        mp_write_key_text(&writer, "email", email);
+    }
     mp_write_key_text(&writer, "id", id);
-    mp_write_key_text(&writer, "op", "remove");
+    mp_write_key_text(&writer, "op", email != NULL ? "put" : "remove");
     reply = answer_to(hq, ask_raw(hq, "members.apply", mp_writer_bytes(&writer)));
     assert_int_equal(reply.code, OK);
+}
+
+static void remove_one_member(struct hq *hq, const char *id)
+{
+    change_one_member(hq, id, NULL);
 }
 
 static void pass_days(struct hq *hq, int days)
@@ -174,6 +185,74 @@ static void test_an_erasure_is_resumed_after_a_restart(void **state)
                    "");
 }
 
+static void erase_wholly(struct hq *hq, const char *id)
+{
+    struct slice report = SLICE_NONE;
+
+    for (int i = 0; i < 100 && (report.size == 0 || !is_done(report)); i++) {
+        monotonic_ms += 100;
+        fake_clear();
+        report = ask_ok(hq, "members.erase", "id", id, NULL, NULL);
+    }
+    assert_true(is_done(report));
+    assert_int_equal(history_about(hq, id), 0);
+}
+
+static bool is_put(struct hq *hq, const struct member *member)
+{
+    const struct reply reply = answer_to(hq, ask_put(hq, member, 1));
+    const struct slice ok = mp_map_get(element_of(reply.result, "results", 0), "ok");
+
+    assert_int_equal(reply.code, OK);
+    return ok.size == 1 && ok.data[0] == 0xc3;
+}
+
+/* An old spreadsheet has the address of two years ago. */
+static void test_a_former_address_is_known_again(void **state)
+{
+    struct hq *hq = *state;
+    char ids[1][UUID_TEXT_SIZE];
+
+    put_members(hq, &(struct member){ .name = "Anna", .email = "old@example.org" }, 1);
+    ids_of(hq, 1, ids);
+    change_one_member(hq, ids[0], "new@example.org");
+    erase_wholly(hq, ids[0]);
+    fake_clear();
+    assert_false(is_put(hq, &(struct member){ .name = "A", .email = "new@example.org" }));
+    assert_false(is_put(hq, &(struct member){ .name = "A", .email = "OLD@example.org" }));
+    assert_true(is_put(hq, &(struct member){ .name = "A", .email = "other@example.org" }));
+}
+
+/* Removed first, and erased later: before and after all nodes have forgotten the removal. */
+static void test_who_was_removed_before(void **state)
+{
+    static const struct member people[] = {
+        { .name = "Anna", .email = "anna@example.org" },
+        { .name = "Bob", .email = "bob@example.org" },
+        { .name = "Eve", .email = "eve@example.org" },
+    };
+    struct hq *hq = *state;
+    char ids[3][UUID_TEXT_SIZE];
+    uint64_t compactions;
+
+    put_members(hq, people, 3);
+    ids_of(hq, 3, ids);
+    remove_one_member(hq, ids[0]);
+    remove_one_member(hq, ids[1]);
+    erase_wholly(hq, ids[1]); /* whose removal is the later one */
+    assert_int_equal(history_about(hq, ids[0]), 2);
+    compactions = hq->node->erasure->compactions;
+    erase_wholly(hq, ids[0]);
+    assert_int_equal(hq->node->erasure->compactions, compactions + 1);
+    fake_clear();
+    assert_false(is_put(hq, &people[0]));
+    assert_false(is_put(hq, &people[1]));
+    assert_refused(answer_to(hq, ask(hq, "members.erase", "id",
+                                     "01900000-0000-7000-8000-000000000000", NULL, NULL)),
+                   NOT_FOUND, "no member");
+    assert_int_equal(answer_to(hq, ask(hq, "members.get", "id", ids[2], NULL, NULL)).code, OK);
+}
+
 /* The turn of an erasure is dropped: nothing of it happened, and it can be asked for again. */
 static void test_a_dropped_turn_erases_nobody(void **state)
 {
@@ -245,6 +324,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_removals_are_forgotten_by_age, hq_new, hq_free),
         cmocka_unit_test_setup_teardown(test_an_erasure_is_resumed_after_a_restart, hq_new,
                                         hq_free),
+        cmocka_unit_test_setup_teardown(test_a_former_address_is_known_again, hq_new, hq_free),
+        cmocka_unit_test_setup_teardown(test_who_was_removed_before, hq_new, hq_free),
         cmocka_unit_test_setup_teardown(test_what_others_may_say, hq_new, hq_free),
         cmocka_unit_test_setup_teardown(test_a_dropped_turn_erases_nobody, hq_new, hq_free),
     };
