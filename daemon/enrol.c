@@ -272,6 +272,7 @@ static enum wire_enrol_result enrol_again(struct node *node, const struct wire_e
 {
     const struct roster_node *present = roster_find(node, enrol->code);
     struct roster_entry entry;
+    uint32_t peer;
 
     if (present == NULL)
         return ENROL_OK; /* within the turn that took it in */
@@ -282,11 +283,15 @@ static enum wire_enrol_result enrol_again(struct node *node, const struct wire_e
         return ENROL_UNKNOWN;
     if (strcmp(present->entry.address, enrol->address) == 0)
         return ENROL_OK;
+    peer = node_peer_make(node, enrol->code);
+    if (peer == NO_PEER || !measure_entry(node, peer))
+        return ENROL_NOT_NOW;
     entry = present->entry;
     memset(entry.address, 0, sizeof entry.address);
     memcpy(entry.address, enrol->address, strlen(enrol->address));
     if (write_roster(node, &entry) != OK || node_turn_fails(node, write_seal(node)) != OK)
         return ENROL_NOT_NOW;
+    roster_amend(node, &entry);
     log_event(LOG_NOTICE, "event=address_changed chapter=%s address=\"%s\"", entry.code,
               entry.address);
     return ENROL_OK;
@@ -399,6 +404,7 @@ static enum wire_enrol_result replace_keys(struct node *node, const struct wire_
     memcpy(entry.address, enrol->address, strlen(enrol->address));
     if (write_roster(node, &entry) != OK || node_turn_fails(node, write_seal(node)) != OK)
         return ENROL_NOT_NOW;
+    roster_amend(node, &entry); /* whoever has the old keys changes nothing in this turn */
     log_event(LOG_NOTICE, "event=rekeyed chapter=%s epoch=%llu closed_seq=%llu", entry.code,
               (unsigned long long)entry.epoch, (unsigned long long)entry.closed_seq);
     return ENROL_OK;

@@ -8,8 +8,7 @@
 
 #include <string.h>
 
-#define PROBE_MS 3000                 /* a node that is alive answers a hello by then */
-#define EPOCH_MAX (UINT64_C(1) << 32) /* a head that names more raises nothing */
+#define PROBE_MS 3000 /* a node that is alive answers a hello by then */
 
 /* Is there another node with the requester's key, and does it answer?  Whoever asks for an
  * epoch itself is no rival that signs. */
@@ -72,7 +71,7 @@ static bool cannot_be_mended(const struct node *node, const char *code)
     return feed->tier[TIER_FEDERATION].damaged && feed->feed.freeze != FREEZE_NONE;
 }
 
-/* The roster in memory is that of the last commit: a turn closes one epoch at most. */
+/* A turn closes one epoch at most. */
 static enum epoch_answer close_epoch(struct node *node, const struct roster_entry *old,
                                      uint64_t instance, const struct head *head)
 {
@@ -98,6 +97,7 @@ static enum epoch_answer close_epoch(struct node *node, const struct roster_entr
     }
     if (write_roster(node, &entry) != OK || node_turn_fails(node, write_seal(node)) != OK)
         return EPOCH_LATER;
+    roster_amend(node, &entry);
     log_event(LOG_NOTICE, "event=epoch_opened chapter=%s epoch=%llu closed_seq=%llu",
               entry.code, (unsigned long long)entry.epoch,
               (unsigned long long)entry.closed_seq);

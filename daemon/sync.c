@@ -220,7 +220,7 @@ void sync_show_evidence(struct node *node, const struct link *link)
 void sync_own_head(struct node *node, uint64_t epoch, uint64_t seq)
 {
     if (feed_compare(epoch, seq, node->proven_epoch, node->recovering_seq) <= 0 ||
-        BUG(OWN_PAST_IGNORED))
+        epoch >= EPOCH_MAX || BUG(OWN_PAST_IGNORED))
         return;
     node->proven_epoch = epoch;
     node->recovering_seq = seq;

@@ -369,6 +369,135 @@ static void test_two_in_one_turn(void **state)
     assert_int_equal(ask(hq, &other), ENROL_USED);
 }
 
+/* A chapter that has its place says it as often as any entry is put, and no more. */
+static void test_an_address_is_not_changed_again_and_again(void **state)
+{
+    static const char *const addresses[] = { "fr.example:7440", "fr.example:7450" };
+    struct hq *hq = *state;
+    const struct token token = invite(hq, "fr", HOUR_S);
+    struct asker fr = asker_new(&token);
+    uint64_t seq;
+
+    assert_int_equal(ask(hq, &fr), ENROL_OK);
+    seq = roster_seq(hq);
+    for (int i = 0; i < 100; i++) {
+        memcpy(fr.enrol.address, addresses[i % 2], 16);
+        asker_pack(&fr);
+        (void)ask(hq, &fr);
+    }
+    assert_in_range(roster_seq(hq) - seq, 8, 20);
+    monotonic_ms += 60000;
+    memcpy(fr.enrol.address, "fr.example:7460", 16);
+    asker_pack(&fr);
+    assert_int_equal(ask(hq, &fr), ENROL_OK);
+    assert_string_equal(roster_find(hq->node, "fr")->entry.address, "fr.example:7460");
+}
+
+static void say_as(struct hq *hq, const struct asker *sender, struct slice message)
+{
+    struct transport_message said = { .kind = TRANSPORT_PEER, .link = LINK, .data = message };
+
+    memcpy(said.key, sender->link_key, KEY_SIZE);
+    sync_on_peer(hq->node, &said);
+}
+
+/* Whoever has the former keys asks for an epoch in the turn in which they are replaced. */
+static void test_former_keys_in_the_same_turn(void **state)
+{
+    struct hq *hq = *state;
+    const struct token token = invite(hq, "fr", HOUR_S);
+    const struct asker thief = asker_new(&token);
+    const struct wire_epoch_request request = { .instance = 4711 };
+    char text[TOKEN_SIZE_MAX];
+    struct token rekey;
+    struct asker fresh;
+    uint8_t bytes[64];
+    struct mp_writer writer;
+    const char *reason = "";
+    uint64_t expires;
+
+    assert_int_equal(ask(hq, &thief), ENROL_OK);
+    assert_ok(enrol_invite(hq->node, "fr", NULL, NULL, &(struct invite_terms){ .rekey = true },
+                           text, &expires, &reason));
+    assert_ok(node_turn(hq->node, 0));
+    assert_ok(token_parse(slice_of_text(text), &rekey, &reason));
+    fresh = asker_new(&rekey);
+    mp_writer_init(&writer, bytes, sizeof bytes);
+    wire_write_epoch_request(&writer, &request);
+    monotonic_ms += SIGN_WAIT_MS;
+    ask_without_turn(hq, &fresh);
+    say_as(hq, &thief, mp_writer_bytes(&writer));
+    assert_ok(node_turn(hq->node, 0));
+    assert_memory_equal(roster_find(hq->node, "fr")->entry.curve_key, fresh.link_key, KEY_SIZE);
+    assert_int_equal(roster_find(hq->node, "fr")->entry.epoch, 2);
+    assert_false(roster_admit(hq->node, PORT_ROUTER, thief.link_key));
+    assert_int_equal(ask(hq, &fresh), ENROL_OK);
+}
+
+/* The other way round: no epoch is opened twice. */
+static void test_new_keys_after_an_epoch_in_the_same_turn(void **state)
+{
+    struct hq *hq = *state;
+    const struct token token = invite(hq, "fr", HOUR_S);
+    const struct asker thief = asker_new(&token);
+    const struct wire_epoch_request request = { .instance = 4711 };
+    char text[TOKEN_SIZE_MAX];
+    struct token rekey;
+    struct asker fresh;
+    uint8_t bytes[64];
+    struct mp_writer writer;
+    const char *reason = "";
+    uint64_t expires;
+
+    assert_int_equal(ask(hq, &thief), ENROL_OK);
+    assert_ok(enrol_invite(hq->node, "fr", NULL, NULL, &(struct invite_terms){ .rekey = true },
+                           text, &expires, &reason));
+    assert_ok(node_turn(hq->node, 0));
+    assert_ok(token_parse(slice_of_text(text), &rekey, &reason));
+    fresh = asker_new(&rekey);
+    mp_writer_init(&writer, bytes, sizeof bytes);
+    wire_write_epoch_request(&writer, &request);
+    monotonic_ms += SIGN_WAIT_MS;
+    say_as(hq, &thief, mp_writer_bytes(&writer));
+    ask_without_turn(hq, &fresh);
+    assert_ok(node_turn(hq->node, 0));
+    assert_memory_equal(roster_find(hq->node, "fr")->entry.curve_key, fresh.link_key, KEY_SIZE);
+    assert_int_equal(roster_find(hq->node, "fr")->entry.epoch, 3);
+}
+
+/* The place is looked up for each message: a connection that is not cut yet serves nobody. */
+static void test_who_lost_the_place_is_not_heard(void **state)
+{
+    static const enum chapter_state states[] = { CHAPTER_SUSPENDED, CHAPTER_ENROLLED,
+                                                 CHAPTER_REVOKED };
+    struct hq *hq = *state;
+    const struct token token = invite(hq, "fr", HOUR_S);
+    const struct asker fr = asker_new(&token);
+    uint8_t bytes[64];
+    struct mp_writer writer;
+    const char *error = "";
+
+    assert_int_equal(ask(hq, &fr), ENROL_OK);
+    monotonic_ms += SIGN_WAIT_MS;
+    for (size_t i = 0; i < sizeof states / sizeof states[0]; i++) {
+        const struct wire_epoch_request request = { .instance = 4711 + i };
+        const uint64_t epoch = roster_find(hq->node, "fr")->entry.epoch;
+        const uint64_t refused = hq->node->counters.peers_refused;
+        const bool heard = states[i] == CHAPTER_ENROLLED;
+
+        assert_ok(standing_change(hq->node, "fr", states[i], &error));
+        mp_writer_init(&writer, bytes, sizeof bytes);
+        wire_write_epoch_request(&writer, &request);
+        say_as(hq, &fr, mp_writer_bytes(&writer)); /* in the same turn */
+        assert_int_equal(hq->node->counters.peers_refused, refused + !heard);
+        assert_ok(node_turn(hq->node, 0));
+        say_as(hq, &fr, mp_writer_bytes(&writer)); /* and afterwards */
+        assert_int_equal(hq->node->counters.peers_refused, refused + 2 * !heard);
+        assert_ok(node_turn(hq->node, 0));
+        assert_int_equal(roster_find(hq->node, "fr")->entry.epoch, epoch + heard);
+    }
+}
+
 static void test_after_a_restart(void **state)
 {
     struct hq *hq = *state;
@@ -406,6 +535,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_strangers_do_not_keep_the_invited_out, hq_new,
                                         hq_free),
         cmocka_unit_test_setup_teardown(test_two_in_one_turn, hq_new, hq_free),
+        cmocka_unit_test_setup_teardown(test_an_address_is_not_changed_again_and_again, hq_new,
+                                        hq_free),
+        cmocka_unit_test_setup_teardown(test_former_keys_in_the_same_turn, hq_new, hq_free),
+        cmocka_unit_test_setup_teardown(test_new_keys_after_an_epoch_in_the_same_turn, hq_new,
+                                        hq_free),
+        cmocka_unit_test_setup_teardown(test_who_lost_the_place_is_not_heard, hq_new, hq_free),
         cmocka_unit_test_setup_teardown(test_after_a_restart, hq_new, hq_free),
     };
 

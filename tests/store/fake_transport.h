@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* fake_transport.h - what a fixture's transport does not do: no peers, no publishing, no waiting.
- * The fixture defines struct transport and fake before, transport_receive and transport_send
- * after it. */
+/* fake_transport.h - what a fixture's transport does not do: no peers, no publishing, no
+ * waiting.  The fixture defines struct transport and fake before, and transport_receive and
+ * transport_send after it. */
 #ifndef CHAPTERD_FAKE_TRANSPORT_H
 #define CHAPTERD_FAKE_TRANSPORT_H
 

@@ -102,11 +102,49 @@ static void test_at_a_chapter(void **state)
     assert_true(alarm_says(hq, "recovery key"));
 }
 
+static void say_head_of(struct hq *hq, uint64_t epoch)
+{
+    struct head head = {
+        .origin = "hq", .epoch = epoch, .instance = 7, .seq = 1000, .prev_seq = 999
+    };
+    struct signed_head envelope;
+    uint8_t bytes[SIGNED_HEAD_SIZE_MAX + 32];
+    struct mp_writer writer;
+
+    memcpy(head.federation, hq->node->federation, HASH_SIZE);
+    memset(head.prev_hash, 7, HASH_SIZE);
+    head_sign(&head, &hq->node->identity.sign, &envelope);
+    mp_writer_init(&writer, bytes, sizeof bytes);
+    wire_write_event_begin(&writer, TIERS_FEDERATION, 999, signed_head_bytes(&envelope), 0);
+    assert_ok(writer.status);
+    sync_on_event(hq->node, node_peer_make(hq->node, "fr"), mp_writer_bytes(&writer));
+    turns(hq, 2);
+}
+
+/* The next epoch must be above any that a head proves: a thief of HQ's key must not be able to
+ * leave none. */
+static void test_the_last_epoch_of_all(void **state)
+{
+    struct hq *hq = *state;
+    struct roster_entry fr;
+
+    monotonic_ms += SIGN_WAIT_MS;
+    enrol(hq, "fr", &fr);
+    say_head_of(hq, UINT64_MAX);
+    say_head_of(hq, EPOCH_MAX);
+    assert_int_equal(hq->node->phase, EPOCH_SIGNING);
+    assert_int_equal(hq->node->proven_kept, 0);
+    say_head_of(hq, 5); /* that is another daemon with these keys */
+    assert_int_equal(hq->node->phase, EPOCH_ASKING);
+    assert_int_equal(hq->node->proven_kept, 5);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_at_hq, hq_new, hq_free),
         cmocka_unit_test_setup_teardown(test_at_a_chapter, hq_new, hq_free),
+        cmocka_unit_test_setup_teardown(test_the_last_epoch_of_all, hq_new, hq_free),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
