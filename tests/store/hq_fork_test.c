@@ -53,6 +53,24 @@ static bool alarm_says(struct hq *hq, const char *part)
     return false;
 }
 
+/* The two heads, as somebody is shown them who was away: from the store. */
+static void assert_evidence(struct hq *hq)
+{
+    const struct link link = { .handle = NODE_LINK, .peer = node_peer_make(hq->node, "lu") };
+    struct wire_evidence evidence;
+    struct head heads[2];
+
+    fake_clear();
+    sync_show_evidence(hq->node, &link);
+    turns(hq, 1);
+    assert_int_equal(fake.out_count, 1);
+    assert_ok(
+        wire_read_evidence(slice_of(fake.outbox[0].bytes, fake.outbox[0].size), &evidence));
+    for (size_t i = 0; i < 2; i++)
+        assert_ok(head_read(evidence.head[i], &heads[i]));
+    assert_true(heads_conflict(&heads[0], &heads[1]));
+}
+
 static void test_at_hq(void **state)
 {
     struct hq *hq = *state;
@@ -75,12 +93,14 @@ static void test_at_hq(void **state)
     assert_int_equal(
         hq->node->feeds[hq->node->own_feed]->replica.feed.tier[TIER_FEDERATION].seq, seq);
     assert_true(alarm_says(hq, "recover"));
+    assert_evidence(hq);
     /* also after a restart */
     node_close(&hq->node);
     fake_clear();
     hq_start(hq);
     assert_true(roster_admit(hq->node, PORT_XPUB, fr.curve_key));
     assert_int_equal(hq->node->feeds[hq->node->own_feed]->replica.feed.freeze, FREEZE_FORKED);
+    assert_evidence(hq);
 }
 
 /* As a chapter's node sees it. */
