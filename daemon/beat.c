@@ -132,11 +132,15 @@ void sync_note_beat(struct node *node, uint32_t peer, const struct beat *beat,
 {
     const uint32_t index = node_feed_index(node, beat->origin);
     struct node_feed *feed;
+    struct feed_term term;
 
     if (index == NO_PEER || envelope.size > SIGNED_BEAT_SIZE_MAX ||
         memcmp(beat->federation, node->federation, HASH_SIZE) != 0)
         return;
     feed = node->feeds[index];
+    roster_term_of(node, beat->origin, &term);
+    if (feed_leaps(&feed->replica.feed.tier[TIER_FEDERATION], &term, beat->seq))
+        return;
     if (!(feed->replica.own ? is_news_of_me(node, beat)
                             : beat_is_newer(beat, &feed->replica.beat)))
         return;
@@ -169,6 +173,24 @@ void sync_note_beat(struct node *node, uint32_t peer, const struct beat *beat,
         note_hq_beat(node, beat);
     if (!BUG(BEAT_NOT_FLOODED))
         send_beat_bytes(node, beat->origin, envelope);
+}
+
+void sync_recheck_beat(struct node *node, uint32_t index)
+{
+    struct node_feed *feed = node->feeds[index];
+    const struct beat *beat = &feed->replica.beat;
+    struct feed_term term;
+
+    roster_term_of(node, feed->record.origin, &term);
+    if (feed->beat.size == 0 || feed->replica.own || beat->epoch <= term.epoch ||
+        roster_signed(node, beat->origin, beat->epoch, beat->seq,
+                      slice_of(feed->beat.bytes, feed->beat.size), beat_verify))
+        return;
+    feed->beat.size = 0;
+    memset(&feed->replica.beat, 0, sizeof feed->replica.beat);
+    feed->beat_peer = NO_PEER;
+    replica_disproved(&node->replica, index);
+    node->tick_due = true;
 }
 
 void sync_show_beat(struct node *node, const struct link *link, uint32_t index)

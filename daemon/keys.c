@@ -395,6 +395,7 @@ static void on_succession_of_hq(struct node *node, struct slice bytes,
     log_event(LOG_NOTICE, "event=hq_key_changed until=%llu",
               (unsigned long long)succession->until_seq);
     pass_on(node, bytes);
+    sync_recheck_beat(node, node_feed_index(node, "hq"));
     node->tick_due = true;
 }
 

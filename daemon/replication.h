@@ -33,6 +33,9 @@ void sync_forget_in_links(struct node *node, uint32_t peer);
 /* After a link went: is there any other to that peer? */
 void sync_peer_maybe_down(struct node *node, uint32_t peer);
 void sync_own_beat(struct node *node); /* now */
+/* The origin's keys are others now: a beat of an epoch that the roster does not know may have
+ * been a thief's, and hides all that come. */
+void sync_recheck_beat(struct node *node, uint32_t index);
 /* To the origin itself: the newest beat that I hold of it. */
 void sync_show_beat(struct node *node, const struct link *link, uint32_t index);
 void sync_on_beat(struct node *node, const struct link *link, struct slice message);

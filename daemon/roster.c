@@ -59,6 +59,7 @@ static void put_in_force(struct node *node, const struct roster_entry *entry)
         entry->state == CHAPTER_ENROLLED || entry->until_seq != 0;
     replica_set_end(&node->replica, index, &term);
     resume_paused(node->feeds[index]);
+    sync_recheck_beat(node, index);
 }
 
 /* Keys that are admitted to my ports. */

@@ -219,8 +219,13 @@ void sync_show_evidence(struct node *node, const struct link *link)
  * epoch_turn draws the conclusion. */
 void sync_own_head(struct node *node, uint64_t epoch, uint64_t seq)
 {
+    const struct feed_mark *mine =
+        &node->feeds[node->own_feed]->replica.feed.tier[TIER_FEDERATION];
+    struct feed_term term;
+
+    roster_term_of(node, node->code, &term);
     if (feed_compare(epoch, seq, node->proven_epoch, node->recovering_seq) <= 0 ||
-        epoch >= EPOCH_MAX || BUG(OWN_PAST_IGNORED))
+        epoch >= EPOCH_MAX || feed_leaps(mine, &term, seq) || BUG(OWN_PAST_IGNORED))
         return;
     node->proven_epoch = epoch;
     node->recovering_seq = seq;

@@ -76,7 +76,7 @@ enum status closure_read(struct slice bytes, struct closure *out_closure)
     mp_reader_init(&reader, body);
     mp_read_array_exact(&reader, 5);
     mp_read_bin_exact(&reader, closure.federation, HASH_SIZE);
-    closure.epoch = mp_read_uint(&reader, UINT64_MAX);
+    closure.epoch = mp_read_uint(&reader, EPOCH_MAX);
     closure.instance = mp_read_uint(&reader, UINT64_MAX);
     closure.closed_seq = mp_read_uint(&reader, UINT64_MAX);
     mp_read_bin_exact(&reader, closure.closed_hash, HASH_SIZE);

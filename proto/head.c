@@ -146,9 +146,9 @@ enum status head_read(struct slice bytes, struct head *out_head)
     mp_read_array_exact(&reader, 14);
     mp_read_bin_exact(&reader, head.federation, HASH_SIZE);
     read_code(&reader, head.origin);
-    head.epoch = mp_read_uint(&reader, UINT64_MAX);
+    head.epoch = mp_read_uint(&reader, EPOCH_MAX);
     head.instance = mp_read_uint(&reader, UINT64_MAX);
-    head.seq = mp_read_uint(&reader, UINT64_MAX);
+    head.seq = mp_read_uint(&reader, SEQ_MAX);
     head.prev_seq = mp_read_uint(&reader, UINT64_MAX);
     mp_read_bin_exact(&reader, head.prev_hash, HASH_SIZE);
     for (int tier = 0; tier < TIERS_PUBLISHED; tier++) {
@@ -235,8 +235,8 @@ enum status beat_read(struct slice bytes, struct beat *out_beat)
     mp_read_array_exact(&reader, 9);
     mp_read_bin_exact(&reader, beat.federation, HASH_SIZE);
     read_code(&reader, beat.origin);
-    beat.epoch = mp_read_uint(&reader, UINT64_MAX);
-    beat.seq = mp_read_uint(&reader, UINT64_MAX);
+    beat.epoch = mp_read_uint(&reader, EPOCH_MAX);
+    beat.seq = mp_read_uint(&reader, SEQ_MAX);
     mp_read_bin_exact(&reader, beat.head_hash, HASH_SIZE);
     beat.boot = mp_read_uint(&reader, UINT64_MAX);
     beat.counter = mp_read_uint(&reader, UINT64_MAX);

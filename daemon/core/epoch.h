@@ -26,10 +26,6 @@
 
 #include "daemon/core/feed.h"
 
-/* A head or beat that names this epoch or a later one raises nothing, whoever signed it: no
- * federation comes so far, but a thief of a key may say so. */
-#define EPOCH_MAX (UINT64_C(1) << 32)
-
 /* Why a node does not sign; the numbers are stored. */
 enum epoch_reason {
     EPOCH_SOUND = 0,

@@ -118,6 +118,13 @@ bool feed_on_line(const struct feed *feed, const struct feed_mark *mark,
            (mark->seq < term->closed_seq && !feed_frozen(feed, mark->epoch));
 }
 
+bool feed_leaps(const struct feed_mark *mark, const struct feed_term *term, uint64_t seq)
+{
+    const uint64_t from = mark->seq > term->closed_seq ? mark->seq : term->closed_seq;
+
+    return from != 0 && seq > from && seq - from > SEQ_LEAP_MAX;
+}
+
 /* From an epoch to the next one a delta may lead; from a longer way back only the whole. */
 static bool crosses(const struct feed *feed, const struct feed_mark *mine,
                     const struct feed_term *term, const struct head *head)
@@ -159,6 +166,8 @@ enum feed_verdict feed_judge(const struct feed *feed, enum tier tier,
     if (feed_compare(head->epoch, head->seq, mine->epoch, mine->seq) <= 0 &&
         !BUG(LOWER_HEAD_TAKEN))
         return FEED_KNOWN;
+    if (feed_leaps(mine, term, head->seq))
+        return FEED_LEAPS;
     if (mine->seq != 0 && head->epoch != mine->epoch && !crosses(feed, mine, term, head))
         return FEED_SNAPSHOT;
     if (since > mine->seq)

@@ -57,6 +57,7 @@ enum feed_verdict {
     FEED_LATER_EPOCH,  /* my roster does not know that epoch or instance yet */
     FEED_CLOSED_EPOCH, /* of an epoch that HQ closed, beyond or beside where it closed */
     FEED_ENDED,        /* of a chapter that HQ suspended or revoked, beyond where it ended */
+    FEED_LEAPS,        /* so far beyond my state that it would use up the numbers there are */
     FEED_VERDICT_COUNT
 };
 
@@ -70,6 +71,9 @@ int feed_compare(uint64_t epoch_a, uint64_t seq_a, uint64_t epoch_b, uint64_t se
 enum feed_verdict feed_judge(const struct feed *feed, enum tier tier,
                              const struct feed_term *term, const struct head *head,
                              uint64_t since, const struct feed_mark **out_other);
+/* Is seq further beyond the state at mark, or where the last epoch was closed, than an origin
+ * comes between two heads?  Where nothing is known, it is not. */
+bool feed_leaps(const struct feed_mark *mark, const struct feed_term *term, uint64_t seq);
 /* Is that the very head at which HQ closed the epoch before the one in force? */
 bool feed_is_closed_head(const struct feed_term *term, uint64_t epoch, uint64_t seq,
                          const uint8_t hash[HASH_SIZE]);

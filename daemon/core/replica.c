@@ -119,6 +119,15 @@ static void retarget(struct replica *replica, uint32_t index, int tier)
         state->behind_since_ms = 0;
 }
 
+void replica_disproved(struct replica *replica, uint32_t index)
+{
+    for (int tier = 0; tier < TIERS_PUBLISHED; tier++) {
+        memset(&replica->feeds[index]->tier[tier].proven, 0, sizeof(struct replica_claim));
+        if (replica->feeds[index]->followed[tier])
+            retarget(replica, index, tier);
+    }
+}
+
 void replica_set_end(struct replica *replica, uint32_t index, const struct feed_term *term)
 {
     struct replica_feed *feed = replica->feeds[index];

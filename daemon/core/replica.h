@@ -133,6 +133,8 @@ void replica_step(struct replica *replica, const struct replica_input *input, in
 /* The active pull with that request, NULL if it is not (any more) one. */
 struct replica_pull *replica_pull_of(struct replica *replica, uint64_t request,
                                      uint32_t *out_feed);
+/* A beat of the feed was not its origin's, as keys are now: what it proved counts no more. */
+void replica_disproved(struct replica *replica, uint32_t index);
 /* What the roster says of the feed: what is beyond its end is not fetched any more, and what
  * was held back is again. */
 void replica_set_end(struct replica *replica, uint32_t index, const struct feed_term *term);

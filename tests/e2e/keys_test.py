@@ -3,8 +3,10 @@
 
 import os
 import re
+import shutil
 
 from federation import Federation, Node, check, free_port_pair, main, wait_until
+from peer import Peer
 
 
 def founded(f, *codes):
@@ -126,6 +128,39 @@ def test_by_the_recovery_key():
         no_quarrel(f)
 
 
+def feed_of(node, chapter):
+    return next(x for x in node.status()["feeds"] if x["chapter"] == chapter)
+
+
+def test_what_a_thief_said_goes_with_the_key():
+    """Beats by a stolen key, of an epoch and a number that nobody reaches: with new keys for the
+    chapter all is as before, at all nodes."""
+    with Federation() as f:
+        fr = f.join("fr")
+        f.join("lu")
+        check(fr.add(name="Anna")["ok"], "a member")
+        f.agree()
+        fr.stop()
+        with Peer(f, "fr") as thief:
+            socket = thief.dial("hq")
+            socket.send(thief.hello())
+            socket.send(thief.beat(1, (1 << 64) - 1, bytes(32)))
+            socket.send(thief.beat(1, 1 << 61, bytes(32)))
+            socket.send(thief.beat((1 << 32) - 1, 7, bytes(32)))
+            wait_until(lambda: feed_of(f.hq, "fr")["state"] == "behind", 10,
+                       "the thief is believed")
+        token = f.hq.json("chapters", "rekey", "fr")["token"]
+        shutil.rmtree(fr.dir)
+        f.daemon("join", token, "--dir", fr.dir, *f.place(fr))
+        fr.start()
+        wait_until(lambda: all(feed_of(n, "fr")["state"] == "current" and
+                               feed_of(n, "fr")["epoch"] == 2 for n in f.running()), 30,
+                   "all current, in the next epoch")
+        check(fr.add(name="Bob")["seq"] < 100, "the numbers go on where they were")
+        f.agree()
+        f.verify_all()
+
+
 def test_hq_lost_its_key():
     with WithRecovery() as f:
         fr, lu, qc = founded(f, "fr", "lu", "qc")
@@ -175,4 +210,4 @@ def test_hq_lost_its_key():
 
 if __name__ == "__main__":
     main(test_of_a_chapter, test_waits_for_hq, test_of_hq, test_by_the_recovery_key,
-         test_hq_lost_its_key)
+         test_what_a_thief_said_goes_with_the_key, test_hq_lost_its_key)

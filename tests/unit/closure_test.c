@@ -27,7 +27,7 @@ static struct closure sample(void)
 
     memset(&closure, 0, sizeof closure);
     memset(closure.federation, 0x11, HASH_SIZE);
-    closure.epoch = UINT64_MAX;
+    closure.epoch = EPOCH_MAX;
     closure.instance = UINT64_MAX;
     closure.closed_seq = UINT64_MAX;
     memset(closure.closed_hash, 0x22, HASH_SIZE);

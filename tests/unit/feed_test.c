@@ -84,6 +84,34 @@ static void test_verdicts(void **state)
     assert_int_equal(judge(&empty, head_of(1, 8, 9, 0, 0), 8), FEED_GAP);
 }
 
+/* A thief of a key would use up the numbers there are: nobody could sign above them. */
+static void test_leaps(void **state)
+{
+    const struct feed empty = feed_at(0);
+    const struct feed feed = feed_at(5);
+    const struct feed_term second = {
+        .epoch = 2, .instance = 1, .closed_seq = 9, .closed_hash = { 9 }
+    };
+    const struct feed_mark *other = NULL;
+    const uint64_t most = SEQ_LEAP_MAX;
+    struct head head = head_of(1, 4 + most, 5 + most, 0, 0);
+
+    (void)state;
+    assert_int_equal(judge(&feed, head, 5), FEED_EXTENDS);
+    head = head_of(1, 5 + most, 6 + most, 0, 0);
+    assert_int_equal(judge(&feed, head, 5), FEED_LEAPS);
+    assert_int_equal(judge(&feed, head, 0), FEED_LEAPS);
+    assert_int_equal(judge(&feed, head, 5 + most), FEED_LEAPS);
+    assert_int_equal(judge(&empty, head, 0), FEED_EXTENDS); /* whoever comes anew knows none */
+    /* but where the last epoch was closed */
+    head = head_of(2, 9, 9 + most, 0, 0);
+    assert_int_equal(feed_judge(&empty, TIER_FEDERATION, &second, &head, 0, &other),
+                     FEED_EXTENDS);
+    head = head_of(2, 9, 10 + most, 0, 0);
+    assert_int_equal(feed_judge(&empty, TIER_FEDERATION, &second, &head, 0, &other),
+                     FEED_LEAPS);
+}
+
 static void test_horizon_needs_a_snapshot(void **state)
 {
     const struct feed feed = feed_at(5);
@@ -422,6 +450,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_verdicts),
+        cmocka_unit_test(test_leaps),
         cmocka_unit_test(test_horizon_needs_a_snapshot),
         cmocka_unit_test(test_epochs),
         cmocka_unit_test(test_frozen_until_the_next_epoch),

@@ -145,18 +145,46 @@ static void test_largest(void **state)
 
     (void)state;
     memcpy(head.origin, "abcdefghijklmno", CODE_SIZE);
-    head.epoch = head.instance = head.seq = UINT64_MAX;
-    head.prev_seq = head.horizon = UINT64_MAX - 1;
+    head.epoch = EPOCH_MAX;
+    head.instance = UINT64_MAX;
+    head.seq = SEQ_MAX;
+    head.prev_seq = head.horizon = SEQ_MAX - 1;
     head.count[0] = head.count[1] = head.roster_epoch = head.roster_seq = UINT64_MAX;
     head_sign(&head, &key, &signed_head);
     assert_int_equal(head_read(signed_head_bytes(&signed_head), &head_back), OK);
     assert_memory_equal(&head_back, &head, sizeof head);
     memcpy(beat.origin, head.origin, CODE_SIZE);
-    beat.epoch = beat.seq = beat.boot = beat.counter = UINT64_MAX;
+    beat.epoch = EPOCH_MAX;
+    beat.seq = SEQ_MAX;
+    beat.boot = beat.counter = UINT64_MAX;
     beat.hq_boot = beat.hq_counter = UINT64_MAX;
     beat_sign(&beat, &key, &signed_beat);
     assert_int_equal(beat_read(beat_bytes(&signed_beat), &beat_back), OK);
     assert_memory_equal(&beat_back, &beat, sizeof beat);
+}
+
+/* With one more, or one epoch more, no number would be left for who comes after a thief. */
+static void test_too_large(void **state)
+{
+    const struct sign_key key = key_of(0);
+    struct signed_head signed_head;
+    struct signed_beat signed_beat;
+    struct head head_back;
+    struct beat beat_back;
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct head head = sample_head();
+        struct beat beat = sample_beat();
+
+        head.epoch = beat.epoch = i == 0 ? EPOCH_MAX + 1 : 1;
+        if (i == 1)
+            head.seq = beat.seq = SEQ_MAX + 1;
+        head_sign(&head, &key, &signed_head);
+        assert_int_equal(head_read(signed_head_bytes(&signed_head), &head_back), INVALID);
+        beat_sign(&beat, &key, &signed_beat);
+        assert_int_equal(beat_read(beat_bytes(&signed_beat), &beat_back), INVALID);
+    }
 }
 
 /* --- what is refused ---------------------------------------------------------------------- */
@@ -412,6 +440,7 @@ int main(void)
         cmocka_unit_test(test_known_answers),
         cmocka_unit_test(test_come_back),
         cmocka_unit_test(test_largest),
+        cmocka_unit_test(test_too_large),
         cmocka_unit_test(test_damage),
         cmocka_unit_test(test_other_key_and_other_purpose),
         cmocka_unit_test(test_contradictions),

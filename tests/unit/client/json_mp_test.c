@@ -122,6 +122,20 @@ static void refuses_what_has_no_form(void **state)
     json_decref(value);
 }
 
+static void numbers_beyond_jsons_are_texts(void **state)
+{
+    static const uint8_t least[] = { 0xcf, 0x80, 0, 0, 0, 0, 0, 0, 0 };
+    static const uint8_t below[] = { 0xcf, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
+    json_t *value = json_of_mp(slice_of(least, sizeof least));
+
+    (void)state;
+    assert_string_equal(json_string_value(value), "9223372036854775808");
+    json_decref(value);
+    value = json_of_mp(slice_of(below, sizeof below));
+    assert_true(json_integer_value(value) == INT64_MAX);
+    json_decref(value);
+}
+
 static void reads_only_strict_bytes(void **state)
 {
     static const struct {
@@ -175,6 +189,7 @@ int main(void)
         cmocka_unit_test(round_trips),
         cmocka_unit_test(sorts_keys),
         cmocka_unit_test(refuses_what_has_no_form),
+        cmocka_unit_test(numbers_beyond_jsons_are_texts),
         cmocka_unit_test(reads_only_strict_bytes),
         cmocka_unit_test(reads_numbers_of_64_bits),
     };
