@@ -18,7 +18,7 @@ struct backup_header {
 };
 
 /* Writes path, which must not be there (EXISTS).  Until it is whole it is called path.part, and
- * so is what a killed daemon leaves: the next one for that path overwrites it.  May run in a
+ * so is what a killed daemon leaves: the next one for that path removes it.  May run in a
  * thread of its own while others read and write the store; it sees what was durable when it
  * began.  Leaves nothing on failure, but for one of the last step: a name that is durable. */
 enum status backup_write(struct store *store, const struct identity *identity,

@@ -145,7 +145,9 @@ enum status backup_write(struct store *store, const struct identity *identity,
         return TOO_LARGE;
     if (lstat(path, &there) == 0)
         return EXISTS;
-    fd = open(part, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    /* A file of its own: one that is there may be held open by whoever made it. */
+    (void)unlink(part);
+    fd = open(part, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return status_of_errno(errno);
     status = fchmod(fd, 0600) == 0 ? OK : status_of_errno(errno);
