@@ -2,6 +2,7 @@
 /* erased.c - what is remembered of who was erased: keyed hashes, by which a person cannot come
  * back unnoticed, and nothing else. */
 #include "daemon/erase.h"
+#include "daemon/replication.h"
 
 #include <sodium.h>
 #include <string.h>

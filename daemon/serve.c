@@ -210,7 +210,8 @@ static bool stands_at_closed_head(const struct node *node, const struct node_fee
     return feed_is_closed_head(&term, mine->epoch, mine->seq, mine->hash);
 }
 
-/* Who goes on from what was staged names no hash: its last chunk was lost, and with it the head. */
+/* Who goes on from what was staged names no hash: its last chunk was lost, and with it the
+ * head. */
 static bool lacks_head_alone(const struct wire_want *want)
 {
     return want->since != 0 && sodium_is_zero(want->hash, HASH_SIZE);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* enrol_test.c - HQ's side of joining. */
+#include "daemon/replication.h"
 #include "daemon/write.h"
 #include "tests/store/enrol_fixture.h"
 

@@ -77,13 +77,15 @@ static void test_after_an_epoch_that_was_closed_at_nothing(void **state)
     look_at(*state, 3, 0, 1, 7, true);
 }
 
-/* What HQ does not know that it opened is not opened again, and what was written in it stays. */
+/* What HQ does not know that it opened is not opened again, and what was written in it
+ * stays. */
 static void test_of_an_epoch_that_hq_forgot(void **state)
 {
     look_at(*state, 1, 0, 2, 7, true);
 }
 
-/* No head is of an epoch so high but that of a liar: it raises nothing, and is no closed head. */
+/* No head is of an epoch so high but that of a liar: it raises nothing, and is no closed
+ * head. */
 static void test_of_an_epoch_that_nobody_opened(void **state)
 {
     const struct roster_entry *entry;
@@ -95,7 +97,7 @@ static void test_of_an_epoch_that_nobody_opened(void **state)
     monotonic_ms += SIGN_WAIT_MS;
     enrol_fr(hq, &key, 1, 0);
     monotonic_ms += SIGN_WAIT_MS;
-    entry = ask_for_epoch(hq, &key, UINT64_MAX, 7, &head);
+    entry = ask_for_epoch(hq, &key, EPOCH_MAX, 7, &head);
     assert_int_equal(entry->epoch, 2);
     assert_int_equal(entry->instance, 4711);
     assert_int_equal(entry->closed_seq, 0);

@@ -118,7 +118,7 @@ static void test_phases(void **state)
         { 7, 0, 2, 7, 5, 2, 6, 0, FREEZE_NONE, EPOCH_SIGNING },
         { 7, 0, 2, 7, 5, 0, 0, 0, FREEZE_NONE, EPOCH_FETCHING },
         { 7, 0, 2, 7, 0, 0, 0, 0, FREEZE_NONE, EPOCH_BEGINNING }, /* nobody ever had anything */
-        { 0, 0, 2, 7, 5, 0, 0, 0, FREEZE_NONE, EPOCH_FETCHING }, /* has signed nothing yet */
+        { 0, 0, 2, 7, 5, 0, 0, 0, FREEZE_NONE, EPOCH_FETCHING },  /* has signed nothing yet */
         { 0, 0, 1, 1, 0, 0, 0, 0, FREEZE_NONE, EPOCH_SIGNING },
         { 7, 0, 1, 7, 0, 2, 6, 0, FREEZE_NONE, EPOCH_ASKING }, /* a roster that was put back */
         { 7, 0, 0, 7, 0, 2, 6, 0, FREEZE_NONE, EPOCH_ASKING }, /* not here yet */
