@@ -76,6 +76,14 @@ static enum status load_feed(struct node *node, struct store_txn *txn,
             return STORE_DAMAGED;
         feed_mark_of(&head, mark);
     }
+    /* Tier hq has something to fetch where it is behind, though nobody says so again. */
+    if (feed->replica.feed.tier[TIER_FEDERATION].seq != 0)
+        node_step(node, &(struct replica_input){
+                            .kind = INPUT_HEARD,
+                            .feed = index,
+                            .tiers = TIERS_HQ,
+                            .epoch = feed->replica.feed.tier[TIER_FEDERATION].epoch,
+                            .seq = feed->replica.feed.tier[TIER_FEDERATION].seq });
     return load_heads(txn, feed);
 }
 
