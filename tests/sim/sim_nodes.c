@@ -415,7 +415,8 @@ static bool loses_all(int index)
     for (size_t i = 0; i < world.plan.action_count; i++)
         if (world.plan.actions[i].a == index &&
             (world.plan.actions[i].kind == ACTION_ROLLBACK ||
-             world.plan.actions[i].kind == ACTION_REKEY))
+             world.plan.actions[i].kind == ACTION_REKEY ||
+             (world.plan.actions[i].kind == ACTION_RESTORE && world.plan.actions[i].b == 1)))
             return true;
     return false;
 }
