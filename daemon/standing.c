@@ -9,7 +9,6 @@
 #include "daemon/write.h"
 #include "proto/country.h"
 
-#include <sodium.h>
 #include <string.h>
 
 #define PLACES_EVERY_MS 10000
@@ -180,23 +179,16 @@ static void drop_ended_at_nothing(struct node *node)
 
 /* --- after HQ's own recovery -------------------------------------------------------------- */
 
-/* The instance goes on; of its former key what was said of the epochs before stays true.  Where
- * HQ holds nothing, nothing could take the place of what the origin has: it is to ask for an
- * epoch, as whoever finds a foreign instance does, and to say where it stands. */
+/* The instance goes on; of its former key what was said of the epochs before stays true. */
 static void close_again(struct node *node, const struct roster_entry *old)
 {
-    const struct replica_feed *held = &node->feeds[node_feed_index(node, old->code)]->replica;
     struct roster_entry entry = *old;
-    uint64_t instance = old->instance;
     const char *error;
     const char *remedy;
 
     if (epoch_is_moving(node, old->code) || write_ready(node, &error, &remedy) != OK)
         return;
-    while (held->feed.tier[TIER_FEDERATION].seq == 0 &&
-           (instance == 0 || instance == old->instance))
-        randombytes_buf(&instance, sizeof instance);
-    epoch_close(node, &entry, instance);
+    epoch_close(node, &entry, old->instance);
     memcpy(entry.former_key, old->former_key, KEY_SIZE);
     if (put_entry(node, &entry, &error) == OK)
         log_event(LOG_NOTICE, "event=epoch_closed_again chapter=%s epoch=%llu closed_seq=%llu",

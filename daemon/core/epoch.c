@@ -30,6 +30,20 @@ static bool was_begun(const struct epoch_own *own, const struct feed_term *term,
     return own->instance == 0 && mine->seq != 0 && mine->epoch >= term->epoch;
 }
 
+static bool is_named(const struct epoch_own *own, const struct feed_term *term)
+{
+    return own->wanted != 0 ? own->wanted == term->instance : is_mine(own, term);
+}
+
+/* HQ held nothing when it closed the epoch before: that takes the place of nothing that I have.
+ * HQ closes at the head of whoever asks then. */
+static bool was_closed_at_nothing(const struct epoch_own *own, const struct feed_term *term,
+                                  const struct feed_mark *mine)
+{
+    return is_named(own, term) && term->closed_seq == 0 && mine->seq != 0 &&
+           mine->epoch < term->epoch;
+}
+
 enum epoch_reason epoch_shaken(const struct epoch_own *own, const struct feed_term *term,
                                const struct feed *feed, uint64_t proven_epoch,
                                uint64_t proven_seq)
@@ -38,6 +52,8 @@ enum epoch_reason epoch_shaken(const struct epoch_own *own, const struct feed_te
 
     if (was_begun(own, term, mine, proven_epoch))
         return EPOCH_BEHIND;
+    if (was_closed_at_nothing(own, term, mine))
+        return own->wanted != 0 ? own->reason : EPOCH_FORGOTTEN;
     if (own->wanted != 0)
         return EPOCH_SOUND;
     if (feed->freeze != FREEZE_NONE && feed->freeze_epoch >= term->epoch)
@@ -59,14 +75,13 @@ enum epoch_phase epoch_phase_of(const struct epoch_own *own, const struct feed_t
                                 const struct feed *feed)
 {
     const struct feed_mark *mine = &feed->tier[TIER_FEDERATION];
-    const bool named = own->wanted != 0 ? own->wanted == term->instance : is_mine(own, term);
 
     /* A roster that is not here yet, or knows less than the feed, lets nobody sign in an epoch
      * that is over. */
     if (own->wanted == 0 &&
         (term->epoch == mine->epoch || (term->epoch <= 1 && mine->epoch <= 1)))
         return EPOCH_SIGNING;
-    if (!named || term->epoch <= mine->epoch)
+    if (!is_named(own, term) || term->epoch <= mine->epoch)
         return EPOCH_ASKING;
     if ((mine->seq == 0 && term->closed_seq == 0) ||
         feed_is_closed_head(term, mine->epoch, mine->seq, mine->hash))

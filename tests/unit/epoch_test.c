@@ -70,7 +70,11 @@ static void test_what_shakes(void **state)
         { 9, 0, 2, 9, 5, 0, 0, FREEZE_NONE, 1, 5, EPOCH_SOUND },
         { 9, 0, 2, 9, 5, 0, 0, FREEZE_NONE, 2, 6, EPOCH_BEHIND },
         { 9, 0, 2, 9, 5, 1, 4, FREEZE_NONE, 3, 1, EPOCH_BEHIND },
-        { 9, 0, 2, 9, 0, 1, 5, FREEZE_NONE, 1, 6, EPOCH_BEHIND },
+        /* closed at nothing by an HQ that held nothing */
+        { 9, 0, 2, 9, 0, 1, 5, FREEZE_NONE, 1, 6, EPOCH_FORGOTTEN },
+        { 1, 7, 2, 7, 0, 1, 5, FREEZE_NONE, 0, 0, EPOCH_COPIED },
+        { 1, 7, 2, 7, 0, 0, 0, FREEZE_NONE, 1, 5, EPOCH_SOUND },
+        { 1, 7, 2, 9, 0, 1, 5, FREEZE_NONE, 0, 0, EPOCH_SOUND },
         { 9, 0, 2, 9, 5, 1, 4, FREEZE_FORKED, 0, 0, EPOCH_SOUND }, /* closed since */
         /* the same, before it has signed anything: a head that it fetched is of another life */
         { 0, 0, 2, 9, 5, 0, 0, FREEZE_NONE, 1, 5, EPOCH_SOUND },
@@ -84,7 +88,9 @@ static void test_what_shakes(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        const struct epoch_own own = { .instance = rows[i].instance, .wanted = rows[i].wanted };
+        const struct epoch_own own = { .instance = rows[i].instance,
+                                       .wanted = rows[i].wanted,
+                                       .reason = EPOCH_COPIED };
         const struct feed_term term =
             term_of(rows[i].term_epoch, rows[i].term_instance, rows[i].closed_seq);
         const struct feed feed = feed_at(rows[i].epoch, rows[i].seq, 0, rows[i].freeze);
