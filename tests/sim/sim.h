@@ -96,6 +96,7 @@ struct sim_seen {
         int64_t since_ms;
         uint64_t epoch, seq;
     } end;
+    struct feed_term term; /* of the roster, after the last turn */
 };
 
 struct sim_node {
@@ -219,6 +220,7 @@ void sim_run_plan(const struct sim_plan *plan, bool trace);
 void sim_begin(const struct sim_plan *plan, bool trace);
 void sim_end(void);
 int sim_node_of(const char *code); /* the first of that code, -1: none */
+bool sim_lies(int index);          /* a chapter; HQ never does */
 
 bool sim_step(int64_t until_ms); /* one instant further; false after a failure */
 void sim_run_until(int64_t until_ms);

@@ -30,7 +30,7 @@ static bool nobody_could_tell(int origin, uint64_t epoch)
     if (origin != 0 || world.hits[FAULT_HQ_TWICE] == 0 || epoch == 1)
         return false;
     for (int i = 1; i < world.plan.nodes; i++)
-        if (i != world.plan.liar && world.nodes[i].seen[0].mark[0].epoch >= epoch)
+        if (!sim_lies(i) && world.nodes[i].seen[0].mark[0].epoch >= epoch)
             return false;
     return true;
 }
@@ -95,8 +95,7 @@ static void check_may_sign(const struct sim_node *sim, int origin, const struct 
         const int peer =
             link->peer != NO_PEER ? sim_node_of(node->peers[link->peer]->code) : -1;
 
-        if (peer >= 0 && peer != world.plan.liar && link->greeted &&
-            sim->held_of_me[peer] >= mark->seq)
+        if (peer >= 0 && !sim_lies(peer) && link->greeted && sim->held_of_me[peer] >= mark->seq)
             sim_fail("%s signs %llu again, and had greeted %s, which holds it", sim->code,
                      (unsigned long long)mark->seq, world.nodes[peer].code);
     }
@@ -162,8 +161,7 @@ static void check_feed_in_memory(struct sim_node *sim, const struct node_feed *h
             !(held->replica.own && sim->node->recovering) &&
             !is_where_it_ended(sim, feed, mark))
             sim_fail("head of %s went down at %s, tier %d", feed->origin, sim->code, tier);
-        if (mark->seq != 0 && !marks_equal(mark, &seen->mark[tier]) &&
-            origin != world.plan.liar) {
+        if (mark->seq != 0 && !marks_equal(mark, &seen->mark[tier]) && !sim_lies(origin)) {
             if (held->replica.own) {
                 /* What a start finds was signed before it. */
                 if (tier == TIER_FEDERATION && sim->node->counters.turns != 0 &&

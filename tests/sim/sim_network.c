@@ -124,8 +124,7 @@ static void send_copy(int index, int stream, int from, struct slice bytes)
     struct sim_packet *packet = packet_on(index, stream, from, bytes);
     const int to = packet->to;
 
-    if (from == world.plan.liar && from != 0 && !world.healing &&
-        !sim_liar_sends(from, to, index, stream, packet)) {
+    if (sim_lies(from) && !world.healing && !sim_liar_sends(from, to, index, stream, packet)) {
         sim_packet_free(packet);
         return;
     }

@@ -431,7 +431,7 @@ void sim_damage(int index, int origin)
     uint32_t number;
 
     /* Nor the one copy that is left of what its origin loses. */
-    if (sim->node == NULL || index == origin || index == world.plan.liar || is_copied(index) ||
+    if (sim->node == NULL || index == origin || sim_lies(index) || is_copied(index) ||
         loses_all(origin) ||
         (feed = node_feed_index(sim->node, world.nodes[origin].code)) == NO_PEER ||
         (number = sim->node->feeds[feed]->record.tier[0].number) == 0 ||

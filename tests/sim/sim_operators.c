@@ -286,7 +286,7 @@ static bool may_lose(int index)
 {
     const struct sim_node *sim = &world.nodes[index];
 
-    return index != 0 && index != world.plan.liar && sim->turns != 0 &&
+    return index != 0 && !sim_lies(index) && sim->turns != 0 &&
            strcmp(world.nodes[world.plan.nodes].code, sim->code) != 0;
 }
 

@@ -48,6 +48,24 @@ static void check_end(const struct sim_node *sim, const struct node_feed *held)
     seen->end.seq = term.until_seq;
 }
 
+/* Nor what is beyond or beside the head at which an epoch was closed. */
+static void check_closed(struct sim_seen *seen, const struct sim_node *sim,
+                         const struct node_feed *held)
+{
+    const struct feed_mark *mark = &held->replica.feed.tier[TIER_FEDERATION];
+    const struct feed_mark *was = &seen->mark[TIER_FEDERATION];
+    const struct feed_term knew = seen->term;
+
+    roster_term_of(sim->node, held->replica.feed.origin, &seen->term);
+    if (knew.epoch == seen->term.epoch && mark->epoch < knew.epoch && !seen->end.was_merging &&
+        feed_compare(mark->epoch, mark->seq, was->epoch, was->seq) > 0 &&
+        (mark->seq > knew.closed_seq || (mark->seq == knew.closed_seq &&
+                                         memcmp(mark->hash, knew.closed_hash, HASH_SIZE) != 0)))
+        sim_fail("%s takes %llu of %s, and HQ closed its epoch at %llu", sim->code,
+                 (unsigned long long)mark->seq, held->replica.feed.origin,
+                 (unsigned long long)knew.closed_seq);
+}
+
 void sim_check_served(int from, int to)
 {
     const struct sim_end *end;
@@ -63,7 +81,7 @@ void sim_check_served(int from, int to)
 
 static bool is_sound(int origin)
 {
-    return !world.tainted[origin] && !world.restored[origin] && origin != world.plan.liar &&
+    return !world.tainted[origin] && !world.restored[origin] && !sim_lies(origin) &&
            !sim_is_shut_out(origin);
 }
 
@@ -222,13 +240,14 @@ void sim_check_rules(int index)
 
     for (size_t i = 0; i < node->replica.feed_count && !sim_failed(); i++) {
         const struct node_feed *held = node->feeds[i];
-        const struct sim_seen *seen = &sim->seen[sim_node_of(held->replica.feed.origin)];
+        struct sim_seen *seen = &sim->seen[sim_node_of(held->replica.feed.origin)];
 
         if (memcmp(seen->mark[0].hash, held->replica.feed.tier[0].hash, HASH_SIZE) != 0 ||
             memcmp(seen->mark[1].hash, held->replica.feed.tier[1].hash, HASH_SIZE) != 0) {
             check_horizon(sim, held);
             check_rows_of_erased(sim, held);
         }
+        check_closed(seen, sim, held);
         check_end(sim, held);
     }
     if (!sim_failed())

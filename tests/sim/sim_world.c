@@ -94,6 +94,11 @@ bool sim_has(enum sim_fault fault)
     return !world.healing && (world.plan.faults >> fault & 1);
 }
 
+bool sim_lies(int index)
+{
+    return world.plan.liar != 0 && index == world.plan.liar;
+}
+
 int sim_node_of(const char *code)
 {
     for (int i = 0; i < world.plan.nodes; i++)
