@@ -33,6 +33,20 @@ int64_t hq_beats_age(const struct hq_beats *beats, uint64_t boot, uint64_t count
     return -1;
 }
 
+/* Of the newest beat of that start which was heard and is not newer: whoever echoes a later one
+ * has lived since, though that one was lost on its way here. */
+static int64_t age_at_most(const struct hq_beats *beats, uint64_t boot, uint64_t counter,
+                           int64_t now_ms)
+{
+    int64_t age = -1;
+
+    for (size_t i = 0; i < beats->count; i++)
+        if (beats->list[i].boot == boot && beats->list[i].counter <= counter &&
+            (age < 0 || now_ms - beats->list[i].at_ms < age))
+            age = now_ms - beats->list[i].at_ms;
+    return age;
+}
+
 bool hq_beats_heard(const struct hq_beats *beats, int64_t now_ms)
 {
     for (size_t i = 0; i < beats->count; i++)
@@ -50,8 +64,9 @@ int64_t replica_feed_fresh_ms(const struct replica_feed *feed, const struct hq_b
                               bool is_hq, int64_t now_ms, bool *out_proven)
 {
     const int64_t arrived = feed->beat.boot != 0 ? fresh_left(now_ms - feed->beat_at_ms) : 0;
-    const int64_t echoed =
-        fresh_left(hq_beats_age(beats, feed->beat.hq_boot, feed->beat.hq_counter, now_ms));
+    /* HQ knows which ones it sent. */
+    const int64_t echoed = fresh_left((is_hq ? hq_beats_age : age_at_most)(
+        beats, feed->beat.hq_boot, feed->beat.hq_counter, now_ms));
 
     *out_proven = true;
     if (strcmp(feed->feed.origin, "hq") == 0)

@@ -107,6 +107,34 @@ static void test_how_long_it_is_fresh(void **state)
     }
 }
 
+/* The beat that is echoed was lost on its way to me: an older one of HQ, of the same start, says
+ * how old it is at most.  HQ itself has lost none. */
+static void test_echo_of_a_lost_beat(void **state)
+{
+    static const struct {
+        uint64_t boot, counter;
+        bool is_hq;
+        int64_t fresh_ms;
+    } rows[] = {
+        { 3, 6, false, BEAT_FRESH_MS - 10 },
+        { 3, 8, false, 0 },
+        { 2, 6, false, 0 },
+        { 3, 6, true, 0 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct replica_feed feed = feed_of("fr");
+        struct hq_beats beats = { .count = 0 };
+        bool proven;
+
+        hq_beats_note(&beats, rows[i].boot, rows[i].counter, NOW);
+        if (replica_feed_fresh_ms(&feed, &beats, rows[i].is_hq, NOW + 10, &proven) !=
+            rows[i].fresh_ms)
+            fail_msg("row %zu", i);
+    }
+}
+
 /* HQ's own feed is as fresh as its own beat: it echoes nobody. */
 static void test_feed_of_hq(void **state)
 {
@@ -189,6 +217,7 @@ int main(void)
         cmocka_unit_test(test_beats_of_hq),
         cmocka_unit_test(test_ring_of_beats),
         cmocka_unit_test(test_how_long_it_is_fresh),
+        cmocka_unit_test(test_echo_of_a_lost_beat),
         cmocka_unit_test(test_feed_of_hq),
         cmocka_unit_test(test_states),
         cmocka_unit_test(test_states_of_ended_feeds),
