@@ -87,6 +87,7 @@ struct sim_seen {
     struct sim_want {
         int to;
         uint64_t epoch, since;
+        uint8_t hash[HASH_SIZE]; /* of zeros: it goes on with what was staged */
         int64_t at_ms;
     } want[TIERS_BOTH + 1]; /* the last, by its tiers */
     uint32_t damaged;       /* number whose sum was damaged on purpose, 0: none */

@@ -497,11 +497,15 @@ static void check_want(struct sim_node *sim, int to, struct slice message)
     if (!sim->node->feeds[feed]->replica.tier[0].damaged &&
         !sim->node->feeds[feed]->replica.own && last->at_ms > world.nodes[to].started_ms &&
         last->at_ms > sim->started_ms && last->to == to && last->epoch == want.epoch &&
-        last->since == want.since && world.now_ms - last->at_ms < RETRY_MS_MIN / 10)
+        last->since == want.since && memcmp(last->hash, want.hash, HASH_SIZE) == 0 &&
+        world.now_ms - last->at_ms < RETRY_MS_MIN / 10)
         sim_fail("%s wants %s of %s since %llu again, %lld ms later", sim->code, want.origin,
                  world.nodes[to].code, (unsigned long long)want.since,
                  (long long)(world.now_ms - last->at_ms));
-    *last = (struct sim_want){ to, want.epoch, want.since, world.now_ms };
+    *last = (struct sim_want){
+        .to = to, .epoch = want.epoch, .since = want.since, .at_ms = world.now_ms
+    };
+    memcpy(last->hash, want.hash, HASH_SIZE);
 }
 
 /* Starts are counted: no beat is older than one before. */
