@@ -106,6 +106,10 @@ static void about_recovered(struct control_wait *request, struct alarms *alarms)
             (unsigned long long)presumed);
     if (unsure == 0)
         return;
+    alarm_add(alarms, "chapterctl tiers list, and set again what is not as it should be",
+              "which field of a member goes how far is as it was chosen when the restored copy"
+              " was made (in a new directory: the default); what was chosen after that is known"
+              " only of fields that HQ holds alone");
     mp_reader_init(&reader, mp_map_get(story, "ids"));
     count = mp_read_array(&reader, RECOVERED_IDS_MAX);
     for (size_t i = 0; i < count; i++) {

@@ -41,4 +41,17 @@ enum status disclosure_choose(struct node *node, struct slice field, bool tier_g
 enum status disclosure_begin(struct node *node) MUST_CHECK;
 void disclosure_plan(struct node *node);
 
+/* --- disclosed.c: records that were written by other choices --- */
+#define DISCLOSED_VALUES 3
+/* Moves fields that go further in a member's values than was chosen; none goes further than it
+ * did.  A value of size 0: none.  What out_values show stands in buffers or in values. */
+enum status disclosure_narrow(const struct disclosure *disclosure,
+                              const struct slice values[DISCLOSED_VALUES],
+                              uint8_t (*buffers)[RECORD_SIZE_MAX],
+                              struct slice out_values[DISCLOSED_VALUES]) MUST_CHECK;
+/* The choices are those of an older copy, or none, and the own feed was fetched back: of
+ * records after from_seq a field that is in tier hq alone was withdrawn from the others.  It
+ * is again, and the operator is told. */
+enum status disclosure_follow(struct node *node, uint64_t from_seq) MUST_CHECK;
+
 #endif

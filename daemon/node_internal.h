@@ -21,7 +21,7 @@
  * erase.c     taking a person out for good; horizon.c, cleared.c: how all forget him
  * erased.c    what is remembered of him
  * keys.c      signing keys give way to others
- * disclosure.c  which tier each field is in
+ * disclosure.c  which tier each field is in; disclosed.c: where that was otherwise before
  * persons.c   distinct persons (HQ)
  * removals.c  many removals within a day
  * enrol.c     enrolment (HQ); invitation.c: invitations in the store

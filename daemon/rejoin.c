@@ -5,6 +5,7 @@
  * Tier federation is at the closed head.  Of tier hq there is what the backup had and what HQ
  * had; where neither has it at the record's own seq, nobody has it any more: the record is put
  * once more, with the last value known of tier hq, or the empty map. */
+#include "daemon/disclosure.h"
 #include "daemon/recovery.h"
 #include "daemon/rows.h"
 #include "daemon/write.h"
@@ -285,6 +286,8 @@ enum status rejoin_begin(struct node *node)
     status = forget_offered(node);
     if (status == OK)
         status = rejoin.federation != 0 ? rejoin_rows(&rejoin) : leave_hq(&rejoin);
+    if (status == OK)
+        status = disclosure_follow(node, node->own_epoch.from_seq);
     if (status == OK)
         status = tell(&rejoin);
     if (status == OK && node->is_hq)

@@ -2,6 +2,7 @@
 /* surplus_issue.c - the origin looks at a state of a closed epoch, its own former one or what
  * a replica offered: what it lacks is issued again, what nobody can tell the operator
  * decides. */
+#include "daemon/disclosure.h"
 #include "daemon/erase.h"
 #include "daemon/recovery.h"
 #include "daemon/surplus_internal.h"
@@ -27,6 +28,30 @@ static struct slice hq_value(const struct change *offered, unsigned tiers,
     return slice_of(empty_map, sizeof empty_map);
 }
 
+/* It was written by other choices: no field goes further than it may now. */
+static enum status issue_narrowed(struct node *node, struct change *change, uint64_t *out_seq)
+{
+    uint8_t values[DISCLOSED_VALUES][RECORD_SIZE_MAX];
+    uint8_t own[RECORD_SIZE_MAX];
+    struct slice narrowed[DISCLOSED_VALUES];
+    struct slice before[DISCLOSED_VALUES] = { change->value[TIER_FEDERATION],
+                                              change->value[TIER_HQ], SLICE_NONE };
+    struct slice stored;
+    enum status status = store_get_private(&node->txn, change->id, &stored);
+
+    if (status == OK && stored.size <= sizeof own) {
+        memcpy(own, stored.data, stored.size);
+        before[TIER_CHAPTER] = slice_of(own, stored.size);
+    }
+    if ((status != OK && status != NOT_FOUND) ||
+        (status = disclosure_narrow(node->disclosure, before, values, narrowed)) != OK ||
+        (status = store_put_private(&node->txn, change->id, narrowed[TIER_CHAPTER])) != OK)
+        return status;
+    change->value[TIER_FEDERATION] = narrowed[TIER_FEDERATION];
+    change->value[TIER_HQ] = narrowed[TIER_HQ];
+    return write_again(node, change, out_seq);
+}
+
 static enum status issue(struct node *node, const struct change *offered, unsigned tiers,
                          const struct store_row *held, uint64_t *out_seq)
 {
@@ -40,6 +65,9 @@ static enum status issue(struct node *node, const struct change *offered, unsign
     memcpy(values[1], hq.data, hq.size);
     change.value[TIER_FEDERATION] = slice_of(values[0], federation.size);
     change.value[TIER_HQ] = slice_of(values[1], hq.size);
+    if (node->disclosure->count != 0 && change.type == RECORD_MEMBER &&
+        !value_is_removal(change.value[TIER_FEDERATION]))
+        return issue_narrowed(node, &change, out_seq);
     return write_again(node, &change, out_seq);
 }
 

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MPL-2.0
 """A chapter chooses how far each field goes, and changes its mind; who sees what is told."""
 
+import os
+import shutil
+
 from erase_test import files_hold
 from federation import Federation, check, main, wait_until
 
@@ -115,6 +118,46 @@ def test_who_sees():
               listed["name"]["organizations"] == "federation", listed)
 
 
+def goes_no_further(f, record, epoch):
+    """Once fr signs again: what was withdrawn stays so, and what cannot be known is told."""
+    fr, lu = f.nodes["fr"], f.nodes["lu"]
+    wait_until(lambda: all(n.feeds().get("fr", (0,))[0] == epoch for n in f.running()), 30,
+               "a new epoch")
+    check({r["field"]: r["tier"] for r in fr.json("tiers", "list")["fields"]}["country"] == "hq",
+          fr.json("tiers", "list"))
+    told = [a["remedy"] for a in fr.status()["alarms"]]
+    check(any("tiers list" in remedy for remedy in told), told)
+    check(fr.apply([{"op": "put", "id": record, "fields": {"status": "lapsed"}}])[0]["ok"],
+          "changed")
+    other = fr.add(**PERSON)["id"]
+    in_step(f)
+    for one in (record, other):
+        check("country" not in lu.json("members", "show", one), "it goes to all nodes again")
+        check(f.hq.json("members", "show", one)["country"] == "FR", "HQ has it")
+
+
+def test_after_a_restored_copy_and_a_lost_disk():
+    """The chapter narrowed a field after the backup was made, of which the copy knows nothing."""
+    with Federation() as f:
+        fr, _, record = founded(f)
+        backup = os.path.join(f.dir, "backup")
+        fr.ctl("backup", backup)
+        check(fr.json("tiers", "set", "country=hq")["pending"] is None, "narrowed")
+        in_step(f)
+        fr.stop()
+        shutil.rmtree(fr.dir)
+        f.daemon("restore", backup, "--dir", fr.dir)
+        fr.start()
+        goes_no_further(f, record, 2)
+        fr.stop()
+        shutil.rmtree(fr.dir)
+        token = f.hq.json("chapters", "rekey", "fr")["token"]
+        f.daemon("join", token, "--dir", fr.dir, *f.place(fr))
+        fr.start()
+        goes_no_further(f, record, 3)
+        f.verify_all()
+
+
 def test_goes_on_after_a_crash():
     with Federation() as f:
         fr, lu = f.join("fr"), f.join("lu", listen=False)
@@ -136,4 +179,5 @@ def test_goes_on_after_a_crash():
 
 if __name__ == "__main__":
     main(test_narrowed_and_widened, test_withdrawn_while_a_node_is_away, test_persons_follow_the_address, test_who_sees,
+         test_after_a_restored_copy_and_a_lost_disk,
          test_goes_on_after_a_crash)
