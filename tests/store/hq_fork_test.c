@@ -159,12 +159,44 @@ static void test_the_last_epoch_of_all(void **state)
     assert_int_equal(hq->node->proven_kept, 5);
 }
 
+/* A chapter that joined with a token takes no roster that is older than the token's. */
+static void test_below_the_floor(void **state)
+{
+    struct hq *hq = *state;
+    struct node_feed *feed = hq->node->feeds[hq->node->own_feed];
+    const struct feed_mark mine = feed->replica.feed.tier[TIER_FEDERATION];
+    struct head head = {
+        .origin = "hq", .epoch = 1, .instance = 1, .seq = mine.seq + 1, .prev_seq = mine.seq
+    };
+    struct signed_head envelope;
+    uint8_t bytes[SIGNED_HEAD_SIZE_MAX + 32];
+    struct mp_writer writer;
+
+    feed->replica.own = false;
+    hq->node->floor_epoch = 1;
+    memcpy(head.federation, hq->node->federation, HASH_SIZE);
+    memcpy(head.prev_hash, mine.hash, HASH_SIZE);
+    head_sign(&head, &hq->node->identity.sign, &envelope);
+    mp_writer_init(&writer, bytes, sizeof bytes);
+    wire_write_event_begin(&writer, TIERS_FEDERATION, mine.seq, signed_head_bytes(&envelope),
+                           0);
+    for (uint64_t above = 0; above < 2; above++) {
+        const uint64_t refused = hq->node->counters.events_refused;
+
+        hq->node->floor_seq = head.seq + above;
+        sync_on_event(hq->node, node_peer_make(hq->node, "fr"), mp_writer_bytes(&writer));
+        assert_int_equal(hq->node->counters.events_refused, refused + above);
+    }
+    feed->replica.own = true;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_at_hq, hq_new, hq_free),
         cmocka_unit_test_setup_teardown(test_at_a_chapter, hq_new, hq_free),
         cmocka_unit_test_setup_teardown(test_the_last_epoch_of_all, hq_new, hq_free),
+        cmocka_unit_test_setup_teardown(test_below_the_floor, hq_new, hq_free),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
