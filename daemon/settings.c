@@ -120,7 +120,9 @@ static const char *parse_sandbox(struct settings *settings, const char *value)
 static const char *parse_path(struct settings *settings, const char *value)
 {
     (void)settings;
-    return value[0] == '\0' || value[0] == '/' ? NULL : "a directory's whole path, from /";
+    return value[0] == '\0' || (value[0] == '/' && strchr(value, '"') == NULL)
+               ? NULL
+               : "a directory's whole path, from / and without \" in it";
 }
 
 /* --- settings ----------------------------------------------------------------------------- */

@@ -108,6 +108,7 @@ static void test_values(void **state)
         { "backup_dir", "/var/backups", true },
         { "backup_dir", "", true },
         { "backup_dir", "backups", false },
+        { "backup_dir", "/a \"quoted\" name", false }, /* no line of the file could hold it */
         { "core", "yes", false },
     };
 
