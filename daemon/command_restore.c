@@ -14,9 +14,12 @@
 
 static int explain_file(const char *file, enum status status)
 {
-    if (status == INVALID) {
+    if (status == INVALID || status == STORE_DAMAGED) {
         command_error("%s is no backup of chapterd, or not a whole one", file);
         command_remedy("take another one; chapterctl backup FILE makes them");
+    } else if (status == UNSUPPORTED || status == STORE_NEWER) {
+        command_error("%s is a backup of another version of chapterd", file);
+        command_remedy("restore it with the version that made it");
     } else if (status == NOT_FOUND) {
         command_error("there is no file %s", file);
         command_remedy("check its name: ls -l");
@@ -25,6 +28,12 @@ static int explain_file(const char *file, enum status status)
         command_remedy("check that this user may read it, and the disk");
     }
     return COMMAND_FAILED;
+}
+
+static bool is_of_file(enum status status)
+{
+    return status == INVALID || status == STORE_DAMAGED || status == UNSUPPORTED ||
+           status == STORE_NEWER;
 }
 
 static int explain_directory(const char *dir, enum status status)
@@ -95,6 +104,8 @@ int command_restore(int argc, char **argv)
     status = directory_lock(dir, &lock, &pid);
     if (status == OK || status == NOT_FOUND)
         status = backup_restore(file, dir);
+    if (is_of_file(status))
+        return explain_file(file, status);
     if (status != OK)
         return explain_directory(dir, status);
     say(dir, &header);

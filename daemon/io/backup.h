@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* backup.h - a node's store and keys in one file, and a directory made of it.
  *
- * File: "chapterd bak 1" and 2 NULs, size of the header (4, big-endian), header (MessagePack
- * [1, code, federation, created, seed of the signing key, CURVE secret]), the data file of a
- * compacted LMDB environment, BLAKE2b-256 over all before.  It holds the secret keys: mode
- * 0600. */
+ * File: "chapterd bak 2" and 2 NULs, size of the header (4, big-endian), header (MessagePack
+ * [2, code, federation, created, seed of the signing key, CURVE secret]), the store's entries
+ * (store_entries.c), BLAKE2b-256 over all before.  It holds the secret keys: mode 0600.
+ * Whoever made it, reading it is safe: nothing of it is believed but what it says. */
 #ifndef CHAPTERD_BACKUP_H
 #define CHAPTERD_BACKUP_H
 
@@ -24,7 +24,8 @@ struct backup_header {
 enum status backup_write(struct store *store, const struct identity *identity,
                          const struct backup_header *header, const char *path,
                          uint64_t *out_size) MUST_CHECK;
-/* Reads all of path.  INVALID: it is no backup, or not whole. */
+/* Reads all of path.  INVALID: it is no backup, or not whole.  UNSUPPORTED: of another
+ * version. */
 enum status backup_check(const char *path, struct backup_header *out_header) MUST_CHECK;
 /* Makes DIR of it: keys and store.  EXISTS if DIR has either. */
 enum status backup_restore(const char *path, const char *dir) MUST_CHECK;

@@ -32,8 +32,8 @@ void store_close(struct store **store);
  * closed and opened again: on failure *store is the old one, or NULL (fatal).  Needs room for
  * both. */
 enum status store_compact(struct store **store, const char *dir) MUST_CHECK;
-/* Makes DIR/db of size bytes that fd holds from where it stands.  EXISTS if there is one of
- * other bytes. */
+/* Makes DIR/db of the entries of a backup: size bytes that fd holds from where it stands.
+ * EXISTS if there is one of other entries.  INVALID, UNSUPPORTED: they are none. */
 enum status store_install(const char *dir, int fd, uint64_t size) MUST_CHECK;
 uint64_t store_file_bytes(struct store *store); /* size of the data file */
 uint64_t store_used_bytes(struct store *store); /* pages in use of the file, in bytes */

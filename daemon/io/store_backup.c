@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,11 +16,11 @@
 #define MAGIC_SIZE 16
 #define LEAD_SIZE (MAGIC_SIZE + 4)
 #define HEADER_SIZE_MAX 512
-#define BACKUP_VERSION 1
+#define BACKUP_VERSION 2
 #define SEED_SIZE 32
 #define PIECE_SIZE (256 * 1024)
 
-static const uint8_t magic[MAGIC_SIZE] = "chapterd bak 1";
+static const uint8_t magic[MAGIC_SIZE] = "chapterd bak 2";
 
 static void close_file(const int *fd)
 {
@@ -47,7 +48,7 @@ static enum status write_all(int fd, const void *data, size_t size)
 /* Hash of the first size bytes. */
 static enum status hash_file(int fd, uint64_t size, uint8_t out_hash[HASH_SIZE])
 {
-    static _Thread_local uint8_t piece[PIECE_SIZE];
+    static uint8_t piece[PIECE_SIZE];
     crypto_generichash_state state;
 
     if (lseek(fd, 0, SEEK_SET) != 0)
@@ -69,7 +70,64 @@ static enum status hash_file(int fd, uint64_t size, uint8_t out_hash[HASH_SIZE])
 
 /* --- writing ------------------------------------------------------------------------------ */
 
-static enum status write_header(int fd, const struct identity *identity,
+/* Gathers what is written, and hashes it. */
+struct sink {
+    int fd;
+    uint64_t size;
+    size_t used;
+    crypto_generichash_state hash;
+    uint8_t piece[PIECE_SIZE];
+};
+
+static struct sink *sink_new(int fd)
+{
+    struct sink *sink = calloc(1, sizeof *sink);
+
+    if (sink == NULL)
+        return NULL;
+    sink->fd = fd;
+    crypto_generichash_init(&sink->hash, NULL, 0, HASH_SIZE);
+    return sink;
+}
+
+/* The keys were in it, too. */
+static void sink_free(struct sink **sink)
+{
+    if (*sink != NULL)
+        sodium_memzero(*sink, sizeof **sink);
+    free(*sink);
+    *sink = NULL;
+}
+
+static enum status sink_flush(struct sink *sink)
+{
+    const enum status status = write_all(sink->fd, sink->piece, sink->used);
+
+    sink->used = 0;
+    return status;
+}
+
+static enum status sink_put(void *context, struct slice bytes)
+{
+    struct sink *sink = context;
+    enum status status;
+
+    crypto_generichash_update(&sink->hash, bytes.data, bytes.size);
+    sink->size += bytes.size;
+    while (bytes.size > 0) {
+        const size_t room = PIECE_SIZE - sink->used;
+        const size_t size = bytes.size < room ? bytes.size : room;
+
+        memcpy(sink->piece + sink->used, bytes.data, size);
+        sink->used += size;
+        bytes = slice_of(bytes.data + size, bytes.size - size);
+        if (sink->used == PIECE_SIZE && (status = sink_flush(sink)) != OK)
+            return status;
+    }
+    return OK;
+}
+
+static enum status write_header(struct sink *sink, const struct identity *identity,
                                 const struct backup_header *header)
 {
     uint8_t bytes[LEAD_SIZE + HEADER_SIZE_MAX];
@@ -92,7 +150,7 @@ static enum status write_header(int fd, const struct identity *identity,
         return writer.status;
     pack_bytes(&packer, magic, MAGIC_SIZE);
     pack_u32(&packer, (uint32_t)writer.size);
-    status = write_all(fd, bytes, LEAD_SIZE + writer.size);
+    status = sink_put(sink, slice_of(bytes, LEAD_SIZE + writer.size));
     sodium_memzero(bytes, sizeof bytes);
     return status;
 }
@@ -100,23 +158,22 @@ static enum status write_header(int fd, const struct identity *identity,
 static enum status fill(int fd, struct store *store, const struct identity *identity,
                         const struct backup_header *header, uint64_t *out_size)
 {
+    CLEANUP(sink_free) struct sink *sink = sink_new(fd);
     uint8_t hash[HASH_SIZE];
-    off_t end;
-    enum status status = write_header(fd, identity, header);
+    enum status status;
 
-    if (status != OK)
+    if (sink == NULL)
+        return NO_MEMORY;
+    if ((status = write_header(sink, identity, header)) != OK ||
+        (status = store_entries_write(store, sink_put, sink)) != OK)
         return status;
-    status = store_status_of(mdb_env_copyfd2(store->env, fd, MDB_CP_COMPACT));
-    if (status != OK)
-        return status;
-    if ((end = lseek(fd, 0, SEEK_END)) < 0)
-        return status_of_errno(errno);
-    if ((status = hash_file(fd, (uint64_t)end, hash)) != OK ||
-        (status = write_all(fd, hash, sizeof hash)) != OK)
+    crypto_generichash_final(&sink->hash, hash, sizeof hash);
+    if ((status = sink_put(sink, slice_of(hash, sizeof hash))) != OK ||
+        (status = sink_flush(sink)) != OK)
         return status;
     if (fsync(fd) != 0)
         return status_of_errno(errno);
-    *out_size = (uint64_t)end + HASH_SIZE;
+    *out_size = sink->size;
     return OK;
 }
 
@@ -236,14 +293,28 @@ static enum status open_backup(const char *path, struct backup *out)
     if (pread(out->fd, stored, HASH_SIZE, (off_t)(size - HASH_SIZE)) != HASH_SIZE ||
         memcmp(stored, hash, HASH_SIZE) != 0)
         return INVALID;
+    if (lseek(out->fd, (off_t)out->data_at, SEEK_SET) < 0)
+        return status_of_errno(errno);
     return OK;
+}
+
+/* Stands before the entries then. */
+static enum status check_entries(const struct backup *backup)
+{
+    const enum status status = store_entries_check(backup->fd, backup->data_size);
+
+    if (status == OK && lseek(backup->fd, (off_t)backup->data_at, SEEK_SET) < 0)
+        return status_of_errno(errno);
+    return status;
 }
 
 enum status backup_check(const char *path, struct backup_header *out_header)
 {
     CLEANUP(backup_done) struct backup backup = { .fd = -1 };
-    const enum status status = open_backup(path, &backup);
+    enum status status = open_backup(path, &backup);
 
+    if (status == OK)
+        status = check_entries(&backup);
     if (status == OK)
         *out_header = backup.header;
     return status;
@@ -254,10 +325,10 @@ enum status backup_restore(const char *path, const char *dir)
     CLEANUP(backup_done) struct backup backup = { .fd = -1 };
     enum status status = open_backup(path, &backup);
 
+    if (status == OK)
+        status = check_entries(&backup);
     if (status != OK)
         return status;
-    if (lseek(backup.fd, (off_t)backup.data_at, SEEK_SET) < 0)
-        return status_of_errno(errno);
     /* The keys come last: a directory that lacks them is no node's, and the same backup can be
      * restored there again. */
     if ((status = identity_prepare(dir)) != OK ||

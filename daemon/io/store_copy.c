@@ -14,14 +14,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PIECE_SIZE (256 * 1024)
-
-static void close_file(const int *fd)
-{
-    if (*fd >= 0)
-        close(*fd);
-}
-
 static enum status join(char out[PATH_MAX], const char *dir, const char *name)
 {
     return snprintf(out, PATH_MAX, "%s/%s", dir, name) >= PATH_MAX ? TOO_LARGE : OK;
@@ -99,71 +91,30 @@ enum status store_compact(struct store **store, const char *dir)
 
 /* --- from a backup ------------------------------------------------------------------------ */
 
-static enum status copy_bytes(int from, int to, uint64_t size)
-{
-    static uint8_t piece[PIECE_SIZE];
-
-    while (size > 0) {
-        const ssize_t got = read(from, piece, size < PIECE_SIZE ? (size_t)size : PIECE_SIZE);
-        ssize_t put = 0;
-
-        if (got < 0)
-            return store_status_of(errno);
-        if (got == 0)
-            return INVALID;
-        while (put < got) {
-            const ssize_t written = write(to, piece + put, (size_t)(got - put));
-
-            if (written < 0)
-                return store_status_of(errno);
-            put += written;
-        }
-        size -= (uint64_t)got;
-    }
-    return fsync(to) == 0 ? OK : store_status_of(errno);
-}
-
+/* What does not open was no whole store. */
 static enum status fill_directory(const char *temporary, int fd, uint64_t size)
 {
-    CLEANUP(close_file) int data = -1;
     struct store *store = NULL;
     char path[PATH_MAX];
     enum status status = join(path, temporary, "data.mdb");
 
-    if (status != OK)
-        return status;
-    data = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (data < 0)
-        return store_status_of(errno);
-    if ((status = copy_bytes(fd, data, size)) != OK ||
+    if (status != OK ||
+        (status = store_entries_fill(fd, size, temporary, STORE_SIZE_DEFAULT)) != OK ||
         (status = store_open_path(temporary, STORE_SIZE_DEFAULT, &store)) != OK)
         return status;
     store_close(&store);
     return file_sync_parent(path);
 }
 
-/* Is that environment of the bytes that fd has from where it stands? */
-static bool is_made_of(const char *path, int fd, uint64_t size)
+/* EXISTS if that environment is not of the entries that fd has from where it stands. */
+static enum status check_made_of(const char *path, int fd, uint64_t size)
 {
-    static uint8_t pieces[2][PIECE_SIZE];
-    CLEANUP(close_file) int data = -1;
-    const off_t from = lseek(fd, 0, SEEK_CUR);
-    char name[PATH_MAX];
-    struct stat found;
+    CLEANUP(store_close) struct store *store = NULL;
 
-    if (from < 0 || join(name, path, "data.mdb") != OK ||
-        (data = open(name, O_RDONLY | O_CLOEXEC)) < 0 || fstat(data, &found) != 0 ||
-        (uint64_t)found.st_size != size)
-        return false;
-    for (off_t at = 0; (uint64_t)at < size;) {
-        const ssize_t got = pread(data, pieces[0], PIECE_SIZE, at);
-
-        if (got <= 0 || pread(fd, pieces[1], (size_t)got, from + at) != got ||
-            memcmp(pieces[0], pieces[1], (size_t)got) != 0)
-            return false;
-        at += got;
-    }
-    return true;
+    return store_open_path(path, STORE_SIZE_DEFAULT, &store) == OK &&
+                   store_entries_match(fd, size, store) == OK
+               ? OK
+               : EXISTS;
 }
 
 enum status store_install(const char *dir, int fd, uint64_t size)
@@ -176,7 +127,7 @@ enum status store_install(const char *dir, int fd, uint64_t size)
     if (status != OK)
         return status;
     if (lstat(path, &there) == 0)
-        return is_made_of(path, fd, size) ? OK : EXISTS;
+        return check_made_of(path, fd, size);
     if ((status = make_temporary(dir, temporary)) != OK)
         return status;
     if ((status = fill_directory(temporary, fd, size)) == OK && rename(temporary, path) != 0)

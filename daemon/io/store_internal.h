@@ -85,6 +85,33 @@ enum status store_marker_put_copy(struct store *copy, const char *dir) MUST_CHEC
  * held anything else (store_compact.c). */
 enum status store_copy_entries(struct store *store, const char *path,
                                uint64_t map_size) MUST_CHECK;
+/* A new environment in directory path, filled: entries of a table by ascending key (EXISTS
+ * otherwise), and synced at the end (store_fill.c).  A zero or closed one may be closed. */
+struct store_filler {
+    MDB_env *env;
+    MDB_txn *txn; /* NULL between two */
+    MDB_dbi tables[TABLE_COUNT];
+    size_t puts; /* in it */
+    size_t bytes;
+};
+enum status store_filler_open(const char *path, uint64_t map_size,
+                              struct store_filler *out_filler) MUST_CHECK;
+enum status store_filler_put(struct store_filler *filler, enum table table, struct slice key,
+                             struct slice value) MUST_CHECK;
+enum status store_filler_finish(struct store_filler *filler) MUST_CHECK;
+void store_filler_close(struct store_filler *filler);
+
+/* --- all entries as bytes (store_entries.c) ---------------------------------------------- */
+typedef enum status store_bytes_put(void *context, struct slice bytes);
+enum status store_entries_write(struct store *store, store_bytes_put *put,
+                                void *context) MUST_CHECK;
+/* Of size bytes that fd holds from where it stands: are they a store's entries (INVALID), with
+ * as many tables as this version has (UNSUPPORTED)?  A new environment made of them in
+ * directory path.  Are they those of store (EXISTS if not)? */
+enum status store_entries_check(int fd, uint64_t size) MUST_CHECK;
+enum status store_entries_fill(int fd, uint64_t size, const char *path,
+                               uint64_t map_size) MUST_CHECK;
+enum status store_entries_match(int fd, uint64_t size, struct store *store) MUST_CHECK;
 /* Of the write transaction: only what makes room may be written. */
 bool store_is_tight(const struct store *store);
 /* flags: 0 or MDB_CREATE.  STORE_DAMAGED if a table is missing. */
