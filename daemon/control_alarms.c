@@ -95,8 +95,8 @@ static void about_recovered(struct control_wait *request, struct alarms *alarms)
         return;
     if (refilled != 0)
         alarm_add(alarms, "look at them and enter again what is missing",
-                  "after the recovery %llu records had lost their fields of tier hq (name,"
-                  " e-mail, language): the last ones known were put back",
+                  "records that had lost their fields of tier hq (name, e-mail, language) in"
+                  " the recovery: %llu; the last ones known were put back",
                   (unsigned long long)refilled);
     if (store_get_meta_uint(txn, META_PRESUMED, &presumed) == OK && presumed != 0)
         alarm_add(
@@ -122,9 +122,12 @@ static void about_recovered(struct control_wait *request, struct alarms *alarms)
             (size_t)snprintf(ids + used, sizeof ids - used, "%s%s", i == 0 ? "" : " ", text);
     }
     alarm_add(
-        alarms, "compare them with your papers: chapterctl members show ID",
-        "%llu members were changed after the restored copy was made; their city, phone,"
-        " notes and own columns, which never leave this node, are those of the copy: %s%s",
+        alarms,
+        "compare them with your papers, or import your last spreadsheet with --mode fill;"
+        " tiers set since then are forgotten, too: chapterctl tiers list",
+        "members changed after the restored copy was made, or all where there was none: %llu;"
+        " their city, phone, notes and own columns, which never leave this node, are those of"
+        " the copy, or gone: %s%s",
         (unsigned long long)unsure, ids, unsure > count ? " ..." : "");
 }
 

@@ -313,8 +313,8 @@ static bool by_own_nothing(const struct subject *subject, struct finding *out)
                                 subject->mine->seq) >= 0;
     }
     return cause_is(out, CAUSE_NONE,
-                    "all is well: this is %s itself; %zu other nodes are connected, %zu of them"
-                    " say that they have its newest change",
+                    "all is well: this is %s itself; other nodes connected: %zu, with its"
+                    " newest change: %zu",
                     subject->code, connected, holding);
 }
 

@@ -89,7 +89,7 @@ static void test_all_well(void **state)
 
     (void)healthy(hq);
     assert_cause(hq, "fr", "none", "current", "heard 1 s ago");
-    assert_cause(hq, "hq", "none", "current", "1 other nodes are connected");
+    assert_cause(hq, "hq", "none", "current", "other nodes connected: 1, ");
 }
 
 static void test_silence(void **state)
@@ -206,7 +206,7 @@ static void test_alone(void **state)
 {
     struct hq *hq = *state;
 
-    assert_cause(hq, "hq", "none", "current", "0 other nodes");
+    assert_cause(hq, "hq", "none", "current", "other nodes connected: 0");
     (void)healthy(hq);
     (void)peer_of(hq, "lu", false);
     assert_cause(hq, "fr", "alone", "current", "no chapter dials it");
