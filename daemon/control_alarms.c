@@ -152,7 +152,8 @@ static void about_own_feed(struct node *node, struct alarms *alarms)
                   place->entry.state == CHAPTER_REVOKED ? "revoked" : "suspended");
     if (node->invites_waiting != 0)
         alarm_add(alarms, "chapterctl invite list",
-                  "%zu chapters asked to join and wait to be approved", node->invites_waiting);
+                  "chapters that asked to join and wait to be approved: %zu",
+                  node->invites_waiting);
     if (node->lapse_asked != 0)
         alarm_add(
             alarms, "chapterctl members lapse --confirm",
