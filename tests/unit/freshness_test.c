@@ -107,8 +107,8 @@ static void test_how_long_it_is_fresh(void **state)
     }
 }
 
-/* The beat that is echoed was lost on its way to me: an older one of HQ, of the same start, says
- * how old it is at most.  HQ itself has lost none. */
+/* The beat that is echoed was lost on its way to me: an older one of HQ, of the same start,
+ * says how old it is at most.  HQ itself has lost none. */
 static void test_echo_of_a_lost_beat(void **state)
 {
     static const struct {
