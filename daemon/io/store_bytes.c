@@ -133,9 +133,14 @@ void pack_origin(struct packer *packer, const char *origin)
 
 bool unpack_origin(struct unpacker *unpacker, char out_origin[CODE_SIZE])
 {
-    unpack_bytes(unpacker, out_origin, ORIGIN_KEY_SIZE);
-    if (out_origin[CODE_SIZE - 1] == '\0')
-        return true;
-    out_origin[0] = '\0';
-    return false;
+    const struct slice padded = unpack_slice(unpacker, ORIGIN_KEY_SIZE);
+    const size_t size = padded.size == 0 ? 0 : strnlen((const char *)padded.data, padded.size);
+    bool good = padded.size != 0 && code_valid(slice_of(padded.data, size));
+
+    for (size_t i = size; good && i < padded.size; i++)
+        good = padded.data[i] == 0; /* two keys would be one origin's */
+    memset(out_origin, 0, CODE_SIZE);
+    if (good)
+        memcpy(out_origin, padded.data, size);
+    return good;
 }

@@ -200,7 +200,7 @@ void unpack_signed_head(struct unpacker *unpacker, struct signed_head *out_head)
 /* An origin's code as the beginning of a key: padded with NULs, whatever follows its own. */
 #define ORIGIN_KEY_SIZE CODE_SIZE
 void pack_origin(struct packer *packer, const char *origin);
-/* false if it is no NUL-terminated text. */
+/* false if it is no code, or has something behind it. */
 bool unpack_origin(struct unpacker *unpacker, char out_origin[CODE_SIZE]);
 
 /* --- rows (store_row.c) ------------------------------------------------------------------ */

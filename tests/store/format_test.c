@@ -137,6 +137,32 @@ static void feeds(void **state)
                  "00 0000000000000000 0002 ddee");
 }
 
+/* Two keys of one origin would be found for ever, one after the other. */
+static void keys_of_no_code(void **state)
+{
+    static const struct {
+        const char *key;
+        enum status expected;
+    } rows[] = { { FR, OK },
+                 { "66720000000000000000000000000001", STORE_DAMAGED },
+                 { "66720000000000006600000000000000", STORE_DAMAGED },
+                 { "46720000000000000000000000000000", STORE_DAMAGED },
+                 { "66ff0000000000000000000000000000", STORE_DAMAGED },
+                 { "61616161616161616161616161616161", STORE_DAMAGED } };
+    const uint8_t value[39] = { 0 }; /* of a feed of which nothing is held */
+    struct place *place = *state;
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        uint8_t bytes[128];
+        const struct slice key = unhex(rows[i].key, bytes);
+        struct store_feed feed;
+
+        assert_ok(table_put(&place->txn, TABLE_FEEDS, key, slice_of(value, sizeof value)));
+        assert_int_equal(store_next_feed(&place->txn, "", &feed), rows[i].expected);
+        assert_ok(table_delete(&place->txn, TABLE_FEEDS, key));
+    }
+}
+
 static void heads(void **state)
 {
     struct place *place = *state;
@@ -267,6 +293,7 @@ int main(void)
         OPEN(sums),
         OPEN(older_sums),
         OPEN(feeds),
+        OPEN(keys_of_no_code),
         OPEN(heads),
         OPEN(census_and_persons),
         OPEN(the_origins_own),
