@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* replay.c - runs a fuzzer without libFuzzer: every file of the given directories as it is, cut
- * short at every byte, and changed at random from a fixed seed.
- * Usage: fuzz_NAME [--rounds=N] DIRECTORY...; each round is one random change of each file. */
+ * short, and changed at random from a fixed seed.
+ * Usage: fuzz_NAME [--rounds=N] [--step=N] DIRECTORY...; each round is one random change of
+ * each file; it is cut short at every byte, or at every Nth. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdbool.h>
@@ -15,6 +16,11 @@
 
 #define INPUT_SIZE_MAX (1024 * 1024)
 #define ROUNDS_DEFAULT 2000
+
+struct effort {
+    unsigned long rounds;
+    unsigned long step; /* bytes between two ends */
+};
 
 struct input {
     uint8_t *data;
@@ -112,7 +118,7 @@ static size_t wound(uint8_t *data, size_t size, size_t capacity, uint64_t *state
     return size;
 }
 
-static bool replay_file(const char *path, unsigned long rounds)
+static bool replay_file(const char *path, const struct effort *effort)
 {
     CLEANUP(input_free) struct input input = { NULL, 0 };
     CLEANUP(input_free) struct input wounded = { NULL, 0 };
@@ -120,11 +126,12 @@ static bool replay_file(const char *path, unsigned long rounds)
 
     if (!read_file(path, &input))
         return false;
-    for (size_t size = 0; size <= input.size; size++)
+    for (size_t size = 0; size < input.size; size += effort->step)
         run(input.data, size);
+    run(input.data, input.size);
     if ((wounded.data = malloc(input.size + 4)) == NULL)
         return fail(path, "out of memory");
-    for (unsigned long i = 0; i < rounds; i++) {
+    for (unsigned long i = 0; i < effort->rounds; i++) {
         memcpy(wounded.data, input.data, input.size);
         wounded.size = wound(wounded.data, input.size, input.size + 4, &state);
         run(wounded.data, wounded.size);
@@ -132,7 +139,7 @@ static bool replay_file(const char *path, unsigned long rounds)
     return true;
 }
 
-static bool replay_directory(const char *name, unsigned long rounds, size_t *files)
+static bool replay_directory(const char *name, const struct effort *effort, size_t *files)
 {
     CLEANUP(directory_close) DIR *directory = opendir(name);
     const struct dirent *entry;
@@ -148,7 +155,7 @@ static bool replay_directory(const char *name, unsigned long rounds, size_t *fil
             return fail(path, strerror(errno));
         if (!S_ISREG(found.st_mode))
             continue;
-        if (!replay_file(path, rounds))
+        if (!replay_file(path, effort))
             return false;
         ++*files;
     }
@@ -157,15 +164,17 @@ static bool replay_directory(const char *name, unsigned long rounds, size_t *fil
 
 int main(int argc, char **argv)
 {
-    unsigned long rounds = ROUNDS_DEFAULT;
+    struct effort effort = { ROUNDS_DEFAULT, 1 };
     size_t files = 0;
 
     for (int i = 1; i < argc; i++)
         if (strncmp(argv[i], "--rounds=", 9) == 0)
-            rounds = strtoul(argv[i] + 9, NULL, 10);
-        else if (!replay_directory(argv[i], rounds, &files))
+            effort.rounds = strtoul(argv[i] + 9, NULL, 10);
+        else if (strncmp(argv[i], "--step=", 7) == 0)
+            effort.step = strtoul(argv[i] + 7, NULL, 10);
+        else if (effort.step == 0 || !replay_directory(argv[i], &effort, &files))
             return 1;
-    printf("%zu files, %lu random changes of each\n", files, rounds);
+    printf("%zu files, %lu random changes of each\n", files, effort.rounds);
     if (files > 0)
         return 0;
     fprintf(stderr, "replay: nothing to replay\n");
