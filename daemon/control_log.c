@@ -3,6 +3,7 @@
  * stands; it waits for news if it likes. */
 #include "daemon/control_internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,6 +34,16 @@ static bool is_full(const struct log *log)
 
 /* --- one change --------------------------------------------------------------------------- */
 
+/* One that only later versions know by its number. */
+static void write_type(struct mp_writer *writer, enum record_type type)
+{
+    const char *name = record_type_name(type);
+    char number[16];
+
+    (void)snprintf(number, sizeof number, "%u", (unsigned)type);
+    mp_write_key_text(writer, "type", name != NULL ? name : number);
+}
+
 static void write_change(struct log *log, const struct node_feed *feed,
                          const struct change *change)
 {
@@ -55,7 +66,7 @@ static void write_change(struct log *log, const struct node_feed *feed,
         control_write_time(writer, updated);
     else
         mp_write_nil(writer);
-    mp_write_key_text(writer, "type", record_type_name(change->type));
+    write_type(writer, change->type);
     log->count++;
 }
 
