@@ -69,6 +69,8 @@ static enum status load_feed(struct node *node, struct store_txn *txn,
         struct feed_mark *mark = &feed->replica.feed.tier[tier];
         struct head head;
 
+        if ((record->tier[tier].number == 0) != (record->tier[tier].head.size == 0))
+            return STORE_DAMAGED;
         memset(mark, 0, sizeof *mark);
         if (record->tier[tier].head.size == 0)
             continue;

@@ -216,6 +216,9 @@ enum status sign_batch(struct node *node)
     struct head head;
     enum status status;
 
+    /* A batch begins with numbers for both; not so where a restored store lies. */
+    if (own->record.tier[TIER_FEDERATION].number == 0 || own->record.tier[TIER_HQ].number == 0)
+        return STORE_DAMAGED;
     fill_head(node, batch, &head);
     head_sign(&head, &node->identity.sign, &envelope);
     for (int tier = 0; tier < TIERS_PUBLISHED; tier++) {
