@@ -10,7 +10,6 @@
 #include "daemon/io/identity.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -67,23 +66,19 @@ enum status store_entries_write(struct store *store, store_bytes_put *put, void 
 
 /* --- reading ------------------------------------------------------------------------------ */
 
+/* One at a time is read. */
+static uint8_t buffer[BUFFER_SIZE];
+
 struct entries {
     int fd;
     uint64_t left; /* bytes that were not read yet */
-    uint8_t *buffer;
-    size_t at; /* what was read and not taken yet */
+    size_t at;     /* what was read and not taken yet */
     size_t end;
     unsigned tables; /* that there are */
     unsigned table;
     size_t last_size; /* of the last key of this table; 0: none yet */
     uint8_t last[KEY_SIZE_MAX];
 };
-
-static void entries_done(struct entries *entries)
-{
-    free(entries->buffer);
-    entries->buffer = NULL;
-}
 
 /* The next bytes, at most a buffer of them.  INVALID if there are fewer. */
 static enum status take(struct entries *entries, size_t size, struct slice *out)
@@ -94,31 +89,32 @@ static enum status take(struct entries *entries, size_t size, struct slice *out)
 
         if (entries->left == 0)
             return INVALID;
-        memmove(entries->buffer, entries->buffer + entries->at, entries->end - entries->at);
+        memmove(buffer, buffer + entries->at, entries->end - entries->at);
         entries->end -= entries->at;
         entries->at = 0;
-        got = read(entries->fd, entries->buffer + entries->end,
+        got = read(entries->fd, buffer + entries->end,
                    entries->left < room ? (size_t)entries->left : room);
         if (got < 0 && errno == EINTR)
             continue;
-        if (got <= 0)
-            return got < 0 ? status_of_errno(errno) : INVALID;
+        if (got <= 0) {
+            const enum status status = got < 0 ? status_of_errno(errno) : INVALID;
+
+            return status != OK ? status : IO;
+        }
         entries->end += (size_t)got;
         entries->left -= (uint64_t)got;
     }
-    *out = slice_of(entries->buffer + entries->at, size);
+    *out = slice_of(buffer + entries->at, size);
     entries->at += size;
     return OK;
 }
 
 static enum status entries_begin(int fd, uint64_t size, struct entries *out)
 {
-    struct slice tables;
+    struct slice tables = SLICE_NONE;
     enum status status;
 
-    *out = (struct entries){ .fd = fd, .left = size, .buffer = malloc(BUFFER_SIZE) };
-    if (out->buffer == NULL)
-        return NO_MEMORY;
+    *out = (struct entries){ .fd = fd, .left = size };
     if ((status = take(out, 1, &tables)) != OK)
         return status;
     out->tables = tables.data[0];
@@ -159,7 +155,7 @@ static enum status next_entry(struct entries *entries, struct slice *out_key,
     struct unpacker unpacker;
     uint16_t key_size = 0;
     uint32_t value_size;
-    struct slice bytes;
+    struct slice bytes = SLICE_NONE;
     enum status status;
 
     if ((status = take_key_size(entries, &key_size)) != OK ||
@@ -182,7 +178,7 @@ static enum status next_entry(struct entries *entries, struct slice *out_key,
 
 enum status store_entries_check(int fd, uint64_t size)
 {
-    CLEANUP(entries_done) struct entries entries = { 0 };
+    struct entries entries;
     struct slice key;
     struct slice value;
     enum status status = entries_begin(fd, size, &entries);
@@ -195,7 +191,7 @@ enum status store_entries_check(int fd, uint64_t size)
 enum status store_entries_fill(int fd, uint64_t size, const char *path, uint64_t map_size)
 {
     CLEANUP(store_filler_close) struct store_filler filler = { .env = NULL };
-    CLEANUP(entries_done) struct entries entries = { 0 };
+    struct entries entries;
     struct slice key;
     struct slice value;
     enum status status = entries_begin(fd, size, &entries);
@@ -221,23 +217,32 @@ static enum status match_counts(struct store_txn *txn, const uint64_t counted[TA
     return OK;
 }
 
+static enum status match_all(struct entries *entries, struct store_txn *txn)
+{
+    uint64_t counted[TABLE_COUNT] = { 0 };
+    struct slice key = SLICE_NONE;
+    struct slice value = SLICE_NONE;
+    struct slice held = SLICE_NONE;
+    enum status status;
+
+    while ((status = next_entry(entries, &key, &value)) == OK) {
+        counted[entries->table]++;
+        status = table_get(txn, (enum table)entries->table, key, &held);
+        if (status == NOT_FOUND || (status == OK && !slice_equal(held, value)))
+            return EXISTS;
+        if (status != OK)
+            return status;
+    }
+    return status == NOT_FOUND ? match_counts(txn, counted) : status;
+}
+
 enum status store_entries_match(int fd, uint64_t size, struct store *store)
 {
-    CLEANUP(entries_done) struct entries entries = { 0 };
+    struct entries entries;
     CLEANUP(store_abort) struct store_txn txn = { 0 };
-    uint64_t counted[TABLE_COUNT] = { 0 };
-    struct slice key;
-    struct slice value;
-    struct slice held;
     enum status status = entries_begin(fd, size, &entries);
 
     if (status == OK)
         status = store_begin_read(store, &txn);
-    while (status == OK && (status = next_entry(&entries, &key, &value)) == OK) {
-        counted[entries.table]++;
-        status = table_get(&txn, (enum table)entries.table, key, &held);
-        if (status == NOT_FOUND || (status == OK && !slice_equal(held, value)))
-            return EXISTS;
-    }
-    return status == NOT_FOUND ? match_counts(&txn, counted) : status;
+    return status == OK ? match_all(&entries, &txn) : status;
 }
