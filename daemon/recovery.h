@@ -51,6 +51,9 @@ enum status surplus_leave_hq(struct node *node, uint32_t index,
 /* After tier federation left: is there anything in it that the new rows lack?  Else it goes. */
 enum status surplus_look(struct node *node, uint32_t index, uint32_t number,
                          const struct feed_mark *was) MUST_CHECK;
+/* The own feed was fetched back, its tier federation is under that number: up to which seq is
+ * it what this directory itself had?  Above, what it has beside the feed may be older. */
+enum status surplus_known(struct node *node, uint32_t number, uint64_t *out_seq) MUST_CHECK;
 /* The state of that origin at that head, if it is kept. */
 bool surplus_find(struct node *node, const char *origin, uint64_t epoch,
                   const uint8_t hash[HASH_SIZE], struct store_kept *out);

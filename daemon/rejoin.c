@@ -30,6 +30,7 @@ struct rejoin {
     uint32_t hq;
     uint32_t fresh; /* where they are united, 0: they are already */
     bool same_line; /* tier hq is of the history that was closed */
+    uint64_t known; /* up to here it is what this directory itself had */
     struct digest_sum hq_sum;
     struct story story;
     /* those to be put once more */
@@ -72,7 +73,7 @@ static void tell_of(struct rejoin *rejoin, const struct change *change)
     struct story *story = &rejoin->story;
 
     if (change->type != RECORD_MEMBER || value_is_removal(change->value[TIER_FEDERATION]) ||
-        change->seq <= rejoin->node->own_epoch.from_seq)
+        change->seq <= rejoin->known)
         return;
     if (story->unsure < RECOVERED_IDS_MAX)
         memcpy(story->ids[story->unsure], change->id, ID_SIZE);
@@ -285,9 +286,11 @@ enum status rejoin_begin(struct node *node)
     digest_sum_clear(&rejoin.hq_sum);
     status = forget_offered(node);
     if (status == OK)
+        status = surplus_known(node, rejoin.federation, &rejoin.known);
+    if (status == OK)
         status = rejoin.federation != 0 ? rejoin_rows(&rejoin) : leave_hq(&rejoin);
     if (status == OK)
-        status = disclosure_follow(node, node->own_epoch.from_seq);
+        status = disclosure_follow(node, rejoin.known);
     if (status == OK)
         status = tell(&rejoin);
     if (status == OK && node->is_hq)

@@ -237,6 +237,58 @@ enum status surplus_look(struct node *node, uint32_t index, uint32_t number,
     return surplus_drop(node, &kept);
 }
 
+/* The last record that both have: histories that share one share all before it. */
+static enum status last_shared(struct node *node, uint32_t number, const struct store_kept *was,
+                               uint64_t was_seq, uint64_t *out_seq)
+{
+    struct rows *rows = rows_open(node, number, TIERS_FEDERATION, 0);
+    struct change now;
+    enum status status = OK;
+
+    *out_seq = 0;
+    if (rows == NULL)
+        return NO_MEMORY;
+    while (status == OK && rows_next(rows, &now) && now.seq <= was_seq) {
+        struct store_row row;
+
+        status = store_get_row(&node->txn, was->number, now.id, &row);
+        if (status == OK && (row.tiers & TIERS_FEDERATION) &&
+            row.seq[TIER_FEDERATION] == now.seq &&
+            slice_equal(row.value[TIER_FEDERATION], now.value[TIER_FEDERATION]))
+            *out_seq = now.seq;
+        if (status == NOT_FOUND)
+            status = OK;
+    }
+    if (status == OK)
+        status = rows_status(rows);
+    rows_close(&rows);
+    return status;
+}
+
+enum status surplus_known(struct node *node, uint32_t number, uint64_t *out_seq)
+{
+    uint64_t known = UINT64_MAX;
+    struct store_kept kept;
+    enum status status = store_next_kept(&node->txn, NULL, &kept);
+
+    for (; status == OK; status = store_next_kept(&node->txn, &kept, &kept)) {
+        uint64_t seq;
+        struct head head;
+
+        if (strcmp(kept.origin, node->code) != 0 || !(kept.tiers & KEPT_OWN) ||
+            !(kept.tiers & TIERS_FEDERATION) || (kept.tiers & KEPT_MANUAL))
+            continue;
+        if (head_read(signed_head_bytes(&kept.head), &head) != OK)
+            return STORE_DAMAGED;
+        if (number != 0 && (status = last_shared(node, number, &kept, head.seq, &seq)) != OK)
+            return status;
+        if (number != 0 && seq < known)
+            known = seq;
+    }
+    *out_seq = known != UINT64_MAX ? known : node->own_epoch.from_seq;
+    return status == NOT_FOUND ? OK : status;
+}
+
 /* --- offering ----------------------------------------------------------------------------- */
 
 bool surplus_find(struct node *node, const char *origin, uint64_t epoch,

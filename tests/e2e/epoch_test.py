@@ -384,6 +384,41 @@ def test_what_the_operator_decides():
         check(not any("surplus" in a["remedy"] for a in fr.status()["alarms"]), "the alarm stays")
 
 
+def test_a_fork_names_whose_fields_are_lost():
+    """The directory is put back unnoticed and writes: both histories have used the same seqs."""
+    with Federation() as f:
+        fr = f.join("fr", listen=False)
+        put(fr, people(0, 5))
+        f.agree()
+        copy = copy_of(f, fr)
+        fr.start()
+        seen = fr.add(name="Seen", email="seen@example.org", city="Lyon")
+        gone = fr.add(name="Gone", email="gone@example.org", city="Nancy")
+        f.agree()
+        f.hq_has_all()
+        put_back(f, fr, copy)
+        f.hq.stop()
+        fit_marker(fr.dir)
+        fr.start()
+        fields = {"name": "Other", "email": "other@example.org", "city": "Nice"}
+        line = [{"op": "put", "fields": fields}]
+        other = wait_until(lambda: next((x for x in fr.apply(line) if x["ok"]), None), 10,
+                           "it writes")
+        check(other["seq"] == seen["seq"], "the two histories do not share a seq: %s" % other)
+        f.hq.start()
+        wait_until(lambda: all(epoch_of(n, "fr") == 2 for n in f.running()), 60, "a new epoch")
+        wait_until(lambda: {"Seen", "Gone", "Other"} <= {m.get("name") for m in
+                                                         members(f.hq, "fr").values()}, 30,
+                   "what both histories wrote is there")
+        check(fr.json("members", "show", other["id"])["city"] == "Nice", "it is lost")
+        told = [a["text"] for a in fr.status()["alarms"]
+                if "after the restored copy was made" in a["text"] and "city" in a["text"]]
+        check(len(told) == 1 and "there was none: 2;" in told[0], told)
+        for one in (seen, gone):
+            check("city" not in fr.json("members", "show", one["id"]), "the copy has it")
+            check(one["id"] in told[0], "not named: %s" % told)
+
+
 def test_a_copy_elsewhere_disturbs_nobody():
     with Federation() as f:
         fr = f.join("fr", listen=False)
@@ -549,4 +584,5 @@ def test_hq_is_restored():
 
 main(test_hq_is_restored, test_a_lost_disk, test_backup_and_restore, test_an_old_copy_is_healed,
      test_an_old_copy_with_hq_away, test_a_moved_directory, test_a_clone_is_found_and_healed,
-     test_says_what_it_waits_for, test_two_that_run_side_by_side, test_what_the_operator_decides, test_a_copy_elsewhere_disturbs_nobody)
+     test_says_what_it_waits_for, test_two_that_run_side_by_side, test_what_the_operator_decides, test_a_copy_elsewhere_disturbs_nobody,
+     test_a_fork_names_whose_fields_are_lost)
