@@ -133,7 +133,8 @@ static enum exit_code run_steps(struct import *import)
         (exit_code = load_members(import)) != EXIT_OK)
         return exit_code;
     import_show_columns(import);
-    if ((exit_code = import_match_all(import)) != EXIT_OK ||
+    if ((exit_code = import_show_followed(import)) != EXIT_OK ||
+        (exit_code = import_match_all(import)) != EXIT_OK ||
         (exit_code = import_check_all(import)) != EXIT_OK)
         return exit_code;
     import->checked = true;

@@ -76,6 +76,8 @@ enum exit_code import_check_all(struct import *import) MUST_CHECK;
 /* --- import_show.c: for people and programs ----------------------------------------------- */
 /* The header's columns that are not what they may seem. */
 void import_show_columns(const struct import *import);
+/* Those whose tier a recovery has chosen, and the chapter not yet. */
+enum exit_code import_show_followed(const struct import *import) MUST_CHECK;
 /* The plan of one row, unless enough of its sort have been shown. */
 void import_show_row(struct import *import, const struct csv_row *row,
                      const struct import_member *member);

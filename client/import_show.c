@@ -40,6 +40,40 @@ void import_show_columns(const struct import *import)
     }
 }
 
+static bool has_column(const struct import_columns *columns, const char *field)
+{
+    for (size_t i = 0; i < columns->count; i++)
+        if (columns->column[i].role == COLUMN_FIELD &&
+            strcmp(columns->column[i].name, field) == 0)
+            return true;
+    return false;
+}
+
+enum exit_code import_show_followed(const struct import *import)
+{
+    json_t *args = json_object();
+    json_t *result = NULL;
+    const enum exit_code exit_code =
+        session_request(import->session, "tiers.list", args, &result);
+    const json_t *fields = json_object_get(result, "fields");
+
+    for (size_t i = 0; i < json_array_size(fields); i++) {
+        const json_t *field = json_array_get(fields, i);
+        const char *name = json_text(field, "field");
+
+        if (json_is_true(json_object_get(field, "followed")) &&
+            has_column(&import->columns, name))
+            notice(import->options,
+                   "column %s goes no further than %s since the recovery, for no member had it"
+                   " further then; say how far: %s tiers set %s=TIER",
+                   name, strcmp(json_text(field, "tier"), "hq") == 0 ? "HQ" : "this chapter",
+                   import->options->program, name);
+    }
+    json_decref(result);
+    json_decref(args);
+    return exit_code;
+}
+
 /* A text for a line of output: cut at a character, with quotes around it. */
 static const char *shorten(struct slice text, char *out, size_t out_size)
 {

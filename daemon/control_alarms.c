@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* control_alarms.c - what an operator must know or do, each with its next step. */
 #include "daemon/control_internal.h"
+#include "daemon/disclosure.h"
 #include "daemon/erase.h"
 #include "daemon/recovery.h"
 #include "daemon/replication.h"
@@ -106,10 +107,11 @@ static void about_recovered(struct control_wait *request, struct alarms *alarms)
             (unsigned long long)presumed);
     if (unsure == 0)
         return;
-    alarm_add(alarms, "chapterctl tiers list, and set again what is not as it should be",
-              "which field of a member goes how far is as it was chosen when the restored copy"
-              " was made (in a new directory: the default); what was chosen after that is known"
-              " only of fields that HQ holds alone");
+    alarm_add(
+        alarms, "chapterctl tiers list, and set again what is not as it should be",
+        "which field of a member goes how far is as it was chosen when the restored copy"
+        " was made (in a new directory: the default); what was chosen after that is known"
+        " only of fields that HQ holds alone, or that no member has who was fetched back");
     mp_reader_init(&reader, mp_map_get(story, "ids"));
     count = mp_read_array(&reader, RECOVERED_IDS_MAX);
     for (size_t i = 0; i < count; i++) {
@@ -129,6 +131,37 @@ static void about_recovered(struct control_wait *request, struct alarms *alarms)
         " their city, phone, notes and own columns, which never leave this node, are those of"
         " the copy, or gone: %s%s",
         (unsigned long long)unsure, ids, unsure > count ? " ..." : "");
+}
+
+/* Until the chapter has chosen itself. */
+static void about_followed(const struct node *node, struct alarms *alarms)
+{
+    const struct disclosure *disclosure = node->disclosure;
+    char names[2 * CONTROL_TEXT_SIZE] = "";
+    size_t used = 0;
+    size_t count = 0;
+
+    for (size_t i = 0; i < disclosure->count; i++) {
+        const struct tier_choice *choice = &disclosure->choices[i];
+        char quote[CONTROL_QUOTE_SIZE];
+
+        if (!choice->followed)
+            continue;
+        if (used + sizeof quote + 32 < sizeof names)
+            used += (size_t)snprintf(
+                names + used, sizeof names - used, "%s%s (%s)", count == 0 ? "" : ", ",
+                control_quote(slice_of_text(choice->field), quote), tier_name(choice->tier));
+        count++;
+    }
+    if (count != 0)
+        alarm_add(
+            alarms,
+            "say how far each goes, also if that is right: chapterctl tiers set FIELD=TIER"
+            " (FIELD= is its default; chapterctl tiers list)",
+            "fields that go no further than in the members that were fetched back (hq: HQ"
+            " alone had them; chapter: no member has them), since they may have been"
+            " withdrawn before: %zu: %s",
+            count, names);
 }
 
 static void about_surplus(struct node *node, struct alarms *alarms)
@@ -312,6 +345,7 @@ enum status control_write_alarms(struct control_wait *request, struct mp_writer 
     mp_writer_init_heap(&alarms.list, CONTROL_SIZE_MAX);
     about_own_feed(request->node, &alarms);
     about_recovered(request, &alarms);
+    about_followed(node, &alarms);
     about_surplus(request->node, &alarms);
     about_store(node, &alarms);
     about_compaction(node, &alarms);

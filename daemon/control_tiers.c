@@ -14,10 +14,11 @@ static void write_field(struct mp_writer *writer, const struct node *node, const
     const struct slice name = slice_of_text(field);
     const bool fixed = disclosure_is_fixed(name);
 
-    mp_write_map(writer, 5);
+    mp_write_map(writer, 6);
     mp_write_key_text(writer, "default", tier_name(rule != NULL ? rule->tier : TIER_CHAPTER));
     mp_write_key_text(writer, "field", field);
     mp_write_key_bool(writer, "fixed", fixed);
+    mp_write_key_bool(writer, "followed", disclosure_is_followed(node->disclosure, name));
     mp_write_key_text(writer, "organizations",
                       tier_name(disclosure_tier(node->disclosure, name, true)));
     mp_write_key_text(writer, "tier",

@@ -43,10 +43,37 @@ enum tier disclosure_tier(const struct disclosure *disclosure, struct slice fiel
     return organization ? rule->organization_tier : rule->tier;
 }
 
+bool disclosure_is_followed(const struct disclosure *disclosure, struct slice field)
+{
+    for (size_t i = 0; i < disclosure->count; i++)
+        if (slice_is_text(field, disclosure->choices[i].field))
+            return disclosure->choices[i].followed;
+    return false;
+}
+
 static int compare_choices(const void *a, const void *b)
 {
     return strcmp(((const struct tier_choice *)a)->field,
                   ((const struct tier_choice *)b)->field);
+}
+
+static enum status store_followed(struct node *node)
+{
+    const struct disclosure *disclosure = node->disclosure;
+    uint8_t bytes[TIERS_SIZE_MAX];
+    struct mp_writer writer;
+    size_t count = 0;
+
+    for (size_t i = 0; i < disclosure->count; i++)
+        count += disclosure->choices[i].followed;
+    mp_writer_init(&writer, bytes, sizeof bytes);
+    mp_write_array(&writer, count);
+    for (size_t i = 0; i < disclosure->count; i++)
+        if (disclosure->choices[i].followed)
+            mp_write_text(&writer, disclosure->choices[i].field);
+    return writer.status == OK
+               ? store_put_meta(&node->txn, META_TIERS_FOLLOWED, mp_writer_bytes(&writer))
+               : writer.status;
 }
 
 static enum status store_choices(struct node *node)
@@ -54,6 +81,7 @@ static enum status store_choices(struct node *node)
     const struct disclosure *disclosure = node->disclosure;
     uint8_t bytes[TIERS_SIZE_MAX];
     struct mp_writer writer;
+    enum status status;
 
     if (node_writing(node) == NULL)
         return node->turn_error;
@@ -62,9 +90,10 @@ static enum status store_choices(struct node *node)
     for (size_t i = 0; i < disclosure->count; i++)
         mp_write_key_uint(&writer, disclosure->choices[i].field,
                           (uint64_t)disclosure->choices[i].tier);
-    return writer.status == OK
-               ? store_put_meta(&node->txn, META_TIERS, mp_writer_bytes(&writer))
-               : writer.status;
+    if (writer.status != OK)
+        return writer.status;
+    status = store_put_meta(&node->txn, META_TIERS, mp_writer_bytes(&writer));
+    return status == OK ? store_followed(node) : status;
 }
 
 static enum status objection(enum status status, const char *error, const char **out_error)
@@ -73,8 +102,8 @@ static enum status objection(enum status status, const char *error, const char *
     return status;
 }
 
-enum status disclosure_choose(struct node *node, struct slice field, bool tier_given,
-                              enum tier tier, const char **out_error)
+static enum status choose(struct node *node, struct slice field, bool tier_given,
+                          enum tier tier, bool followed, const char **out_error)
 {
     struct disclosure *disclosure = node->disclosure;
     const enum tier of_persons = disclosure_tier(disclosure, field, false);
@@ -98,6 +127,7 @@ enum status disclosure_choose(struct node *node, struct slice field, bool tier_g
             (void)slice_copy_text(field, choice->field, sizeof choice->field);
         }
         choice->tier = tier;
+        choice->followed = followed;
     }
     qsort(disclosure->choices, disclosure->count, sizeof disclosure->choices[0],
           compare_choices);
@@ -108,6 +138,18 @@ enum status disclosure_choose(struct node *node, struct slice field, bool tier_g
         return objection(node_turn_fails(node, status), "the store cannot be written",
                          out_error);
     return OK;
+}
+
+enum status disclosure_choose(struct node *node, struct slice field, bool tier_given,
+                              enum tier tier, const char **out_error)
+{
+    return choose(node, field, tier_given, tier, false, out_error);
+}
+
+enum status disclosure_choose_followed(struct node *node, struct slice field, enum tier tier,
+                                       const char **out_error)
+{
+    return choose(node, field, true, tier, true, out_error);
 }
 
 static enum status read_choices(struct slice value, struct disclosure *disclosure)
@@ -124,11 +166,28 @@ static enum status read_choices(struct slice value, struct disclosure *disclosur
         if (!slice_copy_text(mp_read_key(&reader, &last), choice->field, sizeof choice->field))
             return STORE_DAMAGED;
         choice->tier = (enum tier)mp_read_uint(&reader, TIER_CHAPTER);
+        choice->followed = false;
     }
     if (mp_reader_finish(&reader) != OK)
         return STORE_DAMAGED;
     disclosure->count = count;
     return OK;
+}
+
+static enum status read_followed(struct slice value, struct disclosure *disclosure)
+{
+    struct mp_reader reader;
+    size_t count;
+
+    mp_reader_init(&reader, value);
+    count = mp_read_array(&reader, TIER_CHOICES_MAX);
+    for (size_t i = 0; i < count && reader.status == OK; i++) {
+        struct tier_choice *choice = find(disclosure, mp_read_str(&reader, FIELD_NAME_MAX));
+
+        if (choice != NULL)
+            choice->followed = true;
+    }
+    return mp_reader_finish(&reader) == OK ? OK : STORE_DAMAGED;
 }
 
 enum status disclosure_load(struct node *node, struct store_txn *txn)
@@ -145,6 +204,10 @@ enum status disclosure_load(struct node *node, struct store_txn *txn)
     status = store_get_meta(txn, META_TIERS, &value);
     if (status == OK)
         status = read_choices(value, disclosure);
+    if (status == OK)
+        status = store_get_meta(txn, META_TIERS_FOLLOWED, &value);
+    if (status == OK)
+        status = read_followed(value, disclosure);
     if (status != OK && status != NOT_FOUND)
         return status;
     if ((status =

@@ -31,6 +31,7 @@ struct rejoin {
     uint32_t fresh; /* where they are united, 0: they are already */
     bool same_line; /* tier hq is of the history that was closed */
     uint64_t known; /* up to here it is what this directory itself had */
+    uint64_t closed_seq;
     struct digest_sum hq_sum;
     struct story story;
     /* those to be put once more */
@@ -283,6 +284,7 @@ enum status rejoin_begin(struct node *node)
         return node->turn_error;
     rejoin.federation = rejoin.feed->record.tier[TIER_FEDERATION].number;
     rejoin.hq = rejoin.feed->record.tier[TIER_HQ].number;
+    rejoin.closed_seq = rejoin.feed->replica.feed.tier[TIER_FEDERATION].seq;
     digest_sum_clear(&rejoin.hq_sum);
     status = forget_offered(node);
     if (status == OK)
@@ -290,7 +292,7 @@ enum status rejoin_begin(struct node *node)
     if (status == OK)
         status = rejoin.federation != 0 ? rejoin_rows(&rejoin) : leave_hq(&rejoin);
     if (status == OK)
-        status = disclosure_follow(node, rejoin.known);
+        status = disclosure_follow(node, rejoin.known, rejoin.closed_seq);
     if (status == OK)
         status = tell(&rejoin);
     if (status == OK && node->is_hq)

@@ -118,31 +118,50 @@ def test_who_sees():
               listed["name"]["organizations"] == "federation", listed)
 
 
+def followed(node):
+    return {r["field"]: r["tier"] for r in node.json("tiers", "list")["fields"] if r["followed"]}
+
+
+def asks(node):
+    """The alarm that asks how far each of these goes."""
+    return next((a["text"] for a in node.status()["alarms"] if "tiers set FIELD" in a["remedy"]), None)
+
+
 def goes_no_further(f, record, epoch):
     """Once fr signs again: what was withdrawn stays so, and what cannot be known is told."""
     fr, lu = f.nodes["fr"], f.nodes["lu"]
     wait_until(lambda: all(n.feeds().get("fr", (0,))[0] == epoch for n in f.running()), 30,
                "a new epoch")
-    check({r["field"]: r["tier"] for r in fr.json("tiers", "list")["fields"]}["country"] == "hq",
-          fr.json("tiers", "list"))
+    kept = followed(fr)  # no member ever had the last two
+    check(kept == {"country": "hq", "joined": "chapter", "email": "chapter", "language": "chapter",
+                   "expires": "chapter"}, kept)
+    check(all("%s (%s)" % x in asks(fr) for x in kept.items()), asks(fr))
     told = [a["remedy"] for a in fr.status()["alarms"]]
     check(any("tiers list" in remedy for remedy in told), told)
-    check(fr.apply([{"op": "put", "id": record, "fields": {"status": "lapsed"}}])[0]["ok"],
+    check(fr.apply([{"op": "put", "id": record, "fields": dict(PERSON, status="lapsed")}])[0]["ok"],
           "changed")
     other = fr.add(**PERSON)["id"]
     in_step(f)
     for one in (record, other):
         check("country" not in lu.json("members", "show", one), "it goes to all nodes again")
         check(f.hq.json("members", "show", one)["country"] == "FR", "HQ has it")
+        for node in (lu, f.hq):
+            check(not {"joined", "email"} & set(node.json("members", "show", one)),
+                  "it goes to %s again" % node.code)
+        shown = fr.json("members", "show", one)
+        check(all(shown[x] == PERSON[x] for x in ("joined", "email")), "it is lost: %s" % shown)
+    return other
 
 
 def test_after_a_restored_copy_and_a_lost_disk():
-    """The chapter narrowed a field after the backup was made, of which the copy knows nothing."""
+    """The chapter narrowed fields after the backup was made, of which the copy knows nothing."""
     with Federation() as f:
-        fr, _, record = founded(f)
+        fr, lu, record = founded(f)
         backup = os.path.join(f.dir, "backup")
         fr.ctl("backup", backup)
-        check(fr.json("tiers", "set", "country=hq")["pending"] is None, "narrowed")
+        check(fr.json("tiers", "set", "country=hq", "joined=chapter",
+                      "email=chapter")["pending"] is None, "narrowed")
+        check(not followed(fr) and asks(fr) is None, "it asks what it knows")
         in_step(f)
         fr.stop()
         shutil.rmtree(fr.dir)
@@ -150,12 +169,47 @@ def test_after_a_restored_copy_and_a_lost_disk():
         fr.start()
         goes_no_further(f, record, 2)
         fr.stop()
+        fr.start()
+        check(len(followed(fr)) == 5, "it asks after a start, too")
+        fr.stop()
         shutil.rmtree(fr.dir)
         token = f.hq.json("chapters", "rekey", "fr")["token"]
         f.daemon("join", token, "--dir", fr.dir, *f.place(fr))
         fr.start()
-        goes_no_further(f, record, 3)
+        other = goes_no_further(f, record, 3)
+        papers = os.path.join(f.dir, "papers.csv")
+        with open(papers, "w", encoding="utf-8") as file:
+            file.write("name,city,expires\nZoé Imported,Nice,2031-05-06\n")
+        text = fr.ctl("import", papers, "--apply")[2]
+        check(text.count("since the recovery") == 1 and "tiers set expires=TIER" in text, text)
+        # the chapter says how far they go, and that is how far
+        fr.json("tiers", "set", "joined=", "email=hq", "country=hq", "language=chapter")
+        check(followed(fr) == {"expires": "chapter"} and "expires" in asks(fr), followed(fr))
+        fr.json("tiers", "set", "expires=")
+        check(not followed(fr) and asks(fr) is None, asks(fr))
+        in_step(f)
+        check(lu.json("members", "show", other)["joined"] == PERSON["joined"], "to all nodes")
+        check("2031-05-06" in [m.get("expires") for m in lu.json("members", "list")], "imported")
+        check("recovery" not in fr.ctl("import", papers)[2], "it tells of what is set")
+        check(f.hq.json("members", "show", other)["email"] == PERSON["email"], "to HQ")
         f.verify_all()
+
+
+def test_a_moved_directory_asks_nothing():
+    """It has all that there is: what no member has, nobody withdrew."""
+    with Federation() as f:
+        fr, lu, _ = founded(f)
+        fr.stop()
+        shutil.copytree(fr.dir, fr.dir + ".copy")
+        shutil.rmtree(fr.dir)
+        shutil.move(fr.dir + ".copy", fr.dir)
+        fr.start()
+        wait_until(lambda: all(n.feeds().get("fr", (0,))[0] == 2 for n in f.running()), 30,
+                   "a new epoch")
+        check(not followed(fr) and asks(fr) is None, asks(fr))
+        other = fr.add(language="fr", **PERSON)["id"]
+        in_step(f)
+        check(f.hq.json("members", "show", other)["language"] == "fr", "as by default")
 
 
 def test_goes_on_after_a_crash():
@@ -179,5 +233,5 @@ def test_goes_on_after_a_crash():
 
 if __name__ == "__main__":
     main(test_narrowed_and_widened, test_withdrawn_while_a_node_is_away, test_persons_follow_the_address, test_who_sees,
-         test_after_a_restored_copy_and_a_lost_disk,
+         test_after_a_restored_copy_and_a_lost_disk, test_a_moved_directory_asks_nothing,
          test_goes_on_after_a_crash)
