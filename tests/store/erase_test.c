@@ -4,6 +4,7 @@
 #include "tests/store/node_fixture.h"
 
 #include "daemon/erase.h"
+#include "daemon/surplus_internal.h"
 
 #define DAY_MS 86400000ll
 
@@ -318,6 +319,49 @@ static void test_what_others_may_say(void **state)
     assert_int_equal(hq->node->counters.peers_refused, 2);
 }
 
+/* A state of a closed epoch that waits for the operator, with that member's row. */
+static void keep_state_with(struct hq *hq, const char *text)
+{
+    static const uint8_t value[] = { 0x80 };
+    struct store_kept kept = { .origin = "hq", .epoch = 1, .tiers = TIERS_BOTH | KEPT_MANUAL };
+    struct change change = { .type = RECORD_MEMBER, .tiers = TIERS_BOTH, .seq = 1 };
+    struct store_txn txn;
+
+    assert_true(uuid_parse(slice_of_text(text), change.id));
+    for (int tier = 0; tier < TIERS_PUBLISHED; tier++)
+        change.value[tier] = slice_of(value, sizeof value);
+    assert_ok(store_begin_write(hq->node->store, &txn));
+    assert_ok(store_new_number(&txn, &kept.number));
+    assert_ok(store_put_row(&txn, kept.number, &change));
+    assert_ok(store_put_kept(&txn, &kept));
+    assert_ok(store_commit_turn(&txn));
+    hq->node->surplus->kept = true;
+}
+
+/* The files were copied without what was deleted, but a kept state still has the row: to say
+ * that nothing is left would be a lie, until that state is gone, too. */
+static void test_a_kept_state_holds_the_statement_back(void **state)
+{
+    struct hq *hq = *state;
+    char ids[1][UUID_TEXT_SIZE];
+
+    put_many(hq, 1, NULL);
+    ids_of(hq, 1, ids);
+    keep_state_with(hq, ids[0]);
+    for (int i = 0; i < 100 && hq->node->erasure->compactions == 0; i++) {
+        monotonic_ms += 100;
+        fake_clear();
+        assert_false(is_done(ask_ok(hq, "members.erase", "id", ids[0], NULL, NULL)));
+    }
+    assert_int_equal(hq->node->erasure->compactions, 1);
+    assert_ok(hq->node->erasure->compact_status);
+    assert_true(own(hq)->horizon != 0);
+    assert_int_equal(cleared_of(hq, "hq", "hq"), 0);
+    (void)ask_ok(hq, "surplus.discard", NULL, NULL, NULL, NULL);
+    erase_wholly(hq, ids[0]);
+    assert_int_equal(cleared_of(hq, "hq", "hq"), own(hq)->horizon);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -327,6 +371,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_former_address_is_known_again, hq_new, hq_free),
         cmocka_unit_test_setup_teardown(test_who_was_removed_before, hq_new, hq_free),
         cmocka_unit_test_setup_teardown(test_what_others_may_say, hq_new, hq_free),
+        cmocka_unit_test_setup_teardown(test_a_kept_state_holds_the_statement_back, hq_new,
+                                        hq_free),
         cmocka_unit_test_setup_teardown(test_a_dropped_turn_erases_nobody, hq_new, hq_free),
     };
 
