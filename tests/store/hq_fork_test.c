@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* hq_fork_test.c - HQ's own feed is forked: the last good roster stays in force, nothing of it
  * changes any more, the others' feeds go on, and everybody is told. */
+#include "daemon/pull_internal.h"
 #include "daemon/replication.h"
 #include "daemon/write.h"
 #include "tests/store/node_fixture.h"
@@ -171,6 +172,11 @@ static void test_below_the_floor(void **state)
     struct signed_head envelope;
     uint8_t bytes[SIGNED_HEAD_SIZE_MAX + 32];
     struct mp_writer writer;
+    struct wire_changes answer = { .since = mine.seq,
+                                   .base = head.seq,
+                                   .tiers = TIERS_FEDERATION };
+    struct head found;
+    unsigned tiers;
 
     feed->replica.own = false;
     hq->node->floor_epoch = 1;
@@ -180,10 +186,14 @@ static void test_below_the_floor(void **state)
     mp_writer_init(&writer, bytes, sizeof bytes);
     wire_write_event_begin(&writer, TIERS_FEDERATION, mine.seq, signed_head_bytes(&envelope),
                            0);
+    answer.head = signed_head_bytes(&envelope);
     for (uint64_t above = 0; above < 2; above++) {
         const uint64_t refused = hq->node->counters.events_refused;
 
         hq->node->floor_seq = head.seq + above;
+        /* as the answer to a want, and as an event that comes unasked */
+        assert_int_equal(pull_head_good(hq->node, hq->node->own_feed, &answer, &found, &tiers),
+                         above == 0);
         sync_on_event(hq->node, node_peer_make(hq->node, "fr"), mp_writer_bytes(&writer));
         assert_int_equal(hq->node->counters.events_refused, refused + above);
     }
