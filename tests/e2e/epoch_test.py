@@ -168,6 +168,29 @@ def test_a_moved_directory():
         f.agree()
 
 
+def test_the_running_file_put_back():
+    """The data file as it was while the daemon ran, put back in place after a clean end: nothing of
+    the directory is another one but what the file beside it says of the last run."""
+    with Federation() as f:
+        hq = f.hq
+        hq.add(name="Before", kind="organization")
+        data = os.path.join(hq.dir, "db", "data.mdb")
+        hq.process.send_signal(signal.SIGSTOP)
+        os.waitpid(hq.process.pid, os.WUNTRACED)
+        with open(data, "rb") as file:
+            then = file.read()
+        hq.process.send_signal(signal.SIGCONT)
+        hq.add(name="After", kind="organization")
+        check(hq.stop() == 0, "no clean end")
+        with open(data, "r+b") as file:  # the inode stays
+            file.write(then)
+            file.truncate()
+        hq.start()
+        check(hq.status()["node"]["state"] == "recovering", "an old data file was not noticed")
+        code, _, error = hq.ctl("members", "add", "name=Nobody", check=False)
+        check(code == 1 and "copied or restored" in error, "it wrote: %s" % error)
+
+
 def says_why(node, part):
     told = node.json("explain", node.code)
     return told if told["cause"] == "recovering" and part in told["text"] else None
@@ -583,6 +606,7 @@ def test_hq_is_restored():
 
 
 main(test_hq_is_restored, test_a_lost_disk, test_backup_and_restore, test_an_old_copy_is_healed,
-     test_an_old_copy_with_hq_away, test_a_moved_directory, test_a_clone_is_found_and_healed,
-     test_says_what_it_waits_for, test_two_that_run_side_by_side, test_what_the_operator_decides, test_a_copy_elsewhere_disturbs_nobody,
+     test_an_old_copy_with_hq_away, test_a_moved_directory, test_the_running_file_put_back,
+     test_a_clone_is_found_and_healed, test_says_what_it_waits_for, test_two_that_run_side_by_side,
+     test_what_the_operator_decides, test_a_copy_elsewhere_disturbs_nobody,
      test_a_fork_names_whose_fields_are_lost)
