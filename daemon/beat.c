@@ -139,7 +139,8 @@ void sync_note_beat(struct node *node, uint32_t peer, const struct beat *beat,
         return;
     feed = node->feeds[index];
     roster_term_of(node, beat->origin, &term);
-    if (feed_leaps(&feed->replica.feed.tier[TIER_FEDERATION], &term, beat->seq))
+    if (feed_leaps(&feed->replica.feed.tier[TIER_FEDERATION], &term, beat->seq) ||
+        feed_epoch_leaps(&feed->replica.feed.tier[TIER_FEDERATION], &term, beat->epoch))
         return;
     if (!(feed->replica.own ? is_news_of_me(node, beat)
                             : beat_is_newer(beat, &feed->replica.beat)))

@@ -400,11 +400,24 @@ static void keep_proven(struct node *node)
     node->proven_kept = node->proven_epoch;
 }
 
+/* What a key that was given up since had signed of epochs that HQ does not know: a thief's, if
+ * anybody's. */
+static void forget_void_proof(struct node *node, const struct feed_term *term)
+{
+    if (node->proven_epoch <= term->epoch ||
+        memcmp(node->proven_key, node->identity.sign.public_key, KEY_SIZE) == 0)
+        return;
+    node->proven_epoch = 0;
+    node->recovering_seq = 0;
+}
+
 void epoch_turn(struct node *node)
 {
     const struct feed_term term = own_term(node);
-    enum epoch_reason reason = shaken(node, &term);
+    enum epoch_reason reason;
 
+    forget_void_proof(node, &term);
+    reason = shaken(node, &term);
     if (epoch_roster_missing(node) && node->own_epoch.wanted == 0)
         reason = EPOCH_SOUND;
     if (reason != EPOCH_SOUND && recover(node, reason) != OK)

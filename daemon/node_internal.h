@@ -256,10 +256,11 @@ struct node {
     bool hello_done; /* a hello was completed since the start */
     struct epoch_own own_epoch;
     enum epoch_phase phase;
-    bool recovering;         /* the phase is not EPOCH_SIGNING */
-    uint64_t recovering_seq; /* the highest seq of mine that somebody proved, 0: none */
-    uint64_t proven_epoch;   /* that head's */
-    uint64_t proven_kept;    /* the same as META_PROVEN_EPOCH */
+    bool recovering;              /* the phase is not EPOCH_SIGNING */
+    uint64_t recovering_seq;      /* the highest seq of mine that somebody proved, 0: none */
+    uint64_t proven_epoch;        /* that head's */
+    uint8_t proven_key[KEY_SIZE]; /* mine when it was proven */
+    uint64_t proven_kept;         /* the same as META_PROVEN_EPOCH */
     bool locked_out;         /* HQ: the instance that the roster names is alive elsewhere */
     int64_t epoch_ask_at_ms; /* the next request to HQ */
     int64_t places_at_ms;    /* HQ: the next look at its chapters' closed epochs */

@@ -225,10 +225,12 @@ void sync_own_head(struct node *node, uint64_t epoch, uint64_t seq)
 
     roster_term_of(node, node->code, &term);
     if (feed_compare(epoch, seq, node->proven_epoch, node->recovering_seq) <= 0 ||
-        epoch >= EPOCH_MAX || feed_leaps(mine, &term, seq) || BUG(OWN_PAST_IGNORED))
+        epoch >= EPOCH_MAX || feed_epoch_leaps(mine, &term, epoch) ||
+        feed_leaps(mine, &term, seq) || BUG(OWN_PAST_IGNORED))
         return;
     node->proven_epoch = epoch;
     node->recovering_seq = seq;
+    memcpy(node->proven_key, node->identity.sign.public_key, KEY_SIZE);
     node->tick_due = true;
 }
 

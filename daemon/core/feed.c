@@ -125,6 +125,14 @@ bool feed_leaps(const struct feed_mark *mark, const struct feed_term *term, uint
     return from != 0 && seq > from && seq - from > SEQ_LEAP_MAX;
 }
 
+bool feed_epoch_leaps(const struct feed_mark *mark, const struct feed_term *term,
+                      uint64_t epoch)
+{
+    const uint64_t from = mark->epoch > term->epoch ? mark->epoch : term->epoch;
+
+    return epoch > from && epoch - from > EPOCH_LEAP_MAX;
+}
+
 /* From an epoch to the next one a delta may lead; from a longer way back only the whole. */
 static bool crosses(const struct feed *feed, const struct feed_mark *mine,
                     const struct feed_term *term, const struct head *head)

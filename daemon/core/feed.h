@@ -74,6 +74,10 @@ enum feed_verdict feed_judge(const struct feed *feed, enum tier tier,
 /* Is seq further beyond the state at mark, or where the last epoch was closed, than an origin
  * comes between two heads?  Where nothing is known, it is not. */
 bool feed_leaps(const struct feed_mark *mark, const struct feed_term *term, uint64_t seq);
+/* Is epoch further beyond the roster's, and that of the state at mark, than HQ may have
+ * forgotten?  Only a thief of the key says so. */
+bool feed_epoch_leaps(const struct feed_mark *mark, const struct feed_term *term,
+                      uint64_t epoch);
 /* Is that the very head at which HQ closed the epoch before the one in force? */
 bool feed_is_closed_head(const struct feed_term *term, uint64_t epoch, uint64_t seq,
                          const uint8_t hash[HASH_SIZE]);

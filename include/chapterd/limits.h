@@ -17,6 +17,7 @@
 #define EPOCH_MAX 0xffffffffull     /* of a head or beat; no federation comes so far, ... */
 #define SEQ_MAX (1ull << 62)        /* ... but a thief of a key may say so */
 #define SEQ_LEAP_MAX (1ull << 32)   /* from where a feed stands to its next head */
+#define EPOCH_LEAP_MAX 64           /* a restored HQ has forgotten fewer epochs of an origin */
 #define DEPTH_MAX 8                 /* nesting of any MessagePack value */
 #define RECORD_SIZE_MAX (16 * 1024) /* one tier's value of one record */
 #define RECORD_FIELDS_MAX 128       /* fields of one value */

@@ -153,11 +153,60 @@ static void test_the_last_epoch_of_all(void **state)
     enrol(hq, "fr", &fr);
     say_head_of(hq, UINT64_MAX);
     say_head_of(hq, EPOCH_MAX);
+    say_head_of(hq, EPOCH_MAX - 1);
+    say_head_of(hq, 2 + EPOCH_LEAP_MAX); /* nobody has forgotten so many */
     assert_int_equal(hq->node->phase, EPOCH_SIGNING);
     assert_int_equal(hq->node->proven_kept, 0);
     say_head_of(hq, 5); /* that is another daemon with these keys */
     assert_int_equal(hq->node->phase, EPOCH_ASKING);
     assert_int_equal(hq->node->proven_kept, 5);
+}
+
+/* What a key that was stolen, and given up since, had signed of epochs that nobody opened is
+ * forgotten with it: else each epoch that is opened would be taken for begun by another. */
+static void test_a_former_key_proves_no_later_epoch(void **state)
+{
+    struct hq *hq = *state;
+    struct roster_entry fr;
+
+    monotonic_ms += SIGN_WAIT_MS;
+    enrol(hq, "fr", &fr);
+    say_head_of(hq, 1 + EPOCH_LEAP_MAX);
+    assert_int_equal(hq->node->proven_epoch, 1 + EPOCH_LEAP_MAX);
+    assert_int_equal(hq->node->recovering_seq, 1000);
+    identity_make_sign_key(&hq->node->identity.sign);
+    turns(hq, 1);
+    assert_int_equal(hq->node->proven_epoch, 0);
+    assert_int_equal(hq->node->recovering_seq, 0);
+}
+
+/* Of another's feed: its own beats would be older than a thief's for ever. */
+static void test_a_beat_of_an_epoch_too_far(void **state)
+{
+    struct hq *hq = *state;
+    struct beat beat = { .origin = "fr", .seq = 1, .boot = 1, .counter = 1 };
+    struct roster_entry entry = { .code = "fr", .name = "fr", .epoch = 1, .instance = 1 };
+    struct signed_beat envelope;
+    struct sign_key key;
+    uint32_t index;
+
+    identity_make_sign_key(&key);
+    memcpy(entry.sign_key, key.public_key, KEY_SIZE);
+    randombytes_buf(entry.curve_key, KEY_SIZE);
+    monotonic_ms += SIGN_WAIT_MS;
+    assert_ok(write_roster(hq->node, &entry));
+    turns(hq, 1);
+    index = node_feed_index(hq->node, "fr");
+    memcpy(beat.federation, hq->node->federation, HASH_SIZE);
+    for (uint64_t epoch = 2 + EPOCH_LEAP_MAX; epoch != EPOCH_LEAP_MAX; epoch--) {
+        beat.epoch = epoch;
+        beat_sign(&beat, &key, &envelope);
+        sync_note_beat(hq->node, node_peer_make(hq->node, "lu"), &beat,
+                       slice_of(envelope.bytes, envelope.size));
+        turns(hq, 1);
+        assert_int_equal(hq->node->feeds[index]->replica.beat.epoch,
+                         epoch > 1 + EPOCH_LEAP_MAX ? 0 : 1 + EPOCH_LEAP_MAX);
+    }
 }
 
 /* A chapter that joined with a token takes no roster that is older than the token's. */
@@ -206,6 +255,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_at_hq, hq_new, hq_free),
         cmocka_unit_test_setup_teardown(test_at_a_chapter, hq_new, hq_free),
         cmocka_unit_test_setup_teardown(test_the_last_epoch_of_all, hq_new, hq_free),
+        cmocka_unit_test_setup_teardown(test_a_former_key_proves_no_later_epoch, hq_new,
+                                        hq_free),
+        cmocka_unit_test_setup_teardown(test_a_beat_of_an_epoch_too_far, hq_new, hq_free),
         cmocka_unit_test_setup_teardown(test_below_the_floor, hq_new, hq_free),
     };
 

@@ -112,6 +112,22 @@ static void test_leaps(void **state)
                      FEED_LEAPS);
 }
 
+/* The same of epochs: below the roster's, or my own, all are possible. */
+static void test_epochs_leap(void **state)
+{
+    const struct feed_term term = { .epoch = 7, .instance = 1 };
+    struct feed_mark mark = { .epoch = 2, .seq = 5 };
+
+    (void)state;
+    assert_false(feed_epoch_leaps(&mark, &term, 1));
+    assert_false(feed_epoch_leaps(&mark, &term, 7 + EPOCH_LEAP_MAX));
+    assert_true(feed_epoch_leaps(&mark, &term, 8 + EPOCH_LEAP_MAX));
+    mark.epoch = 9; /* HQ was restored */
+    assert_false(feed_epoch_leaps(&mark, &term, 9 + EPOCH_LEAP_MAX));
+    assert_true(feed_epoch_leaps(&mark, &term, 10 + EPOCH_LEAP_MAX));
+    assert_true(feed_epoch_leaps(&mark, &term, UINT64_MAX));
+}
+
 static void test_horizon_needs_a_snapshot(void **state)
 {
     const struct feed feed = feed_at(5);
@@ -451,6 +467,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_verdicts),
         cmocka_unit_test(test_leaps),
+        cmocka_unit_test(test_epochs_leap),
         cmocka_unit_test(test_horizon_needs_a_snapshot),
         cmocka_unit_test(test_epochs),
         cmocka_unit_test(test_frozen_until_the_next_epoch),
