@@ -7,6 +7,11 @@
 
 #include <string.h>
 
+#define PAUSE_MS 60000       /* for so long no offer is taken of a peer that failed */
+#define PAUSE_MS_MAX 120000  /* the same, where it fails again and again */
+#define SLOW_AFTER_MS 60000  /* a fetch that is under way for longer ... */
+#define SLOW_BYTES_PER_MS 8u /* ... is given up if less comes */
+
 static bool was_settled(const struct surplus *surplus, unsigned tiers,
                         const uint8_t hash[HASH_SIZE])
 {
@@ -63,6 +68,29 @@ void offers_drop(struct node *node)
         node, discard_build(node, node->feeds[fetch->feed]->record.origin, fetch->tiers));
 }
 
+/* There is one place for a fetch: who held it in vain leaves it to the others for a while. */
+static void fetch_failed(struct node *node, bool mismatch)
+{
+    const struct offer_fetch *fetch = &node->surplus->fetch;
+    struct offerer *offerer = &node->surplus->offerer[fetch->peer];
+    const int64_t now = node_now(node);
+
+    if (mismatch || now - fetch->begun_ms >= WANT_TIMEOUT_MS) {
+        offerer->pause_ms = offerer->pause_ms == 0 ? PAUSE_MS : 2 * offerer->pause_ms;
+        if (offerer->pause_ms > PAUSE_MS_MAX)
+            offerer->pause_ms = PAUSE_MS_MAX;
+        offerer->not_before_ms = now + offerer->pause_ms;
+    }
+    offers_drop(node);
+}
+
+static bool is_too_slow(const struct offer_fetch *fetch, int64_t now_ms)
+{
+    const int64_t late_ms = now_ms - fetch->begun_ms - SLOW_AFTER_MS;
+
+    return late_ms > 0 && fetch->bytes < (uint64_t)late_ms * SLOW_BYTES_PER_MS;
+}
+
 /* The number stands in the store from the beginning, so that a crash leaves nothing behind. */
 static enum status begin_fetch(struct node *node, const struct link *link, uint32_t index,
                                unsigned tiers, const struct head *head, struct slice envelope)
@@ -90,7 +118,8 @@ static enum status begin_fetch(struct node *node, const struct link *link, uint3
     fetch->head = *head;
     fetch->number = build.number;
     fetch->request = ++node->replica.next_request;
-    fetch->deadline_ms = node_now(node) + WANT_TIMEOUT_MS;
+    fetch->begun_ms = node_now(node);
+    fetch->deadline_ms = fetch->begun_ms + WANT_TIMEOUT_MS;
     return OK;
 }
 
@@ -156,6 +185,8 @@ void surplus_on_offer(struct node *node, struct link *link, struct slice message
         surplus_settle(node, link, head.hash);
         return;
     }
+    if (node_now(node) < node->surplus->offerer[link->peer].not_before_ms)
+        return;
     if (node_turn_fails(node, begin_fetch(node, link, index, offer.tiers, &head, offer.head)) ==
         OK)
         send_want(node);
@@ -256,6 +287,7 @@ static void end_fetch(struct node *node)
     if (node_turn_fails(node, own ? issue(node) : keep_for_origin(node)) != OK)
         return;
     fetch->active = false;
+    node->surplus->offerer[fetch->peer].pause_ms = 0;
     note_settled(node->surplus, fetch->tiers, fetch->head.hash);
     if (link != NULL)
         surplus_settle(node, link, fetch->head.hash);
@@ -292,7 +324,7 @@ bool surplus_on_changes(struct node *node, const struct link *link,
     if (status == REFUSED || too_large(node, fetch) ||
         (chunk->head.size != 0 && !is_proven(fetch, chunk))) {
         node->counters.mismatches++;
-        offers_drop(node);
+        fetch_failed(node, true);
     } else if (chunk->head.size != 0) {
         end_fetch(node);
     } else {
@@ -306,7 +338,7 @@ bool surplus_on_changes(struct node *node, const struct link *link,
 void surplus_on_refusal(struct node *node, uint64_t request)
 {
     if (node->surplus->fetch.active && node->surplus->fetch.request == request)
-        offers_drop(node);
+        fetch_failed(node, false);
 }
 
 bool offers_fetch_under(const struct node *node, uint32_t number)
@@ -338,8 +370,16 @@ static void sweep(struct node *node)
 
 void offers_turn(struct node *node)
 {
+    const struct offer_fetch *fetch = &node->surplus->fetch;
+    const struct link *link;
+
     if (!node->surplus->swept)
         sweep(node);
-    if (node->surplus->fetch.active && node_now(node) >= node->surplus->fetch.deadline_ms)
+    if (!fetch->active)
+        return;
+    link = link_of(node, fetch->link);
+    if (link == NULL || (link->dialled && !link->up)) /* it offers again when it is back */
         offers_drop(node);
+    else if (node_now(node) >= fetch->deadline_ms || is_too_slow(fetch, node_now(node)))
+        fetch_failed(node, false);
 }

@@ -26,10 +26,17 @@ struct offer_fetch {
     uint64_t rows;
     uint64_t bytes;
     uint32_t number;
+    int64_t begun_ms;
     int64_t deadline_ms;
     struct head head;
     struct signed_head envelope;
     struct digest_sum sum[TIERS_PUBLISHED];
+};
+
+/* A peer whose offers came to nothing: others go first. */
+struct offerer {
+    int64_t pause_ms;      /* the last one, 0: none since one was good */
+    int64_t not_before_ms; /* then it may be asked again */
 };
 
 struct surplus {
@@ -42,6 +49,7 @@ struct surplus {
     } settled[SETTLED_KEPT];
     size_t settled_count, settled_next;
     struct offer_fetch fetch;
+    struct offerer offerer[ORIGINS_MAX]; /* by peer */
 };
 
 /* Lets a kept state go. */
