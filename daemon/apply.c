@@ -5,11 +5,9 @@
 #include "daemon/recovery.h"
 #include "daemon/replication.h"
 
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define ID_SLOTS (2 * EVENT_CHANGES_MAX)
 #define HORIZON_BATCH 256 /* removals taken at once */
 
 void row_version_of(const struct store_row *row, struct row_version *out_version)
@@ -19,44 +17,6 @@ void row_version_of(const struct store_row *row, struct row_version *out_version
     memcpy(out_version->seq, row->seq, sizeof out_version->seq);
     memcpy(out_version->salt, row->salt, SALT_SIZE);
     memcpy(out_version->value, row->value, sizeof out_version->value);
-}
-
-/* --- the set of ids of one list ----------------------------------------------------------- */
-
-static void ids_clear(struct node *node)
-{
-    memset(node->id_set, 0, ID_SLOTS * sizeof *node->id_set);
-}
-
-static size_t id_slot(struct node *node, const uint8_t id[ID_SIZE])
-{
-    static const uint8_t none[ID_SIZE] = { 0 };
-    uint64_t hash;
-    size_t i;
-
-    /* Ids of UUIDv7 begin alike: the random end tells them apart. */
-    memcpy(&hash, id + 8, sizeof hash);
-    for (i = (hash * 0x9e3779b97f4a7c15ull >> 40) % ID_SLOTS;
-         memcmp(node->id_set[i], none, ID_SIZE) != 0 &&
-         memcmp(node->id_set[i], id, ID_SIZE) != 0;
-         i = (i + 1) % ID_SLOTS)
-        ;
-    return i;
-}
-
-static bool ids_have(struct node *node, const uint8_t id[ID_SIZE])
-{
-    return memcmp(node->id_set[id_slot(node, id)], id, ID_SIZE) == 0;
-}
-
-static bool ids_add(struct node *node, const uint8_t id[ID_SIZE])
-{
-    const size_t slot = id_slot(node, id);
-
-    if (memcmp(node->id_set[slot], id, ID_SIZE) == 0)
-        return false;
-    memcpy(node->id_set[slot], id, ID_SIZE);
-    return true;
 }
 
 /* --- judging ------------------------------------------------------------------------------ */
@@ -107,7 +67,8 @@ static enum status get_versions(struct node *node, const struct node_feed *feed,
 static bool list_has(struct node *node, const struct change_source *source,
                      const uint8_t id[ID_SIZE])
 {
-    return source->has != NULL ? source->has(source->context, id) : ids_have(node, id);
+    return source->has != NULL ? source->has(source->context, id)
+                               : id_set_has(node->id_set, id);
 }
 
 /* Removals that the head's horizon passes go, unless the list has a newer version of the id. */
@@ -213,14 +174,14 @@ static enum status judge_list(struct node *node, struct node_feed *feed, unsigne
             if (status != OK)
                 return status;
         }
-    ids_clear(node);
+    id_set_clear(node->id_set);
     feed->in_the_way = false;
     source->rewind(source->context);
     while (source->next(source->context, &change)) {
         struct row_version old;
 
         /* A build's rows are unique by their index; a message's are checked here. */
-        if (count++ < EVENT_CHANGES_MAX && !ids_add(node, change.id)) {
+        if (count++ < EVENT_CHANGES_MAX && !id_set_add(node->id_set, change.id)) {
             judge->contradiction = true;
             return OK;
         }

@@ -14,8 +14,7 @@
 #include <string.h>
 
 #define OUT_BYTES_MAX                                                                          \
-    (32u * 1024 * 1024) /* unsent bytes at which a turn stops taking more in */
-#define ID_SLOTS (2 * EVENT_CHANGES_MAX)
+    (32u * 1024 * 1024)    /* unsent bytes at which a turn stops taking more in */
 #define FULL_PAUSE_MS 1000 /* after a commit that found no room */
 
 int64_t node_now(const struct node *node)
@@ -213,6 +212,8 @@ static enum status open_parts(struct node *node)
     (void)sodium_mlock(&node->identity, sizeof node->identity); /* is never swapped out */
     if ((status = identity_load(node->dir, &node->identity)) != OK)
         return status;
+    (void)crypto_generichash(node->id_set->key, ID_SET_KEY_SIZE, node->identity.sign.secret,
+                             sizeof node->identity.sign.secret, NULL, 0); /* nobody knows it */
     status = store_open(
         node->dir, node->config.store_size != 0 ? node->config.store_size : STORE_SIZE_DEFAULT,
         &node->store);
@@ -266,7 +267,7 @@ enum status node_open(const struct node_config *config, struct node **out_node)
     mp_writer_init_heap(&node->writer, CONTROL_SIZE_MAX);
     node->replica.feeds = node->feed_pointers;
     node->replica.peers = node->peers;
-    node->id_set = calloc(ID_SLOTS, sizeof *node->id_set);
+    node->id_set = calloc(1, sizeof *node->id_set);
     node->changes = calloc(EVENT_CHANGES_MAX, sizeof *node->changes);
     node->erasure = calloc(1, sizeof *node->erasure);
     node->disclosure = calloc(1, sizeof *node->disclosure);

@@ -36,6 +36,7 @@
 #include "daemon/core/census.h"
 #include "daemon/core/epoch.h"
 #include "daemon/core/feed.h"
+#include "daemon/core/id_set.h"
 #include "daemon/core/judge.h"
 #include "daemon/core/peer.h"
 #include "daemon/core/rate.h"
@@ -220,9 +221,9 @@ struct node {
     struct outgoing *out;
     size_t out_count, out_capacity;
     size_t out_bytes;
-    struct mp_writer writer;    /* scratch for one message */
-    uint8_t (*id_set)[ID_SIZE]; /* scratch: ids of one list, open addressing */
-    struct change *changes;     /* scratch: EVENT_CHANGES_MAX, of one list */
+    struct mp_writer writer; /* scratch for one message */
+    struct id_set *id_set;   /* scratch: ids of one list */
+    struct change *changes;  /* scratch: EVENT_CHANGES_MAX, of one list */
     struct census_slot census[CENSUS_SLOTS];
     size_t census_used;
 

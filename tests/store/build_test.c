@@ -118,11 +118,27 @@ static void test_bytes(void **state)
     assert_false(is_kept(hq, &rows));
 }
 
+/* The ids that a peer chooses are kept under a key of each node's own. */
+static void test_the_key_of_ids(void **state)
+{
+    static const uint8_t none[ID_SET_KEY_SIZE] = { 0 };
+    struct hq *first = *state;
+    void *second = NULL;
+    uint8_t key[ID_SET_KEY_SIZE];
+
+    memcpy(key, first->node->id_set->key, sizeof key);
+    assert_memory_not_equal(key, none, sizeof key);
+    assert_int_equal(hq_new(&second), 0);
+    assert_memory_not_equal(key, ((struct hq *)second)->node->id_set->key, sizeof key);
+    assert_int_equal(hq_free(&second), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_records, hq_new, hq_free),
         cmocka_unit_test_setup_teardown(test_bytes, hq_new, hq_free),
+        cmocka_unit_test_setup_teardown(test_the_key_of_ids, hq_new, hq_free),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
