@@ -36,7 +36,6 @@
 #include "daemon/core/census.h"
 #include "daemon/core/epoch.h"
 #include "daemon/core/feed.h"
-#include "daemon/core/id_set.h"
 #include "daemon/core/judge.h"
 #include "daemon/core/peer.h"
 #include "daemon/core/rate.h"
@@ -48,6 +47,7 @@
 #include "daemon/node.h"
 #include "proto/bug.h"
 #include "proto/closure.h"
+#include "proto/id_set.h"
 #include "proto/token.h"
 #include "proto/wire.h"
 

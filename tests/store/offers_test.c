@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* offers_test.c - states of closed epochs are fetched one at a time: who offers one and does not
- * deliver it keeps nobody else's from being fetched. */
+/* offers_test.c - states of closed epochs are fetched one at a time: who offers one and does
+ * not deliver it keeps nobody else's from being fetched. */
 #include "daemon/recovery.h"
 #include "daemon/replication.h"
 #include "daemon/surplus_internal.h"

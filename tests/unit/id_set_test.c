@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* id_set_test.c - the ids of one list, whichever a peer chooses. */
-#include "daemon/core/id_set.h"
+#include "proto/id_set.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

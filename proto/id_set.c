@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* id_set.c - the ids of one list, to see that each is there once. */
-#include "daemon/core/id_set.h"
+#include "proto/id_set.h"
 
 #include <sodium.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-/* id_set.h - the ids of one list, to see that each is there once.  Pure: the caller owns it. */
+/* id_set.h - the ids of one list, to see that each is there once.  The caller owns it. */
 #ifndef CHAPTERD_ID_SET_H
 #define CHAPTERD_ID_SET_H
 
