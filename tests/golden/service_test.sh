@@ -57,8 +57,9 @@ if ! command -v systemd-analyze >/dev/null; then
 fi
 copy=$(mktemp -d) || exit 1
 trap 'rm -rf "$copy"' EXIT
-# The program as it was built: it need not be installed.
-sed "s,^ExecStart=[^ ]*,ExecStart=$bin/chapterd," "$unit" >"$copy/chapterd.service"
+# The program as it was built: it need not be installed, nor /bin/kill, which a small system lacks.
+sed -e "s,^ExecStart=[^ ]*,ExecStart=$bin/chapterd," -e 's,^ExecReload=/bin/kill ,ExecReload=/bin/sh -c kill ,' \
+    "$unit" >"$copy/chapterd.service"
 found=$(systemd-analyze verify --man=no "$copy/chapterd.service" 2>&1 | grep -F chapterd.service)
 if [ -n "$found" ]; then
     echo "$found"
