@@ -86,7 +86,8 @@ static enum epoch_answer close_epoch(struct node *node, const struct roster_entr
         return EPOCH_LATER;
     node->closing_turn = turn;
     /* A restored HQ may have forgotten epochs that it opened. */
-    if (head != NULL && head->epoch > entry.epoch && head->epoch < EPOCH_MAX)
+    if (head != NULL && head->epoch > entry.epoch &&
+        head->epoch - entry.epoch <= EPOCH_LEAP_MAX)
         entry.epoch = head->epoch;
     epoch_close(node, &entry, instance);
     if (head != NULL && ((entry.closed_seq == 0 && head->epoch < entry.epoch) ||

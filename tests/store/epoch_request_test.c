@@ -86,21 +86,35 @@ static void test_of_an_epoch_that_hq_forgot(void **state)
 
 /* No head is of an epoch so high but that of a liar: it raises nothing, and is no closed
  * head. */
-static void test_of_an_epoch_that_nobody_opened(void **state)
+static void ask_beyond_all(struct hq *hq, uint64_t epoch)
 {
     const struct roster_entry *entry;
     struct sign_key key;
     struct head head;
-    struct hq *hq = *state;
 
     identity_make_sign_key(&key);
     monotonic_ms += SIGN_WAIT_MS;
     enrol_fr(hq, &key, 1, 0);
     monotonic_ms += SIGN_WAIT_MS;
-    entry = ask_for_epoch(hq, &key, EPOCH_MAX, 7, &head);
+    entry = ask_for_epoch(hq, &key, epoch, 7, &head);
     assert_int_equal(entry->epoch, 2);
     assert_int_equal(entry->instance, 4711);
     assert_int_equal(entry->closed_seq, 0);
+}
+
+static void test_of_the_last_epoch_of_all(void **state)
+{
+    ask_beyond_all(*state, EPOCH_MAX);
+}
+
+static void test_of_an_epoch_too_far(void **state)
+{
+    ask_beyond_all(*state, 2 + EPOCH_LEAP_MAX);
+}
+
+static void test_of_many_epochs_that_hq_forgot(void **state)
+{
+    look_at(*state, 1, 0, 1 + EPOCH_LEAP_MAX, 7, true);
 }
 
 int main(void)
@@ -110,7 +124,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_after_an_epoch_that_was_closed_at_nothing, hq_new,
                                         hq_free),
         cmocka_unit_test_setup_teardown(test_of_an_epoch_that_hq_forgot, hq_new, hq_free),
-        cmocka_unit_test_setup_teardown(test_of_an_epoch_that_nobody_opened, hq_new, hq_free),
+        cmocka_unit_test_setup_teardown(test_of_the_last_epoch_of_all, hq_new, hq_free),
+        cmocka_unit_test_setup_teardown(test_of_an_epoch_too_far, hq_new, hq_free),
+        cmocka_unit_test_setup_teardown(test_of_many_epochs_that_hq_forgot, hq_new, hq_free),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
