@@ -200,6 +200,10 @@ static void say_why(struct control_wait *request, enum status status)
                             "free space on the daemon's disk, or raise store_size and restart"
                             " it",
                             "the store is full: nothing of this was done");
+    else if (status == REFUSED)
+        (void)control_error(request, status, "see: chapterctl status",
+                            "other nodes have just shown that this chapter must recover:"
+                            " nothing of this was done");
     else
         (void)control_error(request, status, "see the daemon's log, then try again",
                             "the store failed (%s): nothing of this was done",

@@ -3,6 +3,7 @@
 #include "daemon/control_internal.h"
 #include "daemon/disclosure.h"
 #include "daemon/erase.h"
+#include "daemon/keys.h"
 #include "daemon/recovery.h"
 #include "daemon/replication.h"
 
@@ -177,8 +178,14 @@ static void about_surplus(struct node *node, struct alarms *alarms)
 static void about_own_feed(struct node *node, struct alarms *alarms)
 {
     const struct roster_node *place = roster_find(node, node->code);
+    const char *error;
+    const char *remedy;
 
     about_recovery(node, alarms);
+    if (!keys_in_force(node)) {
+        keys_explain_former(node, &error, &remedy);
+        alarm_add(alarms, remedy, "%s: nothing is signed here", error);
+    }
     if (place != NULL && place->entry.state != CHAPTER_ENROLLED)
         alarm_add(alarms, "ask HQ; the members of this chapter stay readable here",
                   "HQ has %s this chapter",

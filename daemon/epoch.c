@@ -3,6 +3,7 @@
  * next, the feed is fetched back, and the new epoch begins.  The states are those of
  * core/epoch.h; here they meet the store, the links and the clock. */
 #include "daemon/erase.h"
+#include "daemon/keys.h"
 #include "daemon/recovery.h"
 #include "daemon/replication.h"
 #include "daemon/write.h"
@@ -354,7 +355,9 @@ bool epoch_waits(struct node *node, const char **out_text, const char **out_reme
 {
     if (node->is_hq || !node->recovering || node->locked_out)
         return false;
-    if (own_feed(node)->over_quota) {
+    if (!keys_in_force(node)) {
+        keys_explain_former(node, out_text, out_remedy);
+    } else if (own_feed(node)->over_quota) {
         *out_text = "what is fetched back is larger than the roster allows this chapter";
         *out_remedy =
             "at HQ: chapterctl chapters edit CHAPTER --records-max N --bytes-max SIZE";
@@ -411,6 +414,43 @@ static void forget_void_proof(struct node *node, const struct feed_term *term)
     node->recovering_seq = 0;
 }
 
+/* Is the head one that a key of mine signed which is or was good in its epoch? */
+static bool is_by_me(struct node *node, struct slice envelope, struct head *out_head,
+                     bool *out_void)
+{
+    *out_void = false;
+    return head_read(envelope, out_head) == OK && strcmp(out_head->origin, node->code) == 0 &&
+           (roster_head_proven(node, envelope, out_head) ||
+            keys_signed_once(node, envelope, out_head, out_void));
+}
+
+/* A clone, or a thief, signed with the former key beside the present one, and somebody took
+ * that before the roster said from where on it is void: he takes none of the heads that follow,
+ * since they fork from it, and his proof is none to those who know the present keys alone.  The
+ * next epoch leads everybody on.  No head of a former key is of that, so that it happens once
+ * for each change of keys. */
+void epoch_on_former_heads(struct node *node, struct slice a, struct slice b)
+{
+    const struct feed_term term = own_term(node);
+    struct head heads[2];
+    bool was_void[2] = { false, false };
+    bool forked;
+
+    if (node->phase != EPOCH_SIGNING || BUG(VOID_HEAD_LEFT) ||
+        !is_by_me(node, a, &heads[0], &was_void[0]) || heads[0].epoch != term.epoch)
+        return;
+    if (b.size == 0)
+        forked = feed_contradicts(&own_feed(node)->replica.feed, heads[0].epoch, heads[0].seq,
+                                  heads[0].hash) != NULL;
+    else
+        forked =
+            is_by_me(node, b, &heads[1], &was_void[1]) && heads_conflict(&heads[0], &heads[1]);
+    if (!forked && !was_void[0] && !was_void[1])
+        return;
+    node->void_head_seen = true;
+    node->tick_due = true;
+}
+
 void epoch_turn(struct node *node)
 {
     const struct feed_term term = own_term(node);
@@ -420,11 +460,22 @@ void epoch_turn(struct node *node)
     reason = shaken(node, &term);
     if (epoch_roster_missing(node) && node->own_epoch.wanted == 0)
         reason = EPOCH_SOUND;
+    else if (reason == EPOCH_SOUND && node->void_head_seen && node->own_epoch.wanted == 0)
+        reason = EPOCH_FORKED;
+    /* What this turn has taken already was not acknowledged; it must not be signed any more. */
+    if (reason != EPOCH_SOUND && write_is_open(node)) {
+        (void)node_turn_fails(node, REFUSED);
+        return;
+    }
+    node->void_head_seen = false;
     if (reason != EPOCH_SOUND && recover(node, reason) != OK)
         return;
     node->phase = phase_of(node, &term);
     set_fetching(node);
     keep_proven(node);
+    /* A copy from before its keys were changed: nobody would take what it signs. */
+    if (!keys_in_force(node) && !BUG(FORMER_KEY_BEGINS))
+        return;
     if (node->phase == EPOCH_ASKING && !node->is_hq && node_now(node) >= node->epoch_ask_at_ms)
         ask(node);
     if (node->phase == EPOCH_BEGINNING && tier_hq_is_here(node))
@@ -433,6 +484,8 @@ void epoch_turn(struct node *node)
 
 int64_t epoch_next_ms(const struct node *node)
 {
+    if (!keys_in_force(node))
+        return INT64_MAX;
     if (node->phase == EPOCH_ASKING && !node->is_hq)
         return node->epoch_ask_at_ms;
     if (node->phase == EPOCH_BEGINNING)

@@ -53,8 +53,12 @@ void epoch_close(const struct node *node, struct roster_entry *entry, uint64_t i
     const uint32_t index = node_feed_index(node, entry->code);
     const struct feed_mark *held = &node->feeds[index]->replica.feed.tier[TIER_FEDERATION];
 
-    memset(entry->former_key, 0, KEY_SIZE);
-    entry->former_epoch = entry->former_seq = 0;
+    /* Up to which head a former key was good stays true: what is offered of this epoch is
+     * proven by it. */
+    if (entry->former_seq == 0) {
+        memset(entry->former_key, 0, KEY_SIZE);
+        entry->former_epoch = 0;
+    }
     if (held->epoch > entry->epoch) /* a restored HQ may have forgotten what it opened */
         entry->epoch = held->epoch;
     entry->epoch++;

@@ -391,6 +391,7 @@ static void on_hello(struct node *node, struct link *link, struct slice message)
     if (!claims_more_of_me(node, link))
         node->hello_done = true;
     sync_show_evidence(node, link);
+    sync_show_void_heads(node, link);
     surplus_offer(node, link);
     if (first)
         cleared_greet(node, link);

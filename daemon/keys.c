@@ -111,6 +111,102 @@ static bool extend(struct node *node, struct slice bytes, const struct successio
     return true;
 }
 
+/* --- keys that this chapter gave up ------------------------------------------------------- */
+
+static enum status load_void_keys(struct node *node, struct store_txn *txn)
+{
+    struct keys *keys = node->keys;
+    struct mp_reader reader;
+    struct slice value;
+    enum status status = store_get_meta(txn, META_VOID_KEYS, &value);
+
+    keys->void_count = 0;
+    if (status != OK)
+        return status == NOT_FOUND ? OK : status;
+    mp_reader_init(&reader, value);
+    keys->void_count = mp_read_array(&reader, VOID_KEYS_MAX);
+    for (size_t i = 0; i < keys->void_count; i++) {
+        struct void_key *key = &keys->voids[i];
+
+        mp_read_array_exact(&reader, 3);
+        key->epoch = mp_read_uint(&reader, EPOCH_MAX);
+        key->seq = mp_read_uint(&reader, SEQ_MAX);
+        mp_read_bin_exact(&reader, key->key, KEY_SIZE);
+    }
+    return reader.status == OK ? OK : STORE_DAMAGED;
+}
+
+static enum status store_void_keys(struct node *node)
+{
+    const struct keys *keys = node->keys;
+    uint8_t bytes[VOID_KEYS_SIZE_MAX];
+    struct mp_writer writer;
+
+    if (node_writing(node) == NULL)
+        return node->turn_error;
+    mp_writer_init(&writer, bytes, sizeof bytes);
+    mp_write_array(&writer, keys->void_count);
+    for (size_t i = 0; i < keys->void_count; i++) {
+        mp_write_array(&writer, 3);
+        mp_write_uint(&writer, keys->voids[i].epoch);
+        mp_write_uint(&writer, keys->voids[i].seq);
+        mp_write_bin(&writer, keys->voids[i].key, KEY_SIZE);
+    }
+    return store_put_meta(&node->txn, META_VOID_KEYS, mp_writer_bytes(&writer));
+}
+
+/* The present key is about to be given up; up to where it was good is known once it is. */
+static enum status give_up_key(struct node *node)
+{
+    struct keys *keys = node->keys;
+
+    for (size_t i = 0; i < keys->void_count; i++)
+        if (memcmp(keys->voids[i].key, node->identity.sign.public_key, KEY_SIZE) == 0)
+            return OK;
+    if (keys->void_count == VOID_KEYS_MAX)
+        memmove(keys->voids, keys->voids + 1, --keys->void_count * sizeof *keys->voids);
+    memset(&keys->voids[keys->void_count], 0, sizeof *keys->voids);
+    memcpy(keys->voids[keys->void_count++].key, node->identity.sign.public_key, KEY_SIZE);
+    return store_void_keys(node);
+}
+
+/* Whatever a former key signs beyond the head that I have now is not mine. */
+static void note_where_void(struct node *node)
+{
+    struct keys *keys = node->keys;
+    const struct feed_mark *mine = own_mark(node);
+    bool noted = false;
+
+    for (size_t i = 0; i < keys->void_count; i++) {
+        struct void_key *key = &keys->voids[i];
+
+        if (key->epoch != 0 || mine->seq == 0 ||
+            memcmp(key->key, node->identity.sign.public_key, KEY_SIZE) == 0)
+            continue;
+        key->epoch = mine->epoch;
+        key->seq = mine->seq;
+        noted = true;
+    }
+    if (noted)
+        (void)node_turn_fails(node, store_void_keys(node));
+}
+
+bool keys_signed_once(const struct node *node, struct slice envelope, const struct head *head,
+                      bool *out_void)
+{
+    const struct keys *keys = node->keys;
+
+    for (size_t i = 0; i < keys->void_count; i++) {
+        *out_void = head->seq > keys->voids[i].seq;
+        if (keys->voids[i].epoch == head->epoch &&
+            head_verify(envelope, keys->voids[i].key) == OK)
+            return true;
+    }
+    return false;
+}
+
+/* --- loading ------------------------------------------------------------------------------ */
+
 enum status keys_load(struct node *node, struct store_txn *txn)
 {
     struct keys *keys = node->keys;
@@ -135,6 +231,8 @@ enum status keys_load(struct node *node, struct store_txn *txn)
     }
     if (status != OK && status != NOT_FOUND)
         return status;
+    if ((status = load_void_keys(node, txn)) != OK)
+        return status;
     status = identity_load_next(node->dir, &keys->next);
     keys->has_next = status == OK;
     return status == NOT_FOUND ? OK : status;
@@ -154,6 +252,17 @@ static const uint8_t *own_key_in_force(const struct node *node)
 bool keys_in_force(const struct node *node)
 {
     return memcmp(own_key_in_force(node), node->identity.sign.public_key, KEY_SIZE) == 0;
+}
+
+void keys_explain_former(const struct node *node, const char **out_error,
+                         const char **out_remedy)
+{
+    *out_error = node->is_hq ? "this directory has a former signing key of HQ"
+                             : "this directory has a former signing key of this chapter";
+    *out_remedy = node->is_hq ? "bring the newest keys back, or stop the daemon, then: chapterd"
+                                " recover --dir DIR, with the recovery key"
+                              : "bring the newest keys back, or ask HQ: chapterctl chapters"
+                                " rekey";
 }
 
 /* The own newest head is still signed by a former key, or HQ's own entry names that. */
@@ -258,6 +367,7 @@ enum status keys_rotate(struct node *node, const struct sign_key *recovery,
                         const char **out_error)
 {
     struct keys *keys = node->keys;
+    const char *remedy;
     enum status status;
 
     if (recovery != NULL && !node->is_hq)
@@ -265,6 +375,10 @@ enum status keys_rotate(struct node *node, const struct sign_key *recovery,
     if (recovery != NULL &&
         memcmp(recovery->public_key, node->genesis.recovery_key, KEY_SIZE) != 0)
         return objection(REFUSED, "that is not the recovery key of this federation", out_error);
+    if (recovery == NULL && !keys_in_force(node)) {
+        keys_explain_former(node, out_error, &remedy);
+        return REFUSED;
+    }
     if (keys->changing || keys->must_show)
         return objection(AGAIN, "a key is just being changed", out_error);
     if (!keys->has_next) {
@@ -275,9 +389,10 @@ enum status keys_rotate(struct node *node, const struct sign_key *recovery,
         keys->has_next = true;
     }
     keys->ask_at_ms = 0;
-    return node->is_hq
-               ? rotate_hq(node, recovery != NULL ? recovery : &node->identity.sign, out_error)
-               : OK;
+    if (node->is_hq)
+        return rotate_hq(node, recovery != NULL ? recovery : &node->identity.sign, out_error);
+    status = node_turn_fails(node, give_up_key(node));
+    return status == OK ? OK : objection(status, "the store cannot be written", out_error);
 }
 
 /* --- each turn ---------------------------------------------------------------------------- */
@@ -355,12 +470,14 @@ void keys_turn(struct node *node)
     const char *error;
     const char *remedy;
 
-    if (node->keys->has_next && !node->is_hq)
+    if (node->keys->has_next && !node->is_hq && keys_in_force(node))
         ask_hq(node);
     /* While it is changing, only memory says so: the commit may still fail, or be the end. */
     if (node->keys->has_next && (!node->keys->changing || BUG(KEY_IN_FORCE_EARLY)) &&
         !node->turn_failed)
         (void)node_turn_fails(node, keys_follow(node));
+    if (node->keys->void_count != 0)
+        note_where_void(node);
     if (node->keys->must_show)
         show(node);
     if (node->is_hq && node->keys->open_formers && !node->turn_failed &&
@@ -370,7 +487,8 @@ void keys_turn(struct node *node)
 
 int64_t keys_next_ms(const struct node *node)
 {
-    return node->keys->has_next && !node->is_hq ? node->keys->ask_at_ms : INT64_MAX;
+    return node->keys->has_next && !node->is_hq && keys_in_force(node) ? node->keys->ask_at_ms
+                                                                       : INT64_MAX;
 }
 
 /* --- what others say ---------------------------------------------------------------------- */
@@ -423,7 +541,7 @@ static void on_succession_of_chapter(struct node *node, struct slice bytes,
         log_event(LOG_WARNING, "event=key_refused chapter=%s", entry.code);
         return;
     }
-    if (write_ready(node, &error, &remedy) != OK ||
+    if (write_ready(node, &error, &remedy) != OK || is_open(&entry) ||
         !measure_entry(node, node_peer_index(node, entry.code)))
         return; /* it asks again */
     memcpy(entry.former_key, entry.sign_key, KEY_SIZE);

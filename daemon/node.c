@@ -405,6 +405,9 @@ static enum status turn_dropped(struct node *node, enum status status)
                       " %s, or raise store_size\"",
                       (unsigned long long)store_used_bytes(node->store), node->dir);
         node->full_since_ms = node_now(node);
+    } else if (status == REFUSED) {
+        log_event(LOG_WARNING, "event=turn_dropped remedy=\"nothing to do: what was just being"
+                               " written was refused, since this chapter must recover\"");
     } else {
         log_event(LOG_ERROR, "event=turn_failed status=%s remedy=\"check the disk of %s\"",
                   status_name(status), node->dir);

@@ -17,6 +17,8 @@ enum status sync_apply_wire(struct node *node, uint32_t index, unsigned apply_ti
 void sync_show_head(struct node *node, const struct link *link, uint32_t index,
                     const struct feed_mark *mark);
 void sync_show_evidence(struct node *node, const struct link *link);
+/* To HQ, or their origin: heads that I stand at, and took before their key was void. */
+void sync_show_void_heads(struct node *node, const struct link *link);
 /* A proven head or beat of my own feed: am I behind myself? */
 void sync_own_head(struct node *node, uint64_t epoch, uint64_t seq);
 /* A head of HQ that is older than the roster of the token that this chapter joined with. */

@@ -189,7 +189,8 @@ static void close_again(struct node *node, const struct roster_entry *old)
     if (epoch_is_moving(node, old->code) || write_ready(node, &error, &remedy) != OK)
         return;
     epoch_close(node, &entry, old->instance);
-    memcpy(entry.former_key, old->former_key, KEY_SIZE);
+    if (old->former_seq == 0)
+        memcpy(entry.former_key, old->former_key, KEY_SIZE);
     if (put_entry(node, &entry, &error) == OK)
         log_event(LOG_NOTICE, "event=epoch_closed_again chapter=%s epoch=%llu closed_seq=%llu",
                   entry.code, (unsigned long long)entry.epoch,

@@ -69,7 +69,10 @@ static bool must_keep(const struct node *node, const struct node_feed *feed, int
     if (feed->replica.own)
         return feed->replica.feed.replacing || node->own_epoch.wanted != 0;
     roster_term_of(node, feed->record.origin, &term);
-    return head->epoch > mark->epoch && !feed_on_line(&feed->replica.feed, mark, &term);
+    /* What a void key signed nobody could prove to its origin. */
+    return head->epoch > mark->epoch && !feed_on_line(&feed->replica.feed, mark, &term) &&
+           roster_signed(node, feed->record.origin, mark->epoch, mark->seq,
+                         signed_head_bytes(&feed->record.tier[tier].head), head_verify);
 }
 
 /* Tier hq alone proves nothing and is never offered; and where tier federation goes on under

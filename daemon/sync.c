@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* sync.c - events as they come: judged, parked, applied, passed on; and proofs of fork. */
 #include "daemon/node_internal.h"
+#include "daemon/recovery.h"
 #include "daemon/replication.h"
 
 #include <stdlib.h>
@@ -138,6 +139,30 @@ static void on_single_head(struct node *node, uint32_t peer, struct slice envelo
                                                  .seq = head->seq });
 }
 
+/* It is for its origin to say what is to become of heads that nobody can prove: HQ passes them
+ * on to there. */
+static void on_unproven(struct node *node, const struct wire_evidence *evidence,
+                        struct slice message)
+{
+    const struct roster_node *place;
+    struct link *link;
+    struct head head;
+    uint32_t peer;
+
+    if (head_read(evidence->head[0], &head) != OK ||
+        memcmp(head.federation, node->federation, HASH_SIZE) != 0 ||
+        (place = roster_find(node, head.origin)) == NULL || head.epoch != place->entry.epoch)
+        return;
+    if (strcmp(head.origin, node->code) == 0) {
+        epoch_on_former_heads(node, evidence->head[0], evidence->head[1]);
+        return;
+    }
+    peer = node_peer_index(node, head.origin);
+    if (node->is_hq && place->entry.former_seq != 0 && peer != NO_PEER &&
+        (link = node_link_of_peer(node, peer)) != NULL)
+        node_send(node, link->handle, message);
+}
+
 void sync_on_evidence(struct node *node, uint32_t peer, struct slice message)
 {
     struct wire_evidence evidence;
@@ -150,14 +175,19 @@ void sync_on_evidence(struct node *node, uint32_t peer, struct slice message)
         node->counters.messages_malformed++;
         return;
     }
-    if (!head_proven(node, evidence.head[0], &heads[0], &index))
+    if (!head_proven(node, evidence.head[0], &heads[0], &index)) {
+        on_unproven(node, &evidence, message);
         return;
+    }
     if (evidence.head[1].size == 0) {
         on_single_head(node, peer, evidence.head[0], &heads[0], index);
         return;
     }
-    if (!head_proven(node, evidence.head[1], &heads[1], &other) || other != index ||
-        !(heads_conflict(&heads[0], &heads[1]) || BUG(EVIDENCE_NOT_CHECKED)))
+    if (!head_proven(node, evidence.head[1], &heads[1], &other)) {
+        on_unproven(node, &evidence, message);
+        return;
+    }
+    if (other != index || !(heads_conflict(&heads[0], &heads[1]) || BUG(EVIDENCE_NOT_CHECKED)))
         return;
     roster_term_of(node, heads[0].origin, &term);
     if (heads[0].epoch == term.epoch && node->feeds[index]->replica.feed.freeze == FREEZE_NONE)
@@ -195,6 +225,29 @@ static bool find_evidence(struct store_txn *txn, const struct node_feed *feed,
             return true;
         }
     return false;
+}
+
+void sync_show_void_heads(struct node *node, const struct link *link)
+{
+    const char *code = node->peers[link->peer]->code;
+
+    for (size_t i = 0; i < node->replica.feed_count; i++) {
+        const struct node_feed *feed = node->feeds[i];
+        const struct roster_node *place = roster_find(node, feed->record.origin);
+        const struct feed_mark *mark = &feed->replica.feed.tier[TIER_FEDERATION];
+        const struct signed_head *held = &feed->record.tier[TIER_FEDERATION].head;
+        struct mp_writer *writer;
+
+        if (place == NULL || feed->replica.own || place->entry.former_seq == 0 ||
+            (strcmp(code, "hq") != 0 && strcmp(code, feed->record.origin) != 0) ||
+            mark->epoch != place->entry.former_epoch || mark->seq == 0 ||
+            roster_signed(node, feed->record.origin, mark->epoch, mark->seq,
+                          signed_head_bytes(held), head_verify))
+            continue;
+        writer = node_writer(node);
+        wire_write_evidence(writer, signed_head_bytes(held), SLICE_NONE);
+        node_send(node, link->handle, mp_writer_bytes(writer));
+    }
 }
 
 /* Who was away when a fork was flooded learns of it with the hello. */

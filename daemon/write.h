@@ -30,6 +30,7 @@ enum status write_apply(struct node *node, const struct write_op *op, const char
                         struct write_result *out_result);
 /* HQ: puts a roster entry as a change. */
 enum status write_roster(struct node *node, const struct roster_entry *entry) MUST_CHECK;
+bool write_is_open(const struct node *node); /* the turn took changes that are not signed yet */
 /* Signs what the batch holds, makes its events; called before each commit. */
 enum status write_seal(struct node *node) MUST_CHECK;
 /* A record of the own feed once more, at a new seq, as change says; values are not of the map.

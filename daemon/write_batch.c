@@ -22,6 +22,10 @@ enum status write_ready(struct node *node, const char **out_error, const char **
 {
     const struct roster_node *place = roster_find(node, node->code);
 
+    if (!keys_in_force(node)) {
+        keys_explain_former(node, out_error, out_remedy);
+        return REFUSED;
+    }
     if (!epoch_may_sign(node) && !BUG(RECOVERING_SIGNS)) {
         epoch_explain(node, out_error, out_remedy);
         return REFUSED;
@@ -29,11 +33,6 @@ enum status write_ready(struct node *node, const char **out_error, const char **
     if (place != NULL && place->entry.state != CHAPTER_ENROLLED) {
         *out_error = "HQ has suspended or revoked this chapter";
         *out_remedy = "ask HQ; the members of this chapter stay readable here";
-        return REFUSED;
-    }
-    if (!keys_in_force(node)) {
-        *out_error = "this directory has a former signing key of this chapter";
-        *out_remedy = "bring the newest keys back, or ask HQ: chapterctl chapters rekey";
         return REFUSED;
     }
     if (node->keys->changing) {
@@ -237,6 +236,11 @@ enum status sign_batch(struct node *node)
     node->counters.heads_signed++;
     node->counters.changes_written += batch->changes;
     return send_events(node, head.prev_seq, signed_head_bytes(&envelope));
+}
+
+bool write_is_open(const struct node *node)
+{
+    return node->batch != NULL && node->batch->open;
 }
 
 enum status write_seal(struct node *node)

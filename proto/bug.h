@@ -75,6 +75,8 @@
     X(TIERS_NOT_PUT_ANEW, "records stay in the tiers that they were in")                       \
     X(FORMER_KEY_GOOD, "a chapter's former key stays good")                                    \
     X(FORMER_KEY_OF_HQ_GOOD, "HQ's first key stays good")                                      \
+    X(FORMER_KEY_BEGINS, "a directory with a former key begins the epoch")                     \
+    X(VOID_HEAD_LEFT, "who holds a head of a void key is left alone")                          \
     X(KEY_IN_FORCE_EARLY, "HQ's next key is in force before that is durable")                  \
     X(ENDED_TAKEN, "heads beyond the end of a feed are taken")                                 \
     X(REVOKED_KEPT, "who stands beyond a revocation stays there")                              \

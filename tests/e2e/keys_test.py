@@ -57,6 +57,40 @@ def test_of_a_chapter():
         no_quarrel(f)
 
 
+def test_a_copy_with_a_former_key():
+    with Federation() as f:
+        fr, lu = founded(f, "fr", "lu")
+        fr.stop()
+        copy = os.path.join(f.dir, "fr.copy")
+        shutil.copytree(fr.dir, copy)
+        fr.start()
+        fr.json("keys", "rotate")
+        check(fr.add(name="After the change", country="FR")["ok"], "fr writes")
+        f.agree(20)
+        fr.stop()
+        shutil.rmtree(fr.dir)
+        shutil.copytree(copy, fr.dir)
+        fr.start()
+        wait_until(lambda: any("former signing key" in a["text"] and "rekey" in a["remedy"]
+                               for a in fr.status()["alarms"]), 20, "it says so", 0.1)
+        check("former signing key" in fr.add(name="In vain", country="FR").get("error", ""),
+              "it does not write")
+        code, _, text = fr.ctl("keys", "rotate", check=False)
+        check(code == 1 and "former signing key" in text, text)
+        check(f.hq.feeds()["fr"][0] == 1, "HQ opened an epoch for it")
+        token = f.hq.json("chapters", "rekey", "fr")["token"]
+        fr.stop()
+        del f.nodes["fr"]
+        fresh = Node(f, "fr-fresh")
+        f.daemon("join", token, "--dir", fresh.dir, "--dial-only")
+        fresh.start()
+        f.nodes["fr-fresh"] = fresh
+        wait_until(lambda: fresh.add(name="With new keys", country="FR")["ok"], 30, "it writes")
+        f.agree(30)
+        names = {m.get("name") for m in f.hq.json("members", "list", "--chapter", "fr")}
+        check({"First of fr", "After the change", "With new keys"} == names, names)
+
+
 def test_waits_for_hq():
     with Federation() as f:
         fr, lu = founded(f, "fr", "lu")
@@ -209,5 +243,5 @@ def test_hq_lost_its_key():
 
 
 if __name__ == "__main__":
-    main(test_of_a_chapter, test_waits_for_hq, test_of_hq, test_by_the_recovery_key,
-         test_what_a_thief_said_goes_with_the_key, test_hq_lost_its_key)
+    main(test_of_a_chapter, test_a_copy_with_a_former_key, test_waits_for_hq, test_of_hq,
+         test_by_the_recovery_key, test_what_a_thief_said_goes_with_the_key, test_hq_lost_its_key)
