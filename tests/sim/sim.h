@@ -301,6 +301,8 @@ void sim_liar_forget(void); /* a new run */
 /* sim_check.c */
 void sim_check_node(int index);
 void sim_check_start(int index);
+/* Somebody who has its key signed a head for origin. */
+void sim_note_signed(int origin, const struct feed_mark *mark);
 void sim_check_sent(int from, int to, struct slice message); /* to -1: published */
 void sim_check_rows(int index);                              /* everything recounted */
 /* sim_final.c */

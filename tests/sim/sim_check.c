@@ -36,7 +36,7 @@ static bool nobody_could_tell(int origin, uint64_t epoch)
 }
 
 /* No honest node signs two heads whose ranges overlap. */
-static void note_signed(int origin, const struct feed_mark *mark)
+void sim_note_signed(int origin, const struct feed_mark *mark)
 {
     struct sim_history *history = &world.history[origin];
 
@@ -105,7 +105,7 @@ static void check_may_sign(const struct sim_node *sim, int origin, const struct 
 static void note_all_signed(int origin, const struct feed *feed)
 {
     for (size_t i = 0; i < feed->head_count; i++)
-        note_signed(
+        sim_note_signed(
             origin,
             &feed->heads[(feed->head_next + HEADS_KEPT - feed->head_count + i) % HEADS_KEPT]);
 }

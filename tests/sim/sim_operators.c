@@ -217,7 +217,7 @@ static bool key_is_void(int a, int b, const struct feed_mark *mark)
 
 /* {"kind": "affiliate", "status": "active"}, for the head that b holds. */
 static bool write_theft(struct mp_writer *writer, int a, const struct node_feed *held,
-                        struct store_txn *txn)
+                        struct store_txn *txn, struct feed_mark *out_mark)
 {
     static const uint8_t value[] = "\x82\xa4kind\xa9"
                                    "affiliate\xa6status\xa6"
@@ -245,24 +245,31 @@ static bool write_theft(struct mp_writer *writer, int a, const struct node_feed 
     wire_write_event_begin(writer, TIERS_FEDERATION, head.prev_seq,
                            signed_head_bytes(&envelope), 1);
     change_write(writer, &change, TIERS_FEDERATION);
+    if (head_read(signed_head_bytes(&envelope), &head) != OK)
+        return false;
+    feed_mark_of(&head, out_mark);
     return writer->status == OK;
 }
 
-static void steal(int a, int b)
+static void steal(int a, int b, bool early)
 {
     CLEANUP(store_abort) struct store_txn txn = { 0 };
     const struct node *node = world.nodes[b].node;
     const struct node_feed *held;
+    struct feed_mark mark;
     struct mp_writer writer;
     uint32_t feed;
+    bool is_void;
 
     if (!world.has_former_key[a] || a == b || node == NULL || world.tainted[a] ||
         (feed = node_feed_index(node, world.nodes[a].code)) == NO_PEER)
         return;
     held = node->feeds[feed];
+    is_void = key_is_void(a, b, &held->replica.feed.tier[0]);
     if (held->replica.feed.tier[0].seq == 0 || held->replica.feed.freeze != FREEZE_NONE ||
-        !key_is_void(a, b, &held->replica.feed.tier[0]) ||
-        store_begin_read(node->store, &txn) != OK || !write_theft(&writer, a, held, &txn))
+        !(is_void || (early && a != 0 && !sim_lies(b))) ||
+        store_begin_read(node->store, &txn) != OK ||
+        !write_theft(&writer, a, held, &txn, &mark))
         return;
     for (int i = 0; i < world.connection_count; i++) {
         const struct sim_connection *connection = &world.connections[i];
@@ -270,9 +277,13 @@ static void steal(int a, int b)
         const int from = dialled ? connection->listener : connection->dialler;
 
         if (!connection->used || !connection->up || (!dialled && connection->listener != b) ||
-            world.nodes[from].transport == NULL)
+            world.nodes[from].transport == NULL || world.cut[from][b])
             continue;
         sim_send_raw(i, dialled ? 1 : 0, from, mp_writer_bytes(&writer));
+        if (!is_void) {
+            world.tainted[a] = true;
+            sim_note_signed(a, &mark);
+        }
         world.hits[FAULT_OLD_KEY]++;
         return;
     }
@@ -285,9 +296,10 @@ static struct identity fresh[SIM_NODES_MAX];
 static bool may_lose(int index)
 {
     const struct sim_node *sim = &world.nodes[index];
+    const struct sim_node *second = &world.nodes[world.plan.nodes];
 
     return index != 0 && !sim_lies(index) && sim->turns != 0 &&
-           strcmp(world.nodes[world.plan.nodes].code, sim->code) != 0;
+           (strcmp(second->code, sim->code) != 0 || (world.healing && second->node == NULL));
 }
 
 static void lose_disk(int index)
@@ -361,7 +373,7 @@ void sim_operate(const struct sim_action *action)
         rotate(action->a, action->value);
         break;
     case ACTION_STEAL:
-        steal(action->a, action->b);
+        steal(action->a, action->b, action->value % 2 == 1);
         break;
     case ACTION_REKEY:
         if (!may_lose(action->a) || world.disk_is_gone[action->a])
@@ -455,8 +467,10 @@ static bool has_void_keys(const struct sim_node *sim, const struct roster_entry 
 {
     const struct node *node = sim->node;
 
-    return node != NULL && entry->state == CHAPTER_ENROLLED && !node->keys->has_next &&
-           (memcmp(node->identity.sign.public_key, entry->sign_key, KEY_SIZE) != 0 ||
+    return node != NULL && entry->state == CHAPTER_ENROLLED &&
+           ((memcmp(node->identity.sign.public_key, entry->sign_key, KEY_SIZE) != 0 &&
+             (!node->keys->has_next ||
+              memcmp(node->keys->next.public_key, entry->sign_key, KEY_SIZE) != 0)) ||
             memcmp(node->identity.curve_public, entry->curve_key, KEY_SIZE) != 0);
 }
 

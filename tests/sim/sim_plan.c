@@ -221,17 +221,52 @@ static void draw_older_state(struct drawing *drawing, enum sim_action_kind kind,
     add_at(drawing, kind, victim, load_ms / 2, load_ms)->value = value;
 }
 
+/* Two are cut off while the key changes, and take for good what the former one signs. */
+static void draw_early_theft(struct drawing *drawing, int node, int64_t rotated_ms)
+{
+    struct sim_plan *plan = drawing->plan;
+    const int island = 1 + (int)below(drawing, (uint64_t)plan->nodes - 2);
+    const int64_t from_ms = rotated_ms > 600 ? rotated_ms - 600 : 0;
+
+    if (island == node || island + 1 == node)
+        return;
+    plan->faults |= 1ull << FAULT_PARTITION;
+    for (int i = 0; i < plan->nodes; i++) {
+        if (i == island || i == island + 1)
+            continue;
+        for (int k = 0; k < 4; k++) {
+            const int member = island + k % 2;
+            struct sim_action *cut = add_at(drawing, ACTION_CUT, i, from_ms, from_ms + 1);
+
+            cut->a = k < 2 ? i : member;
+            cut->b = k < 2 ? member : i;
+        }
+    }
+    add_at(drawing, ACTION_STEAL, node, rotated_ms + 50, rotated_ms + 2500)->b = island;
+    plan->actions[plan->action_count - 1].value |= 1;
+    (void)add_at(drawing, ACTION_MEND, 0, rotated_ms + 2500, rotated_ms + 5000);
+}
+
 static void draw_keys(struct drawing *drawing)
 {
     struct sim_plan *plan = drawing->plan;
     const int64_t load_ms = plan->load_ms;
     const int node = any_node(drawing);
+    int64_t rotated_ms;
 
     if (node == plan->liar && plan->liar != 0)
         return;
-    (void)add_at(drawing, ACTION_ROTATE, node, 0, load_ms / 2);
+    rotated_ms = add_at(drawing, ACTION_ROTATE, node, 0, load_ms / 2)->at_ms;
     if (chance(drawing, 30))
         (void)add_at(drawing, ACTION_ROTATE, node, load_ms / 2, load_ms);
+    /* A copy from before it: with the former key. */
+    if (node != 0 && chance(drawing, 25)) {
+        const uint32_t away_ms = 50 + (uint32_t)below(drawing, 3000);
+
+        plan->faults |= 1ull << FAULT_OLD_COPY;
+        (void)add_at(drawing, ACTION_BACKUP, node, 0, rotated_ms + 1);
+        add_at(drawing, ACTION_RESTORE, node, rotated_ms, load_ms)->value = away_ms;
+    }
     if (!has(plan, FAULT_OLD_KEY))
         return;
     for (uint64_t i = 1 + below(drawing, 3); i > 0; i--) {
@@ -239,6 +274,8 @@ static void draw_keys(struct drawing *drawing)
 
         add_at(drawing, ACTION_STEAL, node, load_ms / 3, load_ms)->b = from;
     }
+    if (node != 0 && plan->nodes > 3 && chance(drawing, 50))
+        draw_early_theft(drawing, node, rotated_ms);
 }
 
 static void draw_places(struct drawing *drawing)
@@ -357,9 +394,6 @@ static void draw_operators_faults(struct drawing *drawing, uint64_t allowed)
     for (int fault = 0; fault < FAULT_COUNT; fault++)
         if ((FAULTS_OF_OPERATORS & allowed) >> fault & 1 && chance(drawing, 25))
             plan->faults |= 1ull << fault;
-    /* Whose copy with a former key signs beside the newer one: that is not asked yet. */
-    if (plan->faults & (1ull << FAULT_CLONE | 1ull << FAULT_LOST_DISK | 1ull << FAULT_ROLLBACK))
-        plan->faults &= ~(1ull << FAULT_ROTATE | 1ull << FAULT_OLD_KEY);
     if (has(plan, FAULT_OLD_KEY))
         plan->faults |= 1ull << FAULT_ROTATE & allowed;
     if (has(plan, FAULT_ABSENT) && !chance(drawing, 30))
