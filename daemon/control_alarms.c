@@ -182,7 +182,7 @@ static void about_own_feed(struct node *node, struct alarms *alarms)
     const char *remedy;
 
     about_recovery(node, alarms);
-    if (!keys_in_force(node)) {
+    if (!keys_in_force(node) && !keys_wait(node) && (!node->recovering || node->is_hq)) {
         keys_explain_former(node, &error, &remedy);
         alarm_add(alarms, remedy, "%s: nothing is signed here", error);
     }

@@ -134,7 +134,8 @@ bool epoch_may_sign(const struct node *node)
 {
     const struct feed_term term = own_term(node);
 
-    return shaken(node, &term) == EPOCH_SOUND && phase_of(node, &term) == EPOCH_SIGNING;
+    return !node->fork_seen && shaken(node, &term) == EPOCH_SOUND &&
+           phase_of(node, &term) == EPOCH_SIGNING;
 }
 
 bool epoch_roster_missing(const struct node *node)
@@ -414,12 +415,16 @@ static void forget_void_proof(struct node *node, const struct feed_term *term)
     node->recovering_seq = 0;
 }
 
-/* Is the head one that a key of mine signed which is or was good in its epoch? */
+/* Is the head, of the epoch in force, one that a key of mine signed which is or was good in
+ * it? */
 static bool is_by_me(struct node *node, struct slice envelope, struct head *out_head,
                      bool *out_void)
 {
     *out_void = false;
-    return head_read(envelope, out_head) == OK && strcmp(out_head->origin, node->code) == 0 &&
+    return head_read(envelope, out_head) == OK &&
+           memcmp(out_head->federation, node->federation, HASH_SIZE) == 0 &&
+           strcmp(out_head->origin, node->code) == 0 &&
+           out_head->epoch == own_term(node).epoch &&
            (roster_head_proven(node, envelope, out_head) ||
             keys_signed_once(node, envelope, out_head, out_void));
 }
@@ -429,26 +434,26 @@ static bool is_by_me(struct node *node, struct slice envelope, struct head *out_
  * since they fork from it, and his proof is none to those who know the present keys alone.  The
  * next epoch leads everybody on.  No head of a former key is of that, so that it happens once
  * for each change of keys. */
-void epoch_on_former_heads(struct node *node, struct slice a, struct slice b)
+bool epoch_on_former_heads(struct node *node, struct slice a, struct slice b)
 {
-    const struct feed_term term = own_term(node);
     struct head heads[2];
     bool was_void[2] = { false, false };
     bool forked;
 
     if (node->phase != EPOCH_SIGNING || BUG(VOID_HEAD_LEFT) ||
-        !is_by_me(node, a, &heads[0], &was_void[0]) || heads[0].epoch != term.epoch)
-        return;
+        !is_by_me(node, a, &heads[0], &was_void[0]) ||
+        (b.size != 0 && !is_by_me(node, b, &heads[1], &was_void[1])))
+        return false;
     if (b.size == 0)
         forked = feed_contradicts(&own_feed(node)->replica.feed, heads[0].epoch, heads[0].seq,
                                   heads[0].hash) != NULL;
     else
-        forked =
-            is_by_me(node, b, &heads[1], &was_void[1]) && heads_conflict(&heads[0], &heads[1]);
+        forked = heads_conflict(&heads[0], &heads[1]);
     if (!forked && !was_void[0] && !was_void[1])
-        return;
-    node->void_head_seen = true;
+        return false;
+    node->fork_seen = true;
     node->tick_due = true;
+    return true;
 }
 
 void epoch_turn(struct node *node)
@@ -460,14 +465,16 @@ void epoch_turn(struct node *node)
     reason = shaken(node, &term);
     if (epoch_roster_missing(node) && node->own_epoch.wanted == 0)
         reason = EPOCH_SOUND;
-    else if (reason == EPOCH_SOUND && node->void_head_seen && node->own_epoch.wanted == 0)
+    else if (reason == EPOCH_SOUND && node->fork_seen && node->own_epoch.wanted == 0)
         reason = EPOCH_FORKED;
-    /* What this turn has taken already was not acknowledged; it must not be signed any more. */
+    /* What this turn has taken already was not acknowledged; it must not be signed any more.
+     * The turn's evidence goes with it, but not what follows from that. */
     if (reason != EPOCH_SOUND && write_is_open(node)) {
+        node->fork_seen |= reason == EPOCH_FORKED || reason == EPOCH_DIVERGED;
         (void)node_turn_fails(node, REFUSED);
         return;
     }
-    node->void_head_seen = false;
+    node->fork_seen = false;
     if (reason != EPOCH_SOUND && recover(node, reason) != OK)
         return;
     node->phase = phase_of(node, &term);

@@ -53,10 +53,12 @@ void epoch_close(const struct node *node, struct roster_entry *entry, uint64_t i
     const uint32_t index = node_feed_index(node, entry->code);
     const struct feed_mark *held = &node->feeds[index]->replica.feed.tier[TIER_FEDERATION];
 
-    /* Up to which head a former key was good stays true: what is offered of this epoch is
-     * proven by it. */
-    if (entry->former_seq == 0) {
+    /* What is offered of this epoch is proven by its former key, too: as far as that was good,
+     * or in all of it, if no head of the new key was seen.  After the next it is void. */
+    if (entry->former_epoch != entry->epoch) {
         memset(entry->former_key, 0, KEY_SIZE);
+        entry->former_epoch = entry->former_seq = 0;
+    } else if (entry->former_seq == 0) {
         entry->former_epoch = 0;
     }
     if (held->epoch > entry->epoch) /* a restored HQ may have forgotten what it opened */

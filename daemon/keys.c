@@ -196,11 +196,13 @@ bool keys_signed_once(const struct node *node, struct slice envelope, const stru
 {
     const struct keys *keys = node->keys;
 
+    *out_void = false;
     for (size_t i = 0; i < keys->void_count; i++) {
+        if (keys->voids[i].epoch != head->epoch ||
+            head_verify(envelope, keys->voids[i].key) != OK)
+            continue;
         *out_void = head->seq > keys->voids[i].seq;
-        if (keys->voids[i].epoch == head->epoch &&
-            head_verify(envelope, keys->voids[i].key) == OK)
-            return true;
+        return true;
     }
     return false;
 }
@@ -254,13 +256,22 @@ bool keys_in_force(const struct node *node)
     return memcmp(own_key_in_force(node), node->identity.sign.public_key, KEY_SIZE) == 0;
 }
 
+bool keys_wait(const struct node *node)
+{
+    const struct keys *keys = node->keys;
+
+    return keys->changing || (keys->has_next && memcmp(own_key_in_force(node),
+                                                       keys->next.public_key, KEY_SIZE) == 0);
+}
+
 void keys_explain_former(const struct node *node, const char **out_error,
                          const char **out_remedy)
 {
     *out_error = node->is_hq ? "this directory has a former signing key of HQ"
                              : "this directory has a former signing key of this chapter";
-    *out_remedy = node->is_hq ? "bring the newest keys back, or stop the daemon, then: chapterd"
-                                " recover --dir DIR, with the recovery key"
+    *out_remedy = node->is_hq ? "bring the newest keys back; or stop the daemon, move"
+                                " DIR/keys/sign away, and: chapterd recover --dir DIR, with the"
+                                " recovery key"
                               : "bring the newest keys back, or ask HQ: chapterctl chapters"
                                 " rekey";
 }
@@ -367,7 +378,6 @@ enum status keys_rotate(struct node *node, const struct sign_key *recovery,
                         const char **out_error)
 {
     struct keys *keys = node->keys;
-    const char *remedy;
     enum status status;
 
     if (recovery != NULL && !node->is_hq)
@@ -375,10 +385,6 @@ enum status keys_rotate(struct node *node, const struct sign_key *recovery,
     if (recovery != NULL &&
         memcmp(recovery->public_key, node->genesis.recovery_key, KEY_SIZE) != 0)
         return objection(REFUSED, "that is not the recovery key of this federation", out_error);
-    if (recovery == NULL && !keys_in_force(node)) {
-        keys_explain_former(node, out_error, &remedy);
-        return REFUSED;
-    }
     if (keys->changing || keys->must_show)
         return objection(AGAIN, "a key is just being changed", out_error);
     if (!keys->has_next) {
@@ -389,10 +395,9 @@ enum status keys_rotate(struct node *node, const struct sign_key *recovery,
         keys->has_next = true;
     }
     keys->ask_at_ms = 0;
-    if (node->is_hq)
-        return rotate_hq(node, recovery != NULL ? recovery : &node->identity.sign, out_error);
-    status = node_turn_fails(node, give_up_key(node));
-    return status == OK ? OK : objection(status, "the store cannot be written", out_error);
+    return node->is_hq
+               ? rotate_hq(node, recovery != NULL ? recovery : &node->identity.sign, out_error)
+               : OK;
 }
 
 /* --- each turn ---------------------------------------------------------------------------- */
@@ -407,8 +412,8 @@ static void ask_hq(struct node *node)
     if (node_now(node) < node->keys->ask_at_ms)
         return;
     node->keys->ask_at_ms = node_now(node) + ASK_MS;
-    if (link == NULL)
-        return;
+    if (link == NULL || node_turn_fails(node, give_up_key(node)) != OK)
+        return; /* durable, before HQ hears of it */
     memcpy(succession.federation, node->federation, HASH_SIZE);
     memcpy(succession.code, node->code, CODE_SIZE);
     succession_sign(&succession, &node->identity.sign, &node->keys->next, &envelope);
@@ -487,8 +492,11 @@ void keys_turn(struct node *node)
 
 int64_t keys_next_ms(const struct node *node)
 {
-    return node->keys->has_next && !node->is_hq && keys_in_force(node) ? node->keys->ask_at_ms
-                                                                       : INT64_MAX;
+    if (!node->keys->has_next || node->is_hq)
+        return INT64_MAX;
+    if (keys_wait(node))
+        return node_now(node) + ASK_MS;
+    return keys_in_force(node) ? node->keys->ask_at_ms : INT64_MAX;
 }
 
 /* --- what others say ---------------------------------------------------------------------- */

@@ -43,6 +43,8 @@ enum status keys_load(struct node *node, struct store_txn *txn) MUST_CHECK;
 enum status keys_follow(struct node *node) MUST_CHECK;
 /* Does this directory have the key that the others know? */
 bool keys_in_force(const struct node *node);
+/* It has not yet, but will by itself: when the turn is durable, or a backup has ended. */
+bool keys_wait(const struct node *node);
 /* It has a former one: for people. */
 void keys_explain_former(const struct node *node, const char **out_error,
                          const char **out_remedy);

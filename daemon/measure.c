@@ -15,6 +15,9 @@ static const struct rate_limit proofs = { 1024, 64 };
 /* Those of honest peers are of keys that this node's copy of the roster does not have yet. */
 static const struct rate_limit unproven = { 256, 64 };
 static const struct rate_limit malformed = { 32, 1 };
+/* Tokens are seconds.  What was not relayed is shown again with the next hello. */
+#define RELAY_COST 10
+static const struct rate_limit relays = { 4 * RELAY_COST, 1 };
 /* Tokens are seconds: a chapter needs an entry for each of its mishaps. */
 #define ENTRY_COST 30
 static const struct rate_limit entries = { 16 * ENTRY_COST, 1 };
@@ -60,6 +63,11 @@ bool measure_entry(struct node *node, uint32_t peer)
 {
     return within(node,
                   rate_take(&node->taking[peer].entries, &entries, ENTRY_COST, node_now(node)));
+}
+
+bool measure_relay(struct node *node, uint32_t peer)
+{
+    return rate_take(&node->taking[peer].relays, &relays, RELAY_COST, node_now(node));
 }
 
 static void cut(struct node *node, uint32_t peer, const char *reason)

@@ -170,6 +170,7 @@ struct taking {
     struct rate unproven;  /* events and beats that nobody signed whom this node knows */
     struct rate entries;   /* HQ: of the roster, put since it asked for that */
     struct rate malformed; /* messages */
+    struct rate relays;    /* HQ: evidence, passed on to its origin */
 };
 
 struct walk;         /* serve.c */
@@ -262,7 +263,7 @@ struct node {
     uint64_t proven_epoch;        /* that head's */
     uint8_t proven_key[KEY_SIZE]; /* mine when it was proven */
     uint64_t proven_kept;         /* the same as META_PROVEN_EPOCH */
-    bool void_head_seen;          /* somebody holds one of mine, by a key that I gave up */
+    bool fork_seen;               /* my own feed is forked, whatever the store says of it */
     bool locked_out;         /* HQ: the instance that the roster names is alive elsewhere */
     int64_t epoch_ask_at_ms; /* the next request to HQ */
     int64_t places_at_ms;    /* HQ: the next look at its chapters' closed epochs */

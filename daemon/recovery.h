@@ -24,9 +24,9 @@ enum status epoch_signed(struct node *node, uint64_t epoch, uint64_t instance,
                          uint64_t first_seq) MUST_CHECK;
 void epoch_on_request(struct node *node, struct link *link, struct slice message);
 void epoch_on_reply(struct node *node, const struct link *link, struct slice message);
-/* Evidence of my own feed (b empty: a single head) that no key proves which is good now: by
- * former keys of mine? */
-void epoch_on_former_heads(struct node *node, struct slice a, struct slice b);
+/* Evidence of my own feed (b empty: a single head) that no key proves which is good now.  True,
+ * and the epoch ends, if it is by former keys of mine. */
+bool epoch_on_former_heads(struct node *node, struct slice a, struct slice b);
 /* HQ: does its copy of that feed go on, in slices of turns, to another head?  Then nobody may
  * hold in the end where it stands now: the feed is neither closed nor ended there. */
 bool epoch_is_moving(const struct node *node, const char *code);

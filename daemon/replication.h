@@ -143,6 +143,8 @@ bool measure_signature(struct node *node, uint32_t peer);
 void measure_unproven(struct node *node, uint32_t peer);
 /* HQ: may the roster be changed once more because this peer asks for it? */
 bool measure_entry(struct node *node, uint32_t peer);
+/* HQ: may evidence that only its origin can judge be passed on for this peer? */
+bool measure_relay(struct node *node, uint32_t peer);
 /* A malformed message of a peer: too many, and it is cut off for a while. */
 void measure_nonsense(struct node *node, uint32_t peer, const uint8_t key[KEY_SIZE]);
 /* The transport has cut it off. */

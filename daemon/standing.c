@@ -9,6 +9,7 @@
 #include "daemon/write.h"
 #include "proto/country.h"
 
+#include <sodium.h>
 #include <string.h>
 
 #define PLACES_EVERY_MS 10000
@@ -189,8 +190,11 @@ static void close_again(struct node *node, const struct roster_entry *old)
     if (epoch_is_moving(node, old->code) || write_ready(node, &error, &remedy) != OK)
         return;
     epoch_close(node, &entry, old->instance);
-    if (old->former_seq == 0)
+    if (sodium_is_zero(entry.former_key, KEY_SIZE)) {
         memcpy(entry.former_key, old->former_key, KEY_SIZE);
+        entry.former_epoch = old->former_epoch;
+        entry.former_seq = old->former_seq;
+    }
     if (put_entry(node, &entry, &error) == OK)
         log_event(LOG_NOTICE, "event=epoch_closed_again chapter=%s epoch=%llu closed_seq=%llu",
                   entry.code, (unsigned long long)entry.epoch,

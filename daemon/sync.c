@@ -140,26 +140,29 @@ static void on_single_head(struct node *node, uint32_t peer, struct slice envelo
 }
 
 /* It is for its origin to say what is to become of heads that nobody can prove: HQ passes them
- * on to there. */
-static void on_unproven(struct node *node, const struct wire_evidence *evidence,
+ * on to there, in the epoch in which a key was given up. */
+static void on_unproven(struct node *node, uint32_t peer, const struct wire_evidence *evidence,
                         struct slice message)
 {
     const struct roster_node *place;
     struct link *link;
     struct head head;
-    uint32_t peer;
+    uint32_t origin;
 
     if (head_read(evidence->head[0], &head) != OK ||
         memcmp(head.federation, node->federation, HASH_SIZE) != 0 ||
         (place = roster_find(node, head.origin)) == NULL || head.epoch != place->entry.epoch)
         return;
     if (strcmp(head.origin, node->code) == 0) {
-        epoch_on_former_heads(node, evidence->head[0], evidence->head[1]);
+        if (measure_signature(node, peer) &&
+            !epoch_on_former_heads(node, evidence->head[0], evidence->head[1]))
+            measure_unproven(node, peer);
         return;
     }
-    peer = node_peer_index(node, head.origin);
-    if (node->is_hq && place->entry.former_seq != 0 && peer != NO_PEER &&
-        (link = node_link_of_peer(node, peer)) != NULL)
+    origin = node_peer_index(node, head.origin);
+    if (node->is_hq && place->entry.former_seq != 0 &&
+        place->entry.former_epoch == head.epoch && origin != NO_PEER &&
+        (link = node_link_of_peer(node, origin)) != NULL && measure_relay(node, peer))
         node_send(node, link->handle, message);
 }
 
@@ -176,7 +179,7 @@ void sync_on_evidence(struct node *node, uint32_t peer, struct slice message)
         return;
     }
     if (!head_proven(node, evidence.head[0], &heads[0], &index)) {
-        on_unproven(node, &evidence, message);
+        on_unproven(node, peer, &evidence, message);
         return;
     }
     if (evidence.head[1].size == 0) {
@@ -184,7 +187,7 @@ void sync_on_evidence(struct node *node, uint32_t peer, struct slice message)
         return;
     }
     if (!head_proven(node, evidence.head[1], &heads[1], &other)) {
-        on_unproven(node, &evidence, message);
+        on_unproven(node, peer, &evidence, message);
         return;
     }
     if (other != index || !(heads_conflict(&heads[0], &heads[1]) || BUG(EVIDENCE_NOT_CHECKED)))

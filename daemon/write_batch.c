@@ -22,6 +22,11 @@ enum status write_ready(struct node *node, const char **out_error, const char **
 {
     const struct roster_node *place = roster_find(node, node->code);
 
+    if (keys_wait(node)) {
+        *out_error = "the signing key is just being changed";
+        *out_remedy = "try again in a second; while a backup is being written, when it is";
+        return AGAIN;
+    }
     if (!keys_in_force(node)) {
         keys_explain_former(node, out_error, out_remedy);
         return REFUSED;
@@ -34,11 +39,6 @@ enum status write_ready(struct node *node, const char **out_error, const char **
         *out_error = "HQ has suspended or revoked this chapter";
         *out_remedy = "ask HQ; the members of this chapter stay readable here";
         return REFUSED;
-    }
-    if (node->keys->changing) {
-        *out_error = "HQ's key is just being changed";
-        *out_remedy = "try again in a second";
-        return AGAIN;
     }
     if (epoch_roster_missing(node)) {
         *out_error = "waiting for HQ's roster, which this chapter's token promised";

@@ -4,9 +4,10 @@
 import os
 import re
 import shutil
+import time
 
 from federation import Federation, Node, check, free_port_pair, main, wait_until
-from peer import Peer
+from peer import Peer, SignKey, head_after, read_key
 
 
 def founded(f, *codes):
@@ -195,6 +196,52 @@ def test_what_a_thief_said_goes_with_the_key():
         f.verify_all()
 
 
+def test_evidence_by_a_former_key():
+    """Who has a chapter's former key makes it begin one epoch, and no more; who has none, none."""
+    with Federation() as f:
+        fr = f.join("fr")
+        lu = f.join("lu")
+        check(fr.add(name="Anna")["ok"], "a member")
+        f.agree()
+        former = SignKey(read_key(fr.dir, "sign"))
+        fr.json("keys", "rotate")
+        wait_until(lambda: roster(f.hq, "fr")["former_seq"], 10, "the former key is void", 0.1)
+        check(fr.add(name="Bob")["ok"], "a member")
+        f.agree()
+        lu.stop()
+
+        def stays_in(epoch):
+            time.sleep(2)
+            check(fr.add(name="In epoch %d" % epoch)["ok"], "fr writes")
+            f.agree(20, [f.hq, fr])
+            check(feed_of(f.hq, "fr")["epoch"] == epoch, feed_of(f.hq, "fr"))
+
+        with Peer(f, "lu") as peer:
+            sockets = [peer.dial("fr"), peer.dial("hq")]
+            for socket in sockets:
+                socket.send(peer.hello())
+            head = peer.newest_head(sockets[1], "fr")
+            nonsense = head_after(head, SignKey(os.urandom(32)), 1000)
+            for socket in sockets:
+                for pair in ((head, nonsense), (nonsense, head), (nonsense,), (head, head)):
+                    socket.send(peer.evidence(*pair))
+            stays_in(1)
+            stolen = head_after(head, former, 50)
+            sockets[1].send(peer.evidence(stolen))  # HQ passes it on
+            wait_until(lambda: feed_of(f.hq, "fr")["epoch"] == 2, 20, "fr goes on in the next", 0.1)
+            wait_until(lambda: fr.status()["node"]["state"] == "ok", 20, "it is in force", 0.1)
+            newest = peer.newest_head(sockets[1], "fr")
+            later = head_after(newest, former)
+            for socket in sockets:
+                for pair in ((newest, stolen), (stolen, newest), (stolen,), (newest, later),
+                             (later,), (head, stolen)):
+                    socket.send(peer.evidence(*pair))
+            stays_in(2)
+        lu.start()
+        f.agree(30)
+        f.verify_all()
+
+
 def test_hq_lost_its_key():
     with WithRecovery() as f:
         fr, lu, qc = founded(f, "fr", "lu", "qc")
@@ -244,4 +291,5 @@ def test_hq_lost_its_key():
 
 if __name__ == "__main__":
     main(test_of_a_chapter, test_a_copy_with_a_former_key, test_waits_for_hq, test_of_hq,
-         test_by_the_recovery_key, test_what_a_thief_said_goes_with_the_key, test_hq_lost_its_key)
+         test_by_the_recovery_key, test_what_a_thief_said_goes_with_the_key,
+         test_evidence_by_a_former_key, test_hq_lost_its_key)

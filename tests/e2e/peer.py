@@ -6,6 +6,7 @@ Nothing of the daemon is used but its key files: messages are made here, as PROT
 import ctypes
 import ctypes.util
 import os
+import time
 
 import msgpack
 import zmq
@@ -16,6 +17,7 @@ ENROL = 10
 EPOCH_REQUEST = 12
 ENVELOPE_VERSION = 1
 BEAT_TAG = b"chapterd beat 1\0"
+HEAD_TAG = b"chapterd head 1\0"
 MESSAGE_MAX = 1 << 20
 
 sodium = ctypes.CDLL(ctypes.util.find_library("sodium"))
@@ -103,3 +105,25 @@ class Peer:
         body = pack([self.federation, of or self.code, epoch, seq, head_hash, 1 << 40, self.counter,
                      0, 0])
         return pack([BEAT, (by or self.sign).envelope(BEAT_TAG, body)])
+
+    def evidence(self, *heads):
+        return pack([EVIDENCE, *heads, *[None] * (2 - len(heads))])
+
+    def newest_head(self, socket, origin, seconds=10):
+        """The envelope that ends the answer of whoever is at the other end."""
+        end = time.monotonic() + seconds
+        socket.send(self.want(1, origin))
+        while time.monotonic() < end:
+            if socket.poll(100) == 0:
+                continue
+            message = msgpack.unpackb(socket.recv(), raw=False, strict_map_key=False)
+            if message[0] == CHANGES and message[-1] is not None:
+                return message[-1]
+        raise AssertionError("no answer with a head of " + origin)
+
+
+def head_after(envelope, by, ahead=1):
+    """A head that says it follows, signed by whom one likes."""
+    body = msgpack.unpackb(msgpack.unpackb(envelope)[1])
+    body[5], body[4] = body[4], body[4] + ahead
+    return by.envelope(HEAD_TAG, pack(body))
