@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* keys_test.c - whose word changes a signing key, and whose does not. */
+#include "daemon/recovery.h"
 #include "daemon/write.h"
 #include "tests/store/node_fixture.h"
 
@@ -208,6 +209,44 @@ static void test_the_former_key_ends(void **state)
     }
 }
 
+/* What a closed epoch's former key has signed stays provable for one more epoch, no longer. */
+static void test_the_former_key_of_a_closed_epoch(void **state)
+{
+    struct hq *hq = *state;
+    const struct sign_key old = fresh();
+    const struct sign_key next = fresh();
+    struct head head = { .origin = "fr", .epoch = 1, .instance = 1, .seq = 5, .prev_seq = 4 };
+    struct signed_head by_old;
+
+    monotonic_ms += SIGN_WAIT_MS;
+    enrol_fr(hq, &next);
+    head_sign(&head, &old, &by_old);
+    for (uint64_t until = 0; until < 8; until++) {
+        struct roster_entry entry = *entry_of_fr(hq);
+
+        entry.epoch = 1;
+        memcpy(entry.former_key, old.public_key, KEY_SIZE);
+        entry.former_epoch = 1;
+        entry.former_seq = until;
+        epoch_close(hq->node, &entry, 2);
+        assert_int_equal(entry.epoch, 2);
+        roster_amend(hq->node, &entry);
+        assert_int_equal(
+            roster_signed(hq->node, "fr", 1, 5, signed_head_bytes(&by_old), head_verify),
+            until == 0 || until >= 5);
+        head.epoch = 2;
+        head_sign(&head, &old, &by_old);
+        assert_false(
+            roster_signed(hq->node, "fr", 2, 5, signed_head_bytes(&by_old), head_verify));
+        head.epoch = 1;
+        head_sign(&head, &old, &by_old);
+        epoch_close(hq->node, &entry, 3);
+        roster_amend(hq->node, &entry);
+        assert_false(
+            roster_signed(hq->node, "fr", 1, 5, signed_head_bytes(&by_old), head_verify));
+    }
+}
+
 /* Stopped when the chain was stored and the key file was not moved yet: it is, then. */
 static void test_stopped_in_between(void **state)
 {
@@ -288,6 +327,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_who_may_rotate, hq_new, hq_free),
         cmocka_unit_test_setup_teardown(test_a_chapter_at_hq, hq_new, hq_free),
         cmocka_unit_test_setup_teardown(test_the_former_key_ends, hq_new, hq_free),
+        cmocka_unit_test_setup_teardown(test_the_former_key_of_a_closed_epoch, hq_new, hq_free),
         cmocka_unit_test_setup_teardown(test_stopped_in_between, hq_new, hq_free),
         cmocka_unit_test_setup_teardown(test_stopped_before, hq_new, hq_free),
         cmocka_unit_test_setup_teardown(test_recovery_key_on_paper, hq_new, hq_free),
