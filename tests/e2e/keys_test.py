@@ -182,6 +182,9 @@ def test_what_a_thief_said_goes_with_the_key():
             socket.send(thief.beat(1, (1 << 64) - 1, bytes(32)))
             socket.send(thief.beat(1, 1 << 61, bytes(32)))
             socket.send(thief.beat((1 << 32) - 1, 7, bytes(32)))
+            time.sleep(0.5)
+            check(feed_of(f.hq, "fr")["state"] != "behind", "numbers that nobody reaches")
+            socket.send(thief.beat(40, 7, bytes(32)))
             wait_until(lambda: feed_of(f.hq, "fr")["state"] == "behind", 10,
                        "the thief is believed")
         token = f.hq.json("chapters", "rekey", "fr")["token"]
