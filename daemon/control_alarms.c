@@ -85,6 +85,7 @@ static void about_recovered(struct control_wait *request, struct alarms *alarms)
     uint64_t refilled = 0;
     uint64_t unsure = 0;
     uint64_t presumed = 0;
+    uint64_t forgotten = 0;
     char ids[RECOVERED_IDS_MAX * (UUID_TEXT_SIZE + 1)] = "";
     size_t used = 0;
     size_t count;
@@ -106,6 +107,13 @@ static void about_recovered(struct control_wait *request, struct alarms *alarms)
             "%llu members of the restored copy were erased, or removed, after it was made:"
             " what this node had of them is deleted again",
             (unsigned long long)presumed);
+    if (mp_map_get_uint(story, "forgotten", &forgotten) && forgotten != 0)
+        alarm_add(alarms,
+                  "before an import, take out of the file whom you have erased; or export the"
+                  " members that are here, and go on from that file",
+                  "whoever came after the restored copy was made (in a new directory: anybody),"
+                  " and was erased since, is not known here any more: an import would enter"
+                  " them as new");
     if (unsure == 0)
         return;
     alarm_add(

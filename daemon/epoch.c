@@ -75,6 +75,7 @@ static enum status recover(struct node *node, enum epoch_reason reason)
     const struct feed_term term = own_term(node);
     const struct feed_mark *mine = &own_feed(node)->replica.feed.tier[TIER_FEDERATION];
     struct epoch_own own = node->own_epoch;
+    const bool is_first = own.wanted == 0;
     enum status status;
 
     if (own.instance == 0) /* it was to be the roster's */
@@ -86,7 +87,10 @@ static enum status recover(struct node *node, enum epoch_reason reason)
     own.from_seq = mine->seq;
     if ((status = put_own(node, &own)) != OK)
         return status;
-    if ((status = store_put_meta_uint(&node->txn, META_PRESUMED, 0)) != OK)
+    status = store_put_meta_uint(&node->txn, META_PRESUMED, 0);
+    if (status == OK && is_first)
+        status = store_put_meta_uint(&node->txn, META_RECOVERY_HORIZON, mine->horizon);
+    if (status != OK)
         return node_turn_fails(node, status);
     node->epoch_ask_at_ms = node_now(node);
     node->locked_out = false;

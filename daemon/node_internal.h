@@ -64,10 +64,11 @@
 #define META_WANTED "wanted_instance"      /* that it asks HQ for while it recovers */
 #define META_REASON "recovery_reason"      /* enum epoch_reason */
 #define META_RECOVERY_FROM "recovery_from" /* where the feed stood then */
-#define META_EPOCH_FIRST "epoch_first"     /* first seq of the epoch in force */
-#define META_PROVEN_EPOCH "proven_epoch"   /* HQ: the newest of its own that a head proved */
-#define META_CLOSURE "closure"             /* of HQ's own epoch: closure.h */
-#define META_RECOVERED "recovered"         /* what the operator must know: epoch.c */
+#define META_RECOVERY_HORIZON "recovery_horizon" /* the feed's, then */
+#define META_EPOCH_FIRST "epoch_first"           /* first seq of the epoch in force */
+#define META_PROVEN_EPOCH "proven_epoch" /* HQ: the newest of its own that a head proved */
+#define META_CLOSURE "closure"           /* of HQ's own epoch: closure.h */
+#define META_RECOVERED "recovered"       /* what the operator must know: epoch.c */
 #define META_FLOOR_EPOCH                                                                       \
     "floor_epoch" /* roster of the token: an older one is not HQ's newest */
 #define META_FLOOR_SEQ "floor_seq"

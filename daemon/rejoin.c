@@ -21,6 +21,7 @@ struct story {
     uint64_t refilled; /* records whose tier hq nobody had */
     uint64_t unsure;   /* members changed since the copy: their tier chapter may be older */
     uint8_t ids[RECOVERED_IDS_MAX][ID_SIZE]; /* of the first of those */
+    bool forgotten; /* somebody may have come and been erased meanwhile */
 };
 
 struct rejoin {
@@ -216,7 +217,8 @@ static enum status tell(struct rejoin *rejoin)
     struct mp_writer writer;
 
     mp_writer_init(&writer, bytes, sizeof bytes);
-    mp_write_map(&writer, 4);
+    mp_write_map(&writer, 5);
+    mp_write_key_uint(&writer, "forgotten", story->forgotten);
     mp_write_text(&writer, "ids");
     mp_write_array(&writer, ids);
     for (size_t i = 0; i < ids; i++)
@@ -275,6 +277,20 @@ static enum status put_own_entry(struct node *node)
     return write_roster(node, &entry);
 }
 
+/* Whoever came after the copy was made, and was erased since, is in no state that is here. */
+static enum status see_forgotten(struct rejoin *rejoin)
+{
+    const struct epoch_own *own = &rejoin->node->own_epoch;
+    uint64_t horizon = 0;
+    const enum status status =
+        store_get_meta_uint(&rejoin->node->txn, META_RECOVERY_HORIZON, &horizon);
+
+    rejoin->story.forgotten =
+        (own->wanted != 0 || own->instance == 0) &&
+        rejoin->feed->replica.feed.tier[TIER_FEDERATION].horizon > horizon;
+    return status;
+}
+
 enum status rejoin_begin(struct node *node)
 {
     struct rejoin rejoin = { .node = node, .feed = node->feeds[node->own_feed] };
@@ -286,7 +302,8 @@ enum status rejoin_begin(struct node *node)
     rejoin.hq = rejoin.feed->record.tier[TIER_HQ].number;
     rejoin.closed_seq = rejoin.feed->replica.feed.tier[TIER_FEDERATION].seq;
     digest_sum_clear(&rejoin.hq_sum);
-    status = forget_offered(node);
+    if ((status = see_forgotten(&rejoin)) == OK)
+        status = forget_offered(node);
     if (status == OK)
         status = surplus_known(node, rejoin.federation, &rejoin.known);
     if (status == OK)

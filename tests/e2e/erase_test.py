@@ -157,6 +157,7 @@ def test_restored_copy():
             check(not files_hold(fr, city), "what a removed one had here alone is left")
         told = [a["text"] for a in fr.status()["alarms"]]
         check(any("2 members of the restored copy were erased" in text for text in told), told)
+        check(any("an import would enter them as new" in text for text in told), told)
         check(fr.json("members", "show", stays)["city"] == "Staytown", "others lost fields")
         wait_until(lambda: report(fr, record)["done"], 40, "all confirm again", 0.2)
         is_refused(fr, record)
