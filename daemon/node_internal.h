@@ -6,7 +6,7 @@
  * turn.c      the turn's transaction, outgoing messages, counters
  * load.c      everything from the store, at a start and after a failed turn
  * roster.c    who belongs, whom to dial; standing.c: who does not any more (HQ)
- * sync.c      events, proofs of fork
+ * sync.c      events; evidence.c: proofs of fork, and of what this node lost
  * greet.c     links, hello, vectors
  * beat.c      beats, own and others'
  * apply.c     judge, then put

@@ -6,8 +6,11 @@
 
 #include "daemon/node_internal.h"
 
-/* --- sync.c, greet.c --- */
+/* --- sync.c, evidence.c, greet.c --- */
 void sync_on_event(struct node *node, uint32_t peer, struct slice message);
+/* A well-formed head of this federation, signed by its origin? */
+bool sync_head_proven(struct node *node, struct slice envelope, struct head *out_head,
+                      uint32_t *out_feed);
 void sync_on_evidence(struct node *node, uint32_t peer, struct slice message);
 /* apply_list over a list of a message, which has the tiers of list_tiers. */
 enum status sync_apply_wire(struct node *node, uint32_t index, unsigned apply_tiers,
