@@ -185,7 +185,7 @@ def test_what_a_thief_said_goes_with_the_key():
             time.sleep(0.5)
             check(feed_of(f.hq, "fr")["state"] != "behind", "numbers that nobody reaches")
             socket.send(thief.beat(40, 7, bytes(32)))
-            wait_until(lambda: feed_of(f.hq, "fr")["state"] == "behind", 10,
+            wait_until(lambda: feed_of(f.hq, "fr")["state"] == "behind", 30,
                        "the thief is believed")
         token = f.hq.json("chapters", "rekey", "fr")["token"]
         shutil.rmtree(fr.dir)
