@@ -28,9 +28,14 @@ static void send_beat_bytes(struct node *node, const char *origin, struct slice 
     node_publish(node, origin, mp_writer_bytes(writer));
     if (strcmp(origin, node->code) != 0)
         return;
-    for (size_t i = 0; i < node->link_count; i++)
-        if (node->links[i].dialled && node->links[i].up)
-            node_send(node, node->links[i].handle, mp_writer_bytes(writer));
+    for (size_t i = 0; i < node->link_count; i++) {
+        struct link *link = &node->links[i];
+
+        /* who just dialled has perhaps not subscribed yet */
+        if (link->dialled ? link->up : link->beat_due)
+            node_send(node, link->handle, mp_writer_bytes(writer));
+        link->beat_due = false;
+    }
 }
 
 /* Copies of a directory count their starts alike, but begin different epochs. */

@@ -396,8 +396,10 @@ static void on_hello(struct node *node, struct link *link, struct slice message)
     if (first)
         cleared_greet(node, link);
     /* A new link wants to know that I am alive now: HQ's beat starts everybody's. */
-    if (node->is_hq && !hello.reply)
+    if (node->is_hq && !hello.reply) {
+        link->beat_due = true;
         sync_beat_soon(node, OWN_BEAT_SPACING_MS);
+    }
 }
 
 /* --- what comes in ------------------------------------------------------------------------ */

@@ -136,6 +136,7 @@ struct link {
     bool up;      /* a dialled one: handshake done */
     bool denied;  /* the other side refused our key */
     bool greeted; /* a hello came on it */
+    bool beat_due; /* HQ: it was greeted since HQ's last beat */
     uint8_t key[KEY_SIZE];
     uint32_t peer;        /* index into replica.peers, NO_PEER before it is known */
     int64_t since_ms;     /* up, denied or neither since then */

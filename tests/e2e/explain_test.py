@@ -187,6 +187,20 @@ def test_partition():
         becomes(f.hq, "lu", "none", 40)
 
 
+def test_late_subscription():
+    """Whose link to HQ is up before its subscription hears of HQ's beat all the same."""
+    with Proxied(seed=1) as f:
+        f.proxy.label = "fr"
+        fr = f.join("fr")
+        settled(f)
+        f.proxy.hold("fr", "up", "down", port=f.hq.port + 1)
+        f.hq.stop()
+        f.hq.start()
+        # what fr sends echoes a beat of HQ since its start
+        wait_until(lambda: all(x["state"] == "current" for x in f.hq.status()["feeds"]), 10,
+                   "all current at HQ")
+
+
 def test_forked_clone():
     with Federation() as f:
         fr, lu, qc = f.join("fr"), f.join("lu", listen=False), f.join("qc", listen=False)
@@ -350,6 +364,6 @@ def test_wrong_clock():
 
 if __name__ == "__main__":
     main(test_all_well_everywhere, test_unknown_and_not_yet_here, test_killed_chapter,
-         test_hq_away, test_partition, test_forked_clone, test_old_directory, test_refused,
-         test_behind, test_over_its_limit, test_suspended_and_revoked,
-         test_full_store, test_wrong_clock)
+         test_hq_away, test_partition, test_late_subscription, test_forked_clone,
+         test_old_directory, test_refused, test_behind, test_over_its_limit,
+         test_suspended_and_revoked, test_full_store, test_wrong_clock)

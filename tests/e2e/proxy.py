@@ -132,7 +132,7 @@ class Proxy:
                 self.epoll.register(listener, select.EPOLLIN)
 
     def hold(self, label, *ways, port=ANY):
-        """port: the node's first one."""
+        """port: the node's first one, or the next for what it publishes alone."""
         self.hold_all((label, port, way) for way in ways)
 
     def hold_all(self, what):
@@ -221,7 +221,7 @@ class Proxy:
 
     def holds(self, connection, way):
         return any((label, port, way) in self.held for label in (connection.label, ANY)
-                   for port in (connection.port, ANY))
+                   for port in (connection.port, connection.to, ANY))
 
     def connect(self, connection):
         if connection.far is None and not self.holds(connection, "up"):

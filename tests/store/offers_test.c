@@ -5,35 +5,10 @@
 #include "daemon/replication.h"
 #include "daemon/surplus_internal.h"
 #include "daemon/write.h"
-#include "tests/store/node_fixture.h"
-
-#include <sodium.h>
-
-struct offerer_of {
-    struct sign_key key;
-    uint8_t curve_key[KEY_SIZE];
-    const char *code;
-};
-
-static struct offerer_of enrol(struct hq *hq, const char *code)
-{
-    struct roster_entry entry = { .epoch = 2, .instance = 7 };
-    struct offerer_of offerer = { .code = code };
-
-    identity_make_sign_key(&offerer.key);
-    randombytes_buf(offerer.curve_key, KEY_SIZE);
-    (void)snprintf(entry.code, sizeof entry.code, "%s", code);
-    (void)snprintf(entry.name, sizeof entry.name, "%s", code);
-    memcpy(entry.sign_key, offerer.key.public_key, KEY_SIZE);
-    memcpy(entry.curve_key, offerer.curve_key, KEY_SIZE);
-    monotonic_ms += SIGN_WAIT_MS;
-    assert_ok(write_roster(hq->node, &entry));
-    turns(hq, 1);
-    return offerer;
-}
+#include "tests/store/peer_fixture.h"
 
 /* Its link, over which it says that it stands where HQ stands. */
-static struct link *link_of_peer(struct hq *hq, const struct offerer_of *offerer)
+static struct link *link_of_peer(struct hq *hq, const struct enrolled_peer *offerer)
 {
     struct transport_message hello = { .kind = TRANSPORT_PEER, .link = NODE_LINK };
     uint8_t bytes[64];
@@ -53,7 +28,7 @@ static const struct offer_fetch *fetch_of(const struct hq *hq)
 }
 
 /* Is the state fetched that it offers? */
-static bool offer(struct hq *hq, const struct offerer_of *offerer)
+static bool offer(struct hq *hq, const struct enrolled_peer *offerer)
 {
     struct head head = { .epoch = 1, .instance = 1, .seq = 9, .prev_seq = 8 };
     struct signed_head envelope;
@@ -84,8 +59,8 @@ static void test_who_stalls_waits(void **state)
 {
     static const int64_t pauses_ms[] = { 60000, 120000, 120000 };
     struct hq *hq = *state;
-    const struct offerer_of fr = enrol(hq, "fr");
-    const struct offerer_of lu = enrol(hq, "lu");
+    const struct enrolled_peer fr = enrol(hq, "fr");
+    const struct enrolled_peer lu = enrol(hq, "lu");
 
     for (size_t i = 0; i < sizeof pauses_ms / sizeof pauses_ms[0]; i++) {
         assert_true(offer(hq, &fr));
@@ -105,7 +80,7 @@ static void test_who_stalls_waits(void **state)
 }
 
 /* A chunk without a head: the fetch goes on. */
-static void send_chunk(struct hq *hq, const struct offerer_of *offerer)
+static void send_chunk(struct hq *hq, const struct enrolled_peer *offerer)
 {
     const struct offer_fetch *fetch = fetch_of(hq);
     struct wire_changes chunk = { .request = fetch->request,
@@ -128,7 +103,7 @@ static void send_chunk(struct hq *hq, const struct offerer_of *offerer)
 static void test_who_drips_waits(void **state)
 {
     struct hq *hq = *state;
-    const struct offerer_of fr = enrol(hq, "fr");
+    const struct enrolled_peer fr = enrol(hq, "fr");
     int64_t held_ms = 0;
 
     assert_true(offer(hq, &fr));
@@ -144,8 +119,8 @@ static void test_who_drips_waits(void **state)
 static void test_who_is_gone_waits_for_nothing(void **state)
 {
     struct hq *hq = *state;
-    const struct offerer_of fr = enrol(hq, "fr");
-    const struct offerer_of lu = enrol(hq, "lu");
+    const struct enrolled_peer fr = enrol(hq, "fr");
+    const struct enrolled_peer lu = enrol(hq, "lu");
 
     assert_true(offer(hq, &fr));
     hq->node->link_count = 0; /* what remains of a peer that dialled */
