@@ -87,6 +87,7 @@ static enum exit_code load_members(struct import *import)
         return exit_code;
     if (import_columns_finish(&import->columns, reason) != OK)
         return import_report_columns(import, reason);
+    import->erased_unknown = own.erased_unknown;
     return EXIT_OK;
 }
 
@@ -138,6 +139,7 @@ static enum exit_code run_steps(struct import *import)
         (exit_code = import_check_all(import)) != EXIT_OK)
         return exit_code;
     import->checked = true;
+    import_show_unknown(import);
     if ((exit_code = check_lapse(import)) != EXIT_OK || !import->apply)
         return exit_code;
     match_done(&import->match);

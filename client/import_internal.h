@@ -52,6 +52,7 @@ struct import {
     struct import_rejects rejects;
     struct progress progress; /* of the pass under way */
     bool checked;             /* every row was */
+    bool erased_unknown;      /* own_chapter */
 };
 
 /* --- import_file.c: the file, and passes over its rows ------------------------------------ */
@@ -82,6 +83,8 @@ enum exit_code import_show_followed(const struct import *import) MUST_CHECK;
 void import_show_row(struct import *import, const struct csv_row *row,
                      const struct import_member *member);
 void import_show_refusal(struct import *import, const struct csv_row *row, const char *reason);
+/* The new ones may have been erased. */
+void import_show_unknown(const struct import *import);
 void import_show_result(struct import *import);
 
 /* --- import_rejects.c: the rows for the operator to mend ---------------------------------- */

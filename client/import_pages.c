@@ -44,8 +44,10 @@ enum exit_code own_chapter(struct session *session, struct own_chapter *out_own)
     json_decref(args);
     if (exit_code != EXIT_OK)
         return exit_code;
-    const struct slice code =
-        slice_of_text(json_text(json_object_get(result, "node"), "chapter"));
+    const json_t *node = json_object_get(result, "node");
+    const struct slice code = slice_of_text(json_text(node, "chapter"));
+
+    own.erased_unknown = json_is_true(json_object_get(node, "erased_unknown"));
     if (code_valid(code) && slice_copy_text(code, own.code, sizeof own.code)) {
         take_feed(result, &own);
         *out_own = own;

@@ -10,6 +10,7 @@ struct own_chapter {
     char code[CODE_SIZE];
     uint64_t members; /* so many there were */
     uint64_t seq;
+    bool erased_unknown; /* who came after the restored copy was made, and was erased */
 };
 enum exit_code own_chapter(struct session *session, struct own_chapter *out_own) MUST_CHECK;
 

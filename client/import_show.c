@@ -145,6 +145,16 @@ void import_show_refusal(struct import *import, const struct csv_row *row, const
     print_line("%-8s line %" PRIu64 ": %s", "refused", row->line, reason);
 }
 
+void import_show_unknown(const struct import *import)
+{
+    if (import->erased_unknown && import->counts.added > 0)
+        notice(import->options,
+               "whoever joined after the restored copy was made and was erased since is not"
+               " known here: are there such people among the %" PRIu64 " new ones? Take them"
+               " out of the file before --apply, or erase them again: %s members erase ID",
+               import->counts.added, import->options->program);
+}
+
 static const char *separator_name(char separator)
 {
     return separator == '\t' ? "tabs" : separator == ';' ? "semicolons" : "commas";

@@ -75,26 +75,44 @@ static void about_recovery(struct node *node, struct alarms *alarms)
         alarm_add(alarms, remedy, "the recovery of %s waits: %s", node->code, error);
 }
 
-/* After it: what could not be brought back, for a week. */
+/* What could not be brought back, for a week after it. */
+static bool recovered_story(struct store_txn *txn, struct slice *out_story)
+{
+    uint64_t time = 0;
+
+    return txn != NULL && store_get_meta(txn, META_RECOVERED, out_story) == OK &&
+           mp_map_get_uint(*out_story, "time", &time) &&
+           (uint64_t)(clock_wall_ms() / 1000) <= time + RECOVERED_TOLD_S;
+}
+
+static bool erased_unknown(struct slice story)
+{
+    uint64_t forgotten = 0;
+
+    return mp_map_get_uint(story, "forgotten", &forgotten) && forgotten != 0;
+}
+
+bool control_erased_unknown(struct node *node)
+{
+    struct slice story;
+
+    return recovered_story(node_reading(node), &story) && erased_unknown(story);
+}
+
 static void about_recovered(struct control_wait *request, struct alarms *alarms)
 {
     struct store_txn *txn = node_reading(request->node);
     struct slice story;
     struct mp_reader reader;
-    uint64_t time = 0;
     uint64_t refilled = 0;
     uint64_t unsure = 0;
     uint64_t presumed = 0;
-    uint64_t forgotten = 0;
     char ids[RECOVERED_IDS_MAX * (UUID_TEXT_SIZE + 1)] = "";
     size_t used = 0;
     size_t count;
 
-    if (txn == NULL || store_get_meta(txn, META_RECOVERED, &story) != OK ||
-        !mp_map_get_uint(story, "time", &time) ||
-        !mp_map_get_uint(story, "refilled", &refilled) ||
-        !mp_map_get_uint(story, "unsure", &unsure) ||
-        (uint64_t)(clock_wall_ms() / 1000) > time + RECOVERED_TOLD_S)
+    if (!recovered_story(txn, &story) || !mp_map_get_uint(story, "refilled", &refilled) ||
+        !mp_map_get_uint(story, "unsure", &unsure))
         return;
     if (refilled != 0)
         alarm_add(alarms, "look at them and enter again what is missing",
@@ -107,7 +125,7 @@ static void about_recovered(struct control_wait *request, struct alarms *alarms)
             "%llu members of the restored copy were erased, or removed, after it was made:"
             " what this node had of them is deleted again",
             (unsigned long long)presumed);
-    if (mp_map_get_uint(story, "forgotten", &forgotten) && forgotten != 0)
+    if (erased_unknown(story))
         alarm_add(alarms,
                   "before an import, take out of the file whom you have erased; or export the"
                   " members that are here, and go on from that file",

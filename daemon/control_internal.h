@@ -260,5 +260,8 @@ control_handler control_chapters_revoke;  /* control_roster.c */
 control_handler control_chapters_suspend; /* control_roster.c */
 /* control_alarms.c: the list of {remedy, text}. */
 enum status control_write_alarms(struct control_wait *request, struct mp_writer *writer);
+/* It was restored, within a week: who came after the copy was made and was erased since is not
+ * known here. */
+bool control_erased_unknown(struct node *node);
 
 #endif

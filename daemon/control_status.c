@@ -48,10 +48,11 @@ static const char *node_state(const struct node *node)
     return control_met_anybody(node) && control_anybody_up(node) ? "ok" : "alone";
 }
 
-static void write_node(struct mp_writer *writer, const struct node *node)
+static void write_node(struct mp_writer *writer, struct node *node)
 {
-    mp_write_map(writer, 8);
+    mp_write_map(writer, 9);
     mp_write_key_text(writer, "chapter", node->code);
+    mp_write_key_bool(writer, "erased_unknown", control_erased_unknown(node));
     mp_write_text(writer, "federation");
     control_write_hex(writer, node->federation, HASH_SIZE);
     mp_write_key_text(writer, "federation_name", node->genesis.name);

@@ -158,6 +158,12 @@ def test_restored_copy():
         told = [a["text"] for a in fr.status()["alarms"]]
         check(any("2 members of the restored copy were erased" in text for text in told), told)
         check(any("an import would enter them as new" in text for text in told), told)
+        path = os.path.join(f.dir, "old.csv")
+        for name, unsure in (("Stays", False), ("Unheard of", True)):
+            with open(path, "w") as file:
+                file.write("name,email\n%s,%s@example.org\n" % (name, name.split()[0].lower()))
+            code, _, text = fr.ctl("import", path, check=False)
+            check(code == 0 and ("was erased since is not known here" in text) == unsure, text)
         check(fr.json("members", "show", stays)["city"] == "Staytown", "others lost fields")
         wait_until(lambda: report(fr, record)["done"], 40, "all confirm again", 0.2)
         is_refused(fr, record)
