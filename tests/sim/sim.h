@@ -180,6 +180,7 @@ struct world {
     struct sim_packet **queue; /* a heap by (at_ms, order) */
     size_t queue_size, queue_capacity;
     bool cut[SIM_NODES_MAX + 1][SIM_NODES_MAX + 1];
+    int64_t broke_at_ms[SIM_NODES_MAX + 1][SIM_NODES_MAX + 1]; /* a connection of the two */
     uint64_t link_dice[SIM_NODES_MAX + 1][SIM_NODES_MAX + 1];
     transport_link next_link;
     struct sim_op ops[SIM_OPS_MAX];

@@ -480,9 +480,10 @@ static void check_chunk(const struct sim_node *sim, int to, struct slice message
                  (unsigned long long)sent.seq, chunk.origin, (unsigned long long)mark.seq);
 }
 
-/* A want that failed comes again only after a pause. */
+/* A want that failed comes again only after a pause, unless it was lost with its connection. */
 static void check_want(struct sim_node *sim, int to, struct slice message)
 {
+    const int64_t broke_at_ms = world.broke_at_ms[sim - world.nodes][to];
     struct wire_want want;
     struct sim_want *last;
     uint32_t feed;
@@ -496,8 +497,9 @@ static void check_want(struct sim_node *sim, int to, struct slice message)
     feed = node_feed_index(sim->node, want.origin);
     if (!sim->node->feeds[feed]->replica.tier[0].damaged &&
         !sim->node->feeds[feed]->replica.own && last->at_ms > world.nodes[to].started_ms &&
-        last->at_ms > sim->started_ms && last->to == to && last->epoch == want.epoch &&
-        last->since == want.since && memcmp(last->hash, want.hash, HASH_SIZE) == 0 &&
+        last->at_ms > sim->started_ms && last->at_ms > broke_at_ms && last->to == to &&
+        last->epoch == want.epoch && last->since == want.since &&
+        memcmp(last->hash, want.hash, HASH_SIZE) == 0 &&
         world.now_ms - last->at_ms < RETRY_MS_MIN / 10)
         sim_fail("%s wants %s of %s since %llu again, %lld ms later", sim->code, want.origin,
                  world.nodes[to].code, (unsigned long long)want.since,

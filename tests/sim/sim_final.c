@@ -66,11 +66,15 @@ static bool feed_settled(int origin)
            feed_at(origin, origin)->replica.feed.tier[0].seq != 0;
 }
 
-/* HQ holds tier hq of every origin at the same head as its federation tier. */
+/* HQ holds tier hq of every origin at the same head as its federation tier.  Where one signed
+ * two heads, that may come later than all agree, and persons with it. */
 static bool tiers_meet(void)
 {
     const struct node *hq = world.nodes[0].node;
+    bool any_tainted = false;
 
+    for (int i = 0; i < world.plan.nodes; i++)
+        any_tainted |= world.tainted[i];
     for (size_t i = 0; i < hq->replica.feed_count; i++) {
         const struct feed *feed = &hq->feeds[i]->replica.feed;
 
@@ -79,7 +83,7 @@ static bool tiers_meet(void)
             memcmp(feed->tier[0].hash, feed->tier[1].hash, HASH_SIZE) != 0)
             return false;
     }
-    return !hq->persons_due;
+    return any_tainted || !hq->persons_due;
 }
 
 static bool all_current(int index)

@@ -310,6 +310,8 @@ static void break_connection(struct sim_connection *connection)
     connection->life++;
     connection->silent_since_ms = 0;
     connection->retry_at_ms = world.now_ms + RETRY_CONNECT_MS;
+    world.broke_at_ms[connection->dialler][connection->listener] = world.now_ms;
+    world.broke_at_ms[connection->listener][connection->dialler] = world.now_ms;
     memset(connection->flying, 0, sizeof connection->flying);
     tell_dialler(connection, TRANSPORT_DOWN);
 }
