@@ -8,7 +8,7 @@ import subprocess
 import time
 
 from control import Control
-from federation import BIN, SLOW, Federation, check, free_port_pair, main, wait_until
+from federation import BIN, MENDED, SLOW, Federation, check, free_port_pair, main, wait_until
 
 
 def refused(result, code, *texts):
@@ -71,7 +71,7 @@ def test_join_can_be_repeated():
             with open(f.hq.log) as log:
                 return "token_used_twice" in log.read()
 
-        wait_until(told, 5, "an alarm at HQ")
+        wait_until(told, 20, "an alarm at HQ")
         refused(f.daemon("join", f.invite("be"), *where, check=False), 1, "as fr")
 
 
@@ -118,7 +118,7 @@ def test_starting_and_stopping():
                 with open(fr.log) as log:
                     return log.read().count("event=config_read")
 
-            wait_until(reread, 5, "the configuration is read again")
+            wait_until(reread, 20, "the configuration is read again")
             check(fr.stop(how) == 0, "a clean stop on signal %d" % how)
             os.unlink(fr.log)
 
@@ -157,7 +157,8 @@ def test_a_feed_has_the_limits_of_its_invitation():
         f.agree()
         check(f.hq.json("counts")["memberships"] == 2, "what is beyond the limit is not counted")
         f.hq.ctl("chapters", "edit", "fr", "--records-max", "3")
-        wait_until(lambda: fr.add(name="Three", country="FR")["ok"], 10, "fr may write again")
+        wait_until(lambda: fr.add(name="Three", country="FR")["ok"], MENDED,
+                   "fr may write again")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ import shutil
 import signal
 import time
 
-from federation import Federation, Node, check, fit_marker, main, wait_until
+from federation import (CLEARED, HEARD, MENDED, Federation, Node, check, fit_marker, main,
+                        wait_until)
 
 CHANGES = 5000
 
@@ -23,6 +24,13 @@ def put(node, operations):
     lines = node.apply(operations)
     check(all(line["ok"] for line in lines), "not all of it was taken: %s" % lines[-1])
     return {line["id"]: line["seq"] for line in lines}
+
+
+def add(node, **fields):
+    """As soon as the node writes: the result."""
+    line = [{"op": "put", "fields": fields}]
+    return wait_until(lambda: next((x for x in node.apply(line) if x["ok"]), None), 20,
+                      node.code + " writes")
 
 
 def epoch_of(node, chapter):
@@ -49,6 +57,7 @@ def copy_of(f, node):
 
 def check_all_there(f, chapter, acknowledged, removed):
     """At HQ, which sees everything: each acknowledged member with its name and e-mail."""
+    f.hq_has_all()
     there = members(f.hq, chapter)
     check(set(there) == set(acknowledged) - removed,
           "%d members at HQ, %d expected" % (len(there), len(set(acknowledged) - removed)))
@@ -82,12 +91,13 @@ def test_an_old_copy_is_healed():
         check(fr.status()["node"]["state"] in ("recovering", "ok"), "state while it recovers")
         code, _, error = fr.ctl("members", "add", "name=Too early", check=False)
         check(code == 0 or "epoch" in error, "no reason was given: %s" % error)
-        wait_until(lambda: all(epoch_of(n, "fr") == 2 for n in f.running()), 30, "healed")
+        wait_until(lambda: all(epoch_of(n, "fr") == 2 for n in f.running()), 60, "healed")
         print("        healed in %.1f s" % (time.monotonic() - begun))
         after = put(fr, people(9000, 5))
         check(min(after.values()) > last, "a sequence number is used again")
         f.agree()
         f.verify_all()
+        f.hq_has_all()
         acknowledged.update(after)
         there = members(f.hq, "fr")
         early = {i for i, m in there.items() if m["name"] == "Too early"}
@@ -105,7 +115,7 @@ def test_an_old_copy_is_healed():
             node.stop()
         fr.stop()
         fr.start()
-        wait_until(lambda: fr.add(name="Alone")["ok"], 10, "writes offline after a restart")
+        add(fr, name="Alone")  # offline
 
 
 def test_an_old_copy_with_hq_away():
@@ -118,6 +128,7 @@ def test_an_old_copy_with_hq_away():
         fr.start()
         acknowledged.update(put(fr, people(50, 1000)))
         f.agree()
+        f.hq_has_all()
         f.hq.stop()
         acknowledged.update(put(fr, people(2000, 100)))  # HQ never saw these
         f.agree(nodes=[fr, lu])
@@ -131,7 +142,7 @@ def test_an_old_copy_with_hq_away():
         check(code == 1 and "HQ" in error, "it wrote without HQ: %s" % error)
         begun = time.monotonic()
         f.hq.start()
-        wait_until(lambda: all(epoch_of(n, "fr") == 2 for n in f.running()), 30, "healed")
+        wait_until(lambda: all(epoch_of(n, "fr") == 2 for n in f.running()), 60, "healed")
         print("        healed in %.1f s after HQ was back" % (time.monotonic() - begun))
         put(fr, people(3000, 1))
         f.agree()
@@ -141,7 +152,7 @@ def test_an_old_copy_with_hq_away():
         # Tier hq of these was in the newest directory alone.
         only_there = {i for i, seq in acknowledged.items() if seq > last - 100}
         wait_until(lambda: {i for i, m in members(f.hq, "fr").items() if not m.get("name")}
-                   == only_there, 10, "tier hq of all others is at HQ")
+                   == only_there, MENDED, "tier hq of all others is at HQ")
         told = [a["text"] for a in fr.status()["alarms"]]
         check(any("lost their fields of tier hq" in text for text in told), "not told: %s" % told)
         check_seqs(f, "fr", acknowledged)
@@ -163,7 +174,7 @@ def test_a_moved_directory():
         check(code == 1 and "copy" in error, "a copied directory wrote: %s" % error)
         check(set(members(fr, "fr")) == set(acknowledged), "reads are not served")
         f.hq.start()
-        wait_until(lambda: epoch_of(f.hq, "fr") == 2, 30, "a new epoch")
+        wait_until(lambda: epoch_of(f.hq, "fr") == 2, 60, "a new epoch")
         check(fr.add(name="Goes on")["ok"], "it does not write")
         f.agree()
 
@@ -206,6 +217,7 @@ def test_says_what_it_waits_for():
         fr.start()
         acknowledged = put(fr, people(100, 20))
         f.agree()
+        f.hq_has_all()
         f.hq.ctl("chapters", "edit", "fr", "--records-max", "15")
         put_back(f, fr, copy)
         f.hq.stop()  # its copy of an address changes on its disk
@@ -226,7 +238,7 @@ def test_says_what_it_waits_for():
         check("verify --deep" in told["remedy"], told)
         check(f.hq.ctl("verify", "--deep", check=False, timeout=90)[0] == 4, "HQ finds it")
         wait_until(lambda: epoch_of(fr, "fr") == 2, 60, "it goes on")
-        wait_until(lambda: fr.add(name="Goes on")["ok"], 10, "it writes")
+        add(fr, name="Goes on")
         f.agree()
         wait_until(lambda: f.hq.ctl("verify", "--deep", check=False, timeout=90)[0] == 0, 40,
                    "HQ fetches it again", 0.5)
@@ -260,34 +272,35 @@ def test_a_clone_is_found_and_healed():
         try:
             fr.start()
             twin.start()
-            wait_until(lambda: fr.add(name="Of one", email="one@example.org")["ok"], 10, "one")
-            wait_until(lambda: twin.add(name="Of two", email="two@example.org")["ok"], 10, "two")
+            add(fr, name="Of one", email="one@example.org")
+            add(twin, name="Of two", email="two@example.org")
             for node in others:
                 node.start()
             begun = time.monotonic()
-            wait_until(lambda: all(n.counters()["forks"] >= 1 for n in others), 15,
+            wait_until(lambda: all(n.counters()["forks"] >= 1 for n in others), MENDED,
                        "evidence on all nodes")
             print("        evidence after %.1f s" % (time.monotonic() - begun))
             put(lu, people(100, 3))
             f.agree(without=["fr"], nodes=others)
-            wait_until(lambda: all(epoch_of(n, "fr") == 2 for n in others), 30, "a new epoch")
+            wait_until(lambda: all(epoch_of(n, "fr") == 2 for n in others), 60, "a new epoch")
             winner = wait_until(lambda: next((n for n in (fr, twin) if epoch_of(n, "fr") == 2
                                               and n.status()["node"]["state"] != "quarantined"),
                                              None), 30, "one of them goes on")
             loser = twin if winner is fr else fr
-            wait_until(lambda: loser.status()["node"]["state"] == "quarantined", 30, "the other")
+            wait_until(lambda: loser.status()["node"]["state"] == "quarantined", 45, "the other")
             wait_until(lambda: {"Of one", "Of two"} <= {m.get("name") for m in
                                                         members(f.hq, "fr").values()},
-                       40, "what both wrote is there")
+                       60, "what both wrote is there")
             check(loser.ctl("members", "add", "name=X", check=False)[0] == 1, "the other writes")
-            wait_until(lambda: winner.add(name="Goes on")["ok"], 10, "the winner writes")
+            add(winner, name="Goes on")
             f.agree(nodes=others + [winner])
+            f.hq_has_all()
             loser.stop()
             # The way out: the winner's machine is gone, the other directory takes over.
             winner.stop()
             loser.start()
             wait_until(lambda: epoch_of(loser, "fr") == 3, 60, "the other one takes over")
-            wait_until(lambda: loser.add(name="Took over")["ok"], 10, "it writes")
+            add(loser, name="Took over")
             f.agree(nodes=others + [loser])
             check({"Of one", "Of two", "Goes on"} <= {m.get("name") for m in
                                                       members(loser, "fr").values()}, "lost")
@@ -311,7 +324,7 @@ def test_two_that_run_side_by_side():
         twin.start()
         try:
             for node in (fr, twin):
-                wait_until(lambda: node.status()["node"]["state"] == "ok", 20, "both seem well")
+                wait_until(lambda: node.status()["node"]["state"] == "ok", MENDED, "both seem well")
             for node in others:
                 node.process.send_signal(signal.SIGSTOP)  # nobody carries what the one writes
             check(fr.add(name="Of one", email="one@example.org")["ok"], "one writes")
@@ -319,28 +332,28 @@ def test_two_that_run_side_by_side():
             for node in others:
                 node.process.send_signal(signal.SIGCONT)
             begun = time.monotonic()
-            wait_until(lambda: all(n.counters()["forks"] >= 1 for n in others), 15,
+            wait_until(lambda: all(n.counters()["forks"] >= 1 for n in others), MENDED,
                        "evidence on all nodes")
             print("        evidence after %.1f s" % (time.monotonic() - begun))
             put(lu, people(100, 3))
             f.agree(without=["fr"], nodes=others)
-            wait_until(lambda: all(epoch_of(n, "fr") == 2 for n in others), 30, "a new epoch")
+            wait_until(lambda: all(epoch_of(n, "fr") == 2 for n in others), 60, "a new epoch")
             wait_until(lambda: {"Of one", "Of two"} <= {m.get("name") for m in
                                                         members(f.hq, "fr").values()},
                        60, "what both wrote is there")
             wait_until(lambda: sorted(n.status()["node"]["state"] for n in (fr, twin))[1:] ==
-                       ["quarantined"], 30, "one of them writes nothing")
+                       ["quarantined"], 45, "one of them writes nothing")
             # The way out where nobody knows which is which: new keys, and both are out.
             token = f.hq.json("chapters", "rekey", "fr")["token"]
             fresh = Node(f, "fr-fresh")
             f.daemon("join", token, "--dir", fresh.dir, "--dial-only")
             fresh.start()
             f.nodes["fr-fresh"] = fresh
-            wait_until(lambda: fresh.add(name="Of three", email="three@example.org")["ok"], 30,
+            wait_until(lambda: fresh.add(name="Of three", email="three@example.org")["ok"], 40,
                        "new keys write")
             f.agree(nodes=others + [fresh])
             for node in (fr, twin):
-                wait_until(lambda: all(p["state"] != "up" for p in node.status()["peers"]), 15,
+                wait_until(lambda: all(p["state"] != "up" for p in node.status()["peers"]), MENDED,
                            "nobody speaks with the old keys", 0.1)
             check({"Of one", "Of two", "Of three"} <= {m.get("name") for m in
                                                        members(fresh, "fr").values()}, "lost")
@@ -359,14 +372,14 @@ def rolled_back(f, fr, others):
     copy = copy_of(f, fr)
     fr.start()
     put(fr, people(100, 40))
-    check(fr.ctl("members", "erase", erased, "--wait", "60", check=False)[0] == 0, "erased")
+    check(fr.ctl("members", "erase", erased, "--wait", str(CLEARED), check=False,
+                 timeout=CLEARED + 30)[0] == 0, "erased")
     put_back(f, fr, copy)
     for node in others:
         node.stop()
     fit_marker(fr.dir)
     fr.start()
-    untold = wait_until(lambda: fr.add(name="Untold", email="untold@example.org", city="Nice"),
-                        10, "it writes")["id"]
+    untold = add(fr, name="Untold", email="untold@example.org", city="Nice")["id"]
     for node in others:
         node.start()
     wait_until(lambda: all(epoch_of(n, "fr") == 2 for n in f.running()), 60, "a new epoch")
@@ -380,7 +393,8 @@ def test_what_the_operator_decides():
         put(fr, people(0, 10))
         erased, untold = rolled_back(f, fr, [f.hq, lu])
         f.agree()
-        waiting = wait_until(lambda: fr.json("surplus", "list"), 20, "both wait")
+        wait_until(lambda: len(fr.json("surplus", "list")) == 2, 45, "both wait")
+        waiting = fr.json("surplus", "list")
         check({x["id"]: (x["op"], x["here"], x["name"]) for x in waiting} ==
               {erased: ("put", "gone", "Erased"), untold: ("put", "gone", "Untold")}, waiting)
         told = fr.json("explain", "fr")
@@ -392,17 +406,18 @@ def test_what_the_operator_decides():
         check(code == 1 and "surplus list" in text, text)
         fr.stop()
         fr.start()
-        wait_until(lambda: fr.ctl("surplus", "adopt", untold, check=False)[0] == 0, 10, "adopted")
+        wait_until(lambda: fr.ctl("surplus", "adopt", untold, check=False)[0] == 0, 20, "adopted")
         check(fr.json("members", "show", untold)["city"] == "Nice", "fields of tier chapter")
         check([x["id"] for x in fr.json("surplus", "list")] == [erased], "one is left")
         check(fr.json("surplus", "discard", "all") == {"done": 1, "left": 0}, "discarded")
         check(fr.json("surplus", "list") == [], "none is left")
         f.agree()
         f.verify_all()
+        f.hq_has_all()
         there = members(f.hq, "fr")
         check(there[untold]["name"] == "Untold" and erased not in there, "as was decided")
         wait_until(lambda: not any(f.files_contain("fr", text) for text in
-                                   ("Erasetown", "erased@example.org")), 30, "he is gone", 0.3)
+                                   ("Erasetown", "erased@example.org")), 60, "he is gone", 0.3)
         check(not fr.add(name="Erased", email="erased@example.org")["ok"], "and may come back")
         check(not any("surplus" in a["remedy"] for a in fr.status()["alarms"]), "the alarm stays")
 
@@ -423,15 +438,12 @@ def test_a_fork_names_whose_fields_are_lost():
         f.hq.stop()
         fit_marker(fr.dir)
         fr.start()
-        fields = {"name": "Other", "email": "other@example.org", "city": "Nice"}
-        line = [{"op": "put", "fields": fields}]
-        other = wait_until(lambda: next((x for x in fr.apply(line) if x["ok"]), None), 10,
-                           "it writes")
+        other = add(fr, name="Other", email="other@example.org", city="Nice")
         check(other["seq"] == seen["seq"], "the two histories do not share a seq: %s" % other)
         f.hq.start()
         wait_until(lambda: all(epoch_of(n, "fr") == 2 for n in f.running()), 60, "a new epoch")
         wait_until(lambda: {"Seen", "Gone", "Other"} <= {m.get("name") for m in
-                                                         members(f.hq, "fr").values()}, 30,
+                                                         members(f.hq, "fr").values()}, 60,
                    "what both histories wrote is there")
         check(fr.json("members", "show", other["id"])["city"] == "Nice", "it is lost")
         told = [a["text"] for a in fr.status()["alarms"]
@@ -453,7 +465,7 @@ def test_a_copy_elsewhere_disturbs_nobody():
         put(fr, people(10, 10))
         try:
             twin.start()
-            wait_until(lambda: twin.status()["node"]["state"] == "quarantined", 30, "locked out")
+            wait_until(lambda: twin.status()["node"]["state"] == "quarantined", 45, "locked out")
             put(fr, people(20, 10))
             f.agree(nodes=[f.hq, fr])
             check(epoch_of(fr, "fr") == 1 and fr.status()["node"]["state"] == "ok",
@@ -490,8 +502,8 @@ def test_backup_and_restore():
         check(code == 1 and "no backup" in error, "half a backup was restored: %s" % error)
         f.daemon("restore", backup, "--dir", fr.dir)
         fr.start()
-        wait_until(lambda: all(epoch_of(n, "fr") == 2 for n in f.running()), 30, "healed")
-        after = wait_until(lambda: fr.add(name="After", email="after@example.org"), 5, "writes")
+        wait_until(lambda: all(epoch_of(n, "fr") == 2 for n in f.running()), 60, "healed")
+        after = add(fr, name="After", email="after@example.org")
         check(after["seq"] > last, "a sequence number is used again")
         f.agree()
         f.verify_all()
@@ -511,7 +523,7 @@ def test_backup_and_restore():
             fr.json("compact")
         fr.kill()
         fr.start()
-        wait_until(lambda: fr.add(name="Killed")["ok"], 10, "writes after a kill")
+        add(fr, name="Killed")
         f.agree()
 
 
@@ -521,9 +533,10 @@ def test_a_lost_disk():
         lu = f.join("lu")
         acknowledged = put(fr, people(0, 300))
         f.agree()
+        f.hq_has_all()
         f.hq.stop()
         only_lu = put(fr, people(500, 20))
-        wait_until(lambda: lu.feeds().get("fr") == fr.feeds()["fr"], 10, "lu has them")
+        wait_until(lambda: lu.feeds().get("fr") == fr.feeds()["fr"], MENDED, "lu has them")
         last = fr.feeds()["fr"][1]
         lu.stop()
         fr.kill()
@@ -533,18 +546,19 @@ def test_a_lost_disk():
         token = f.hq.json("chapters", "rekey", "fr")["token"]
         f.daemon("join", token, "--dir", fr.dir, "--listen", "127.0.0.1:%d" % fr.port)
         fr.start()
-        wait_until(lambda: epoch_of(fr, "fr") == 2, 30, "a new epoch")
+        wait_until(lambda: epoch_of(fr, "fr") == 2, 60, "a new epoch")
         check(len(members(fr, "fr")) == 300, "%d came back" % len(members(fr, "fr")))
         check(all(m.get("name") for m in members(fr, "fr").values()), "names are lost")
-        wait_until(lambda: fr.add(name="New", email="new@example.org")["ok"], 10, "it writes")
+        add(fr, name="New", email="new@example.org")
         lu.start()
-        wait_until(lambda: set(acknowledged) | set(only_lu) < set(members(f.hq, "fr")), 40,
+        wait_until(lambda: set(acknowledged) | set(only_lu) < set(members(f.hq, "fr")), 60,
                    "what only lu had is written again")
         check(min(m["seq"] for i, m in members(f.hq, "fr").items() if i in only_lu)
               > last - len(only_lu), "an old number")
         f.agree()
         f.verify_all()
-        wait_until(lambda: f.hq.json("counts")["chapters_current"] == 2, 15, "beats are heard")
+        wait_until(lambda: f.hq.json("counts")["chapters_current"] == 2, HEARD,
+                   "beats are heard")
         # The token is used up, and nobody takes a place twice.
         other = os.path.join(f.dir, "thief")
         code, _, error = f.daemon("join", token, "--dir", other, "--dial-only", check=False)
@@ -574,7 +588,7 @@ def test_hq_is_restored():
         check(code == 1 and "chapterd recover" in error, "not told: %s" % error)
         wait_until(lambda: hq.feeds()["hq"][1] == last, 30, "HQ's feed is fetched back")
         put(fr, people(50, 5))  # the others go on meanwhile
-        wait_until(lambda: hq.feeds()["fr"] == fr.feeds()["fr"], 10, "chapters go on")
+        wait_until(lambda: hq.feeds()["fr"] == fr.feeds()["fr"], MENDED, "chapters go on")
         told = [a["remedy"] for a in hq.status()["alarms"]]
         check(any("chapterd recover" in text for text in told), "the way out: %s" % told)
         code, _, error = f.daemon("recover", "--dir", hq.dir, stdin=f.recovery_key, check=False)
@@ -588,21 +602,22 @@ def test_hq_is_restored():
         f.daemon("recover", "--dir", hq.dir, stdin=f.recovery_key.lower() + "\n")
         hq.start()
         begun = time.monotonic()
-        wait_until(lambda: all(epoch_of(n, "hq") == 2 for n in f.running()), 30, "HQ's new epoch")
+        wait_until(lambda: all(epoch_of(n, "hq") == 2 for n in f.running()), 60, "HQ's new epoch")
         print("        at all nodes after %.1f s" % (time.monotonic() - begun))
         check(hq.status()["node"]["state"] in ("ok", "catching-up"), "HQ's state")
-        after = wait_until(lambda: hq.add(name="After", kind="organization"), 10, "HQ writes")
+        after = add(hq, name="After", kind="organization")
         check(after["seq"] > last, "a sequence number is used again")
         be = f.join("be")
         f.agree()
         f.verify_all()
         check(set(acknowledged) < set(members(be, "hq")), "HQ's members are lost")
-        wait_until(lambda: hq.json("counts")["chapters_current"] == 4, 20, "all are current")
+        wait_until(lambda: hq.json("counts")["chapters_current"] == 4, HEARD,
+                   "all are current")
         # Who was away hears of it from whoever has it.
         lu.stop()
         lu.start()
         f.agree()
-        check(qc.status()["node"]["state"] == "ok", "qc has no place any more")
+        wait_until(lambda: qc.status()["node"]["state"] == "ok", HEARD, "qc has a place")
 
 
 main(test_hq_is_restored, test_a_lost_disk, test_backup_and_restore, test_an_old_copy_is_healed,

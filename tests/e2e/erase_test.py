@@ -7,7 +7,7 @@ import shutil
 import time
 import uuid
 
-from federation import Federation, check, main, wait_until
+from federation import CLEARED, MENDED, Federation, check, main, wait_until
 from hostile_test import Proxied
 
 CANARY = {"name": "Canary Name Q7", "email": "canary.q7@example.org", "city": "Canaryville Q7",
@@ -38,6 +38,11 @@ def report(node, record, *args):
     return node.json("members", "erase", record, *args, check=False)
 
 
+def erase_everywhere(node, record):
+    return node.ctl("members", "erase", record, "--wait", str(CLEARED), check=False,
+                    timeout=CLEARED + 30)
+
+
 def with_canary(f, *codes):
     """hq and these chapters, in step; the canary is a member of fr, and was changed twice."""
     nodes = [f.join(code, listen=code != "lu") for code in codes]
@@ -50,8 +55,7 @@ def with_canary(f, *codes):
     for change in ({"name": "canary renamed"}, {"name": CANARY["name"]}):
         check(fr.apply([{"op": "put", "id": record, "fields": change}])[0]["ok"], "edited")
     f.agree()
-    wait_until(lambda: all(x["hq_seq"] == x["seq"] for x in f.hq.status()["feeds"]), 10,
-               "HQ has tier hq")
+    f.hq_has_all()
     return nodes, record
 
 
@@ -61,7 +65,7 @@ def test_canary_erased():
         check(len(traces(fr, record)) >= 6 and files_hold(f.hq, b"canary.q7") and
               files_hold(lu, uuid.UUID(record).bytes), "the search finds what is there")
         begun = time.monotonic()
-        code, out, _ = fr.ctl("members", "erase", record, "--wait", "60", check=False)
+        code, out, _ = erase_everywhere(fr, record)
         check(code == 0 and "erased everywhere" in out, out)
         took = time.monotonic() - begun
         done = report(fr, record)
@@ -69,7 +73,8 @@ def test_canary_erased():
         f.proxy.tap = []
         f.join("be")
         f.agree()
-        wait_until(lambda: "be" in report(fr, record)["confirmed"], 20, "be confirms", 0.2)
+        wait_until(lambda: "be" in report(fr, record)["confirmed"], CLEARED, "be confirms",
+                   0.2)
         for node in f.running():
             found = traces(node, record)
             check(not found, "%s still holds %s" % (node.code, found))
@@ -142,7 +147,7 @@ def test_restored_copy():
         check(all(r["ok"] for r in fr.apply(
             [{"op": "remove", "id": gone}] +
             [{"op": "put", "fields": {"name": "Later %d" % n}} for n in range(20)])), "changed")
-        check(fr.ctl("members", "erase", record, "--wait", "60", check=False)[0] == 0, "erased")
+        check(erase_everywhere(fr, record)[0] == 0, "erased")
         fr.apply([{"op": "remove", "id": left}])  # not forgotten yet
         f.agree()
         fr.stop()
@@ -150,9 +155,9 @@ def test_restored_copy():
         shutil.copytree(copy, fr.dir)
         check(len(traces(fr, record)) >= 6, "the copy holds him")
         fr.start()
-        wait_until(lambda: all(n.feeds().get("fr", (0,))[0] == 2 for n in f.running()), 30,
+        wait_until(lambda: all(n.feeds().get("fr", (0,))[0] == 2 for n in f.running()), 60,
                    "a new epoch", 0.2)
-        wait_until(lambda: not traces(fr, record), 40, "nothing of him is left", 0.5)
+        wait_until(lambda: not traces(fr, record), 60, "nothing of him is left", 0.5)
         for city in (b"Gonecity", b"Leftcity"):
             check(not files_hold(fr, city), "what a removed one had here alone is left")
         told = [a["text"] for a in fr.status()["alarms"]]
@@ -165,7 +170,7 @@ def test_restored_copy():
             code, _, text = fr.ctl("import", path, check=False)
             check(code == 0 and ("was erased since is not known here" in text) == unsure, text)
         check(fr.json("members", "show", stays)["city"] == "Staytown", "others lost fields")
-        wait_until(lambda: report(fr, record)["done"], 40, "all confirm again", 0.2)
+        wait_until(lambda: report(fr, record)["done"], CLEARED, "all confirm again", 0.2)
         is_refused(fr, record)
         fr.stop()
         fr.start()
@@ -188,16 +193,17 @@ def test_who_has_not_confirmed():
         check("HQ has not said" in report(fr, record)["waits_for"], report(fr, record))
         check(files_hold(fr, uuid.UUID(record).bytes), "nothing is forgotten before HQ has it")
         f.hq.start()
-        wait_until(lambda: sorted(report(fr, record)["confirmed"]) == ["fr", "hq", "lu"], 40,
-                   "all that run confirm", 0.2)
+        wait_until(lambda: sorted(report(fr, record)["confirmed"]) == ["fr", "hq", "lu"],
+                   CLEARED, "all that run confirm", 0.2)
         told = report(fr, record)
         check(told["missing"] == ["qc"] and not told["done"], told)
         check(traces(qc, record), "qc still holds him")
         f.join("be", start=False)
         f.hq.ctl("chapters", "revoke", "be")
-        wait_until(lambda: report(fr, record)["shut_out"] == ["be"], 10, "be is shut out", 0.2)
+        wait_until(lambda: report(fr, record)["shut_out"] == ["be"], MENDED,
+                   "be is shut out", 0.2)
         qc.start()
-        wait_until(lambda: report(fr, record)["done"], 40, "qc confirms, too", 0.2)
+        wait_until(lambda: report(fr, record)["done"], CLEARED, "qc confirms, too", 0.2)
         for node in f.running():
             check(not traces(node, record), node.code)
         f.agree()
@@ -214,9 +220,10 @@ def test_many_removals():
         fr.apply([{"op": "remove", "id": r["id"]} for r in results])
         heads = fr.counters()["heads_signed"]
         report(fr, record)
-        wait_until(lambda: fr.counters()["heads_signed"] >= heads + 4, 20, "three horizons", 0.1)
+        wait_until(lambda: fr.counters()["heads_signed"] >= heads + 4, 60,
+                   "three horizons", 0.1)
         lu.start()
-        wait_until(lambda: report(fr, record)["done"], 40, "all confirm", 0.2)
+        wait_until(lambda: report(fr, record)["done"], CLEARED, "all confirm", 0.2)
         f.agree()
         f.verify_all()
         check(f.hq.json("counts")["memberships"] == 50, "counted")

@@ -57,7 +57,7 @@ def test_kill_any_node_under_load():
         for w in writers:
             w.join()
         for n in nodes:
-            wait_until(n.answers, 15, n.code + " answers")
+            wait_until(n.answers, 30, n.code + " answers")
         f.agree(60)
         for w in writers:
             for n in nodes:
@@ -155,7 +155,7 @@ def test_clone_is_seen_and_frozen():
             check(node.status()["alarms"], "an alarm at " + node.code)
         check(fr.add(name="others go on")["ok"], "fr writes on")
         f.agree(30, [fr, lu], without=["qc"])
-        wait_until(lambda: qc.ctl("members", "add", "name=X", check=False)[0] == 1, 20,
+        wait_until(lambda: qc.ctl("members", "add", "name=X", check=False)[0] == 1, 40,
                    "qc refuses to write")
         lu.ctl("verify", "--deep")
 

@@ -27,6 +27,11 @@ BIN = os.environ.get("CHAPTERD_BIN") or os.path.join(
     os.path.dirname(__file__), "..", "..", "build", "release", "bin")
 SAMPLES = os.path.join(os.path.dirname(__file__), "..", "samples")
 SLOW = float(os.environ.get("CHAPTERD_TEST_SLOWNESS", "1"))  # sanitizers: waits grow, claims do not
+# Seconds in which the nodes make up for what is lost on the way, as any message may be, with room
+# for a busy machine (PROTOCOL.md, sections 10, 12, 13 and 15).  A vector comes every 10 s, a hello
+# within 2 s of it, and a want without an answer is given up after 5 s; a beat comes every 30 s, and
+# HQ's is answered within 5 s; what was cleared is said again every minute.
+MENDED, HEARD, CLEARED = 30, 60, 100
 PR_SET_PDEATHSIG = 1
 LOGS_MAX = 8  # that a failure shows
 SIGNS_OF_DEFECTS = ("bug: ", "Assertion", "Sanitizer", "runtime error", "event=fork ",
@@ -135,7 +140,7 @@ class Node:
                 [*prefix, os.path.join(BIN, "chapterd"), "run", "--dir", self.dir, *self.options],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=die_with_parent)
         if wait:
-            wait_until(self.answers, 15, "%s does not answer; its log: %s" % (self.code, self.log))
+            wait_until(self.answers, 30, "%s does not answer; its log: %s" % (self.code, self.log))
         return self
 
     def answers(self):
@@ -155,7 +160,7 @@ class Node:
         if self.running():
             self.process.send_signal(how)
             try:
-                self.process.wait(15 * SLOW)
+                self.process.wait(30 * SLOW)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
@@ -338,7 +343,7 @@ class Federation:
         self.nodes[code] = node
         if start:
             node.start()
-            wait_until(node.has_roster, 30, code + " has HQ's roster")
+            wait_until(node.has_roster, MENDED, code + " has HQ's roster")
         return node
 
     def join_all(self, listening, dial_only, at_once=4):
@@ -386,7 +391,7 @@ class Federation:
                        for x in status["feeds"] if x["seq"] and x["chapter"] not in without}
                 for code, status in self.ask_all("status", nodes).items()}
 
-    def agree(self, seconds=30, nodes=None, without=(), origins=None):
+    def agree(self, seconds=MENDED, nodes=None, without=(), origins=None):
         """Waits until the given nodes (all that run) have the same epoch, seq and digest of every
         feed (but those of without; of as many feeds as origins says), and returns them."""
         asked = nodes or self.running()
@@ -406,7 +411,13 @@ class Federation:
         except Failed as failed:
             raise Failed("%s\n%s" % (failed, differences(last, asked))) from None
 
-    def hq_has_all(self, seconds=30, without=()):
+    def all_current(self, nodes=None):
+        """Waits until every feed is current at the given nodes (all that run)."""
+        for node in nodes or self.running():
+            wait_until(lambda: all(x["state"] == "current" for x in node.status()["feeds"]),
+                       HEARD, "all current at " + node.code)
+
+    def hq_has_all(self, seconds=MENDED, without=()):
         """Waits until HQ has tier hq, too, of each feed (but those of without), and has counted
         persons: what reached it over others brings neither names nor e-mail addresses."""
         def behind():

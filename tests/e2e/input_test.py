@@ -550,7 +550,7 @@ def full_disk(f, place):
     time.sleep(1)
     check(fr.running(), "fr ended")
     os.unlink(filler)
-    wait_until(lambda: fr.ctl("members", "add", "name=After", check=False)[0] == OK, 15,
+    wait_until(lambda: fr.ctl("members", "add", "name=After", check=False)[0] == OK, 30,
                "fr writes after space was freed")
     f.agree()
     f.verify_all()
@@ -560,11 +560,11 @@ def full_disk(f, place):
     fr.kill()
     fr.start(wait=False)
     try:
-        wait_until(fr.answers, 10, "fr answers on a full disk")
+        wait_until(fr.answers, 30, "fr answers on a full disk")
         check(len(fr.json("members", "list")) >= len(acknowledged), "reads after a restart")
     finally:
         os.unlink(filler)
-    wait_until(lambda: fr.ctl("members", "add", "name=Last", check=False)[0] == OK, 15,
+    wait_until(lambda: fr.ctl("members", "add", "name=Last", check=False)[0] == OK, 30,
                "fr writes after a restart")
     f.agree()
     f.verify_all()

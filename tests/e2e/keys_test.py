@@ -6,7 +6,7 @@ import re
 import shutil
 import time
 
-from federation import Federation, Node, check, free_port_pair, main, wait_until
+from federation import HEARD, MENDED, Federation, Node, check, free_port_pair, main, wait_until
 from peer import Peer, SignKey, head_after, read_key
 
 
@@ -16,6 +16,11 @@ def founded(f, *codes):
         check(node.add(name="First of " + node.code, country="FR")["ok"], node.code)
     f.agree()
     return nodes
+
+
+def rotate(node):
+    """A chapter's new key is in force when HQ's roster with it is here."""
+    return node.json("-t", str(MENDED), "keys", "rotate")
 
 
 def roster(node, code):
@@ -35,25 +40,26 @@ def test_of_a_chapter():
         fr, lu, qc = founded(f, "fr", "lu", "qc")
         before = fr.json("keys", "show")["sign_key"]
         qc.stop()
-        shown = fr.json("keys", "rotate")
+        shown = rotate(fr)
         check(shown["sign_key"] != before and shown["next_key"] is None, shown)
         check(roster(f.hq, "fr")["sign_key"] == shown["sign_key"], "the roster has it")
         # a head is signed with it at once, and the former one is void
-        wait_until(lambda: roster(lu, "fr")["former_seq"], 10, "the former key is void", 0.1)
+        wait_until(lambda: roster(lu, "fr")["former_seq"], MENDED, "the former key is void",
+                   0.1)
         check(fr.add(name="Signed anew", country="FR")["ok"], "fr writes")
-        f.agree(20, [f.hq, fr, lu])
+        f.agree(nodes=[f.hq, fr, lu])
         qc.start()  # it knows the old key alone, and learns
-        f.agree(30)
+        f.agree()
         # twice more, and over a restart in between
         for _ in range(2):
-            fr.json("keys", "rotate")
+            rotate(fr)
             fr.stop()
             fr.start()
             check(fr.add(name="After a restart", country="FR")["ok"], "fr writes")
-            f.agree(20)
+            f.agree()
         check(os.listdir(os.path.join(fr.dir, "keys")).count("sign.next") == 0, "no leftover")
         be = f.join("be")
-        f.agree(20)
+        f.agree()
         check(be.feeds()["fr"] == fr.feeds()["fr"], "a newcomer has it, too")
         no_quarrel(f)
 
@@ -65,15 +71,15 @@ def test_a_copy_with_a_former_key():
         copy = os.path.join(f.dir, "fr.copy")
         shutil.copytree(fr.dir, copy)
         fr.start()
-        fr.json("keys", "rotate")
+        rotate(fr)
         check(fr.add(name="After the change", country="FR")["ok"], "fr writes")
-        f.agree(20)
+        f.agree()
         fr.stop()
         shutil.rmtree(fr.dir)
         shutil.copytree(copy, fr.dir)
         fr.start()
         wait_until(lambda: any("former signing key" in a["text"] and "rekey" in a["remedy"]
-                               for a in fr.status()["alarms"]), 20, "it says so", 0.1)
+                               for a in fr.status()["alarms"]), MENDED, "it says so", 0.1)
         check("former signing key" in fr.add(name="In vain", country="FR").get("error", ""),
               "it does not write")
         code, _, text = fr.ctl("keys", "rotate", check=False)
@@ -86,8 +92,9 @@ def test_a_copy_with_a_former_key():
         f.daemon("join", token, "--dir", fresh.dir, "--dial-only")
         fresh.start()
         f.nodes["fr-fresh"] = fresh
-        wait_until(lambda: fresh.add(name="With new keys", country="FR")["ok"], 30, "it writes")
-        f.agree(30)
+        wait_until(lambda: fresh.add(name="With new keys", country="FR")["ok"], 40, "it writes")
+        f.agree()
+        f.hq_has_all()
         names = {m.get("name") for m in f.hq.json("members", "list", "--chapter", "fr")}
         check({"First of fr", "After the change", "With new keys"} == names, names)
 
@@ -104,10 +111,10 @@ def test_waits_for_hq():
         fr.start()
         check(fr.json("keys", "show")["sign_key"] == before, "the old one is in force")
         f.hq.start()
-        wait_until(lambda: fr.json("keys", "show")["next_key"] is None, 20, "in force", 0.1)
+        wait_until(lambda: fr.json("keys", "show")["next_key"] is None, 45, "in force", 0.1)
         check(fr.json("keys", "show")["sign_key"] != before, "another")
         check(fr.add(name="Signed with the new one", country="FR")["ok"], "fr writes")
-        f.agree(20)
+        f.agree()
         no_quarrel(f)
 
 
@@ -119,17 +126,17 @@ def test_of_hq():
         for n in range(1, 3):
             shown = f.hq.json("keys", "rotate")
             check(shown["sign_key"] != before and shown["changes_of_hq"] == n, shown)
-            wait_until(lambda: roster(fr, "hq")["sign_key"] == shown["sign_key"], 10,
+            wait_until(lambda: roster(fr, "hq")["sign_key"] == shown["sign_key"], MENDED,
                        "HQ shows its key", 0.1)
             check(f.hq.add(name="Organization %d" % n, kind="organization")["ok"], "HQ writes")
-            f.agree(20, [f.hq, fr, lu])
+            f.agree(nodes=[f.hq, fr, lu])
             check(fr.json("keys", "show")["changes_of_hq"] == n, "fr keeps the chain")
         qc.start()
-        f.agree(30)
+        f.agree()
         f.hq.stop()
         f.hq.start()
         be = f.join("be")  # with a token, of which the genesis is the root
-        f.agree(20)
+        f.agree()
         check(be.json("keys", "show")["changes_of_hq"] == 2, "be has the chain")
         check(roster(be, "hq")["sign_key"] == shown["sign_key"], "and HQ's new key")
         no_quarrel(f)
@@ -158,7 +165,7 @@ def test_by_the_recovery_key():
         f.hq.ctl("keys", "rotate", "--recovery", stdin=f.recovery.lower() + "\n")
         check(f.hq.json("keys", "show")["sign_key"] != before, "another key")
         check(f.hq.add(name="Organization", kind="organization")["ok"], "HQ writes")
-        f.agree(20)
+        f.agree()
         check(fr.json("keys", "show")["changes_of_hq"] == 1, "fr took it")
         no_quarrel(f)
 
@@ -192,7 +199,7 @@ def test_what_a_thief_said_goes_with_the_key():
         f.daemon("join", token, "--dir", fr.dir, *f.place(fr))
         fr.start()
         wait_until(lambda: all(feed_of(n, "fr")["state"] == "current" and
-                               feed_of(n, "fr")["epoch"] == 2 for n in f.running()), 30,
+                               feed_of(n, "fr")["epoch"] == 2 for n in f.running()), HEARD,
                    "all current, in the next epoch")
         check(fr.add(name="Bob")["seq"] < 100, "the numbers go on where they were")
         f.agree()
@@ -207,8 +214,9 @@ def test_evidence_by_a_former_key():
         check(fr.add(name="Anna")["ok"], "a member")
         f.agree()
         former = SignKey(read_key(fr.dir, "sign"))
-        fr.json("keys", "rotate")
-        wait_until(lambda: roster(f.hq, "fr")["former_seq"], 10, "the former key is void", 0.1)
+        rotate(fr)
+        wait_until(lambda: roster(f.hq, "fr")["former_seq"], MENDED, "the former key is void",
+                   0.1)
         check(fr.add(name="Bob")["ok"], "a member")
         f.agree()
         lu.stop()
@@ -216,7 +224,7 @@ def test_evidence_by_a_former_key():
         def stays_in(epoch):
             time.sleep(2)
             check(fr.add(name="In epoch %d" % epoch)["ok"], "fr writes")
-            f.agree(20, [f.hq, fr])
+            f.agree(nodes=[f.hq, fr])
             check(feed_of(f.hq, "fr")["epoch"] == epoch, feed_of(f.hq, "fr"))
 
         with Peer(f, "lu") as peer:
@@ -231,8 +239,8 @@ def test_evidence_by_a_former_key():
             stays_in(1)
             stolen = head_after(head, former, 50)
             sockets[1].send(peer.evidence(stolen))  # HQ passes it on
-            wait_until(lambda: feed_of(f.hq, "fr")["epoch"] == 2, 20, "fr goes on in the next", 0.1)
-            wait_until(lambda: fr.status()["node"]["state"] == "ok", 20, "it is in force", 0.1)
+            wait_until(lambda: feed_of(f.hq, "fr")["epoch"] == 2, 40, "fr goes on in the next", 0.1)
+            wait_until(lambda: fr.status()["node"]["state"] == "ok", 40, "it is in force", 0.1)
             newest = peer.newest_head(sockets[1], "fr")
             later = head_after(newest, former)
             for socket in sockets:
@@ -241,7 +249,7 @@ def test_evidence_by_a_former_key():
                     socket.send(peer.evidence(*pair))
             stays_in(2)
         lu.start()
-        f.agree(30)
+        f.agree()
         f.verify_all()
 
 
@@ -251,7 +259,7 @@ def test_hq_lost_its_key():
         qc.stop()
         before = f.hq.json("keys", "show")["sign_key"]
         f.hq.json("keys", "rotate")
-        f.agree(20, [f.hq, fr, lu])
+        f.agree(nodes=[f.hq, fr, lu])
         f.hq.stop()
         code, _, text = f.daemon("recover", "--dir", f.hq.dir, stdin=f.recovery + "\n", check=False)
         check(code == 1 and "has its keys" in text, text)
@@ -274,12 +282,12 @@ def test_hq_lost_its_key():
         check(shown["sign_key"] != before and shown["changes_of_hq"] == 2, shown)
         wait_until(lambda: f.hq.add(name="Organization", kind="organization")["ok"], 10,
                    "HQ writes")
-        f.agree(20, [f.hq, fr, lu])
+        f.agree(nodes=[f.hq, fr, lu])
         qc.start()
         be = f.join("be")
-        f.agree(30)
+        f.agree()
         for node in (fr, qc, be):
-            wait_until(lambda: roster(node, "hq")["sign_key"] == shown["sign_key"], 10,
+            wait_until(lambda: roster(node, "hq")["sign_key"] == shown["sign_key"], MENDED,
                        node.code + " knows HQ's key", 0.1)
         f.hq.stop()
         curve = os.path.join(f.hq.dir, "keys", "curve")
@@ -288,7 +296,7 @@ def test_hq_lost_its_key():
         check(code == 1 and "backup" in text, text)
         os.rename(curve + ".away", curve)
         f.hq.start()
-        f.agree(30)
+        f.agree()
         no_quarrel(f)
 
 

@@ -87,7 +87,7 @@ def test_the_configuration_is_read_again():
             with open(fr.log) as log:
                 return "event=config_read" in log.read()
 
-        wait_until(was_read, 5, "the configuration is read again")
+        wait_until(was_read, 20, "the configuration is read again")
 
 
 def test_memory_is_nobody_elses():

@@ -11,7 +11,7 @@ import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from federation import (SAMPLES, SLOW, Federation, check, main, need_descriptors, wait_until)
+from federation import (HEARD, SAMPLES, SLOW, Federation, check, main, need_descriptors, wait_until)
 from spine_test import generate
 
 REAL = 85
@@ -56,7 +56,7 @@ def check_counts(f, expected):
         counts = f.hq.ask("counts")
         return counts["chapters_total"] == counts["chapters_current"] == CHAPTERS
 
-    wait_until(all_current, 40, "%d of %d chapters are current at HQ" % (CHAPTERS, CHAPTERS), 0.5)
+    wait_until(all_current, HEARD, "%d of %d chapters are current at HQ" % (CHAPTERS, CHAPTERS), 0.5)
 
 
 def see_edit(f, origin, seq):
@@ -138,7 +138,7 @@ def test_federation_at_size():
         f.verify_all()
         see_edits(f)
         see_cost(f)
-        f.agree(10)
+        f.agree()
         f.check_logs()
 
 

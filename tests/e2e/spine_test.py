@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-from federation import SAMPLES, Failed, Federation, check, main, wait_until
+from federation import HEARD, SAMPLES, Federation, check, main, wait_until
 
 
 def generate(directory, chapters="fr,lu,qc", members=3000, shared=25):
@@ -84,7 +84,8 @@ def test_import_counts_and_privacy():
         persons = f.hq.json("counts")["persons"]
         check(persons == expected["persons"], "persons %s, not %s" % (persons, expected["persons"]))
         check(lu.json("counts")["persons"] is None, "lu does not hold tier hq")
-        wait_until(lambda: f.hq.json("counts")["chapters_current"] == 3, 20, "3 of 3 current")
+        wait_until(lambda: f.hq.json("counts")["chapters_current"] == 3, HEARD,
+                   "3 of 3 current")
         # canaries
         added = fr.add(name="Canarie Xqzname", email="xqzmail@canary.example",
                        notes="xqznote", country="FR")

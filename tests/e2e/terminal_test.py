@@ -16,7 +16,7 @@ import subprocess
 import termios
 import time
 
-from federation import BIN, SLOW, Federation, Slowed, check, main, wait_until
+from federation import BIN, HEARD, SLOW, Federation, Slowed, check, main, wait_until
 
 locale.setlocale(locale.LC_CTYPE, "C.UTF-8")
 WCWIDTH = ctypes.CDLL(None).wcwidth
@@ -127,7 +127,7 @@ def all_current(node):
                 all(x["state"] == "current" for x in status["feeds"]) and
                 all(x["state"] == "up" for x in status["peers"]))
 
-    wait_until(is_so, 30, "all is current and up at " + node.code)
+    wait_until(is_so, HEARD, "all is current and up at " + node.code)
 
 
 def named_federation():
@@ -352,7 +352,7 @@ def test_remedies_name_the_socket():
                              capture_output=True, env={**os.environ, "CHAPTERD_SOCKET": lu.socket})
         check("try: chapterctl chapters list" in run.stderr, run.stderr)
         f.hq.kill()
-        wait_until(lambda: lu.json("explain", "lu")["cause"] == "alone", 10, "alone")
+        wait_until(lambda: lu.json("explain", "lu")["cause"] == "alone", 20, "alone")
         check("next: ping" in lu.ctl("explain", "lu")[1], "another program's command is untouched")
 
 

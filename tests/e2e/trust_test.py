@@ -3,7 +3,7 @@
 
 import time
 
-from federation import Federation, Node, check, main, wait_until
+from federation import MENDED, Federation, Node, check, main, wait_until
 
 
 def feed(node, code):
@@ -38,24 +38,25 @@ def test_revoked():
         shown = f.hq.json("chapters", "revoke", "fr")
         check(shown["state"] == "revoked" and shown["until_seq"] == stands, shown)
         # it is told, and signs nothing more; everybody's links to it are cut
-        wait_until(lambda: fr.status()["node"]["state"] == "quarantined", 10, "fr knows", 0.1)
+        wait_until(lambda: fr.status()["node"]["state"] == "quarantined", MENDED, "fr knows",
+                   0.1)
         check("revoked" in str(fr.status()["alarms"]), fr.status()["alarms"])
         code, _, text = fr.ctl("members", "add", "name=Late", check=False)
         check(code == 1 and "revoked" in text, text)
         for node in (f.hq, lu, qc):
-            wait_until(lambda: feed(node, "fr")["state"] == "revoked", 10,
+            wait_until(lambda: feed(node, "fr")["state"] == "revoked", MENDED,
                        "revoked at " + node.code, 0.1)
-            wait_until(lambda: (peer(node, "fr") or {"state": "down"})["state"] != "up", 10,
+            wait_until(lambda: (peer(node, "fr") or {"state": "down"})["state"] != "up", MENDED,
                        "no link of fr at " + node.code, 0.1)
             check(total(node) == 2, "chapters_total at %s" % node.code)
             check(seq(node, "fr") == stands, "fr's feed ends at " + node.code)
             check(node.json("counts")["memberships"] == 3, "what is held stays")
-        wait_until(lambda: all(p["state"] != "up" for p in fr.status()["peers"]), 15,
+        wait_until(lambda: all(p["state"] != "up" for p in fr.status()["peers"]), MENDED,
                    "fr is linked to nobody", 0.1)
         check(f.hq.counters()["cuts"] >= 1, "HQ cut its connections")
         # all others go on over new links
         check(lu.add(name="Afterwards", country="LU")["ok"], "lu writes")
-        f.agree(20, [f.hq, lu, qc])
+        f.agree(nodes=[f.hq, lu, qc])
         check(f.hq.json("counts")["memberships"] == 4, "counts go on")
         for args in (("revoke", "fr"), ("suspend", "fr"), ("resume", "fr"), ("revoke", "hq"),
                      ("revoke", "xx")):
@@ -67,7 +68,7 @@ def test_revoked():
         for node in (f.hq, qc):
             node.stop()
             node.start()
-        f.agree(20, [f.hq, lu, qc])
+        f.agree(nodes=[f.hq, lu, qc])
         check(feed(qc, "fr")["state"] == "revoked" and total(qc) == 2, "after a restart")
         for node in (f.hq, lu, qc):
             result = node.json("verify", "--deep")
@@ -81,7 +82,7 @@ def test_who_was_away_goes_back():
         stands = seq(f.hq, "fr")
         f.hq.stop()
         check(fr.add(name="HQ never had this", country="FR")["ok"], "fr writes")
-        f.agree(20, [fr, qc], without=["hq"])
+        f.agree(nodes=[fr, qc], without=["hq"])
         check(seq(qc, "fr") > stands, "qc took it")
         for node in (fr, lu, qc):
             node.stop()
@@ -90,7 +91,7 @@ def test_who_was_away_goes_back():
         check(f.hq.json("chapters", "show", "fr")["until_seq"] == stands, "until")
         lu.start()
         qc.start()
-        f.agree(30, [f.hq, lu, qc])
+        f.agree(nodes=[f.hq, lu, qc])
         for node in (f.hq, lu, qc):
             check(seq(node, "fr") == stands, "%s stands at %d" % (node.code, seq(node, "fr")))
             check(feed(node, "fr")["state"] == "revoked", node.code)
@@ -103,21 +104,22 @@ def test_suspended():
         fr, lu = founded(f, "fr", "lu")
         f.hq.json("chapters", "suspend", "fr")
         for node in (f.hq, lu):
-            wait_until(lambda: feed(node, "fr")["hold_reason"] == "suspended", 10,
+            wait_until(lambda: feed(node, "fr")["hold_reason"] == "suspended", MENDED,
                        "suspended at " + node.code, 0.1)
             check(total(node) == 2, "a suspended chapter counts")
-        wait_until(lambda: fr.status()["node"]["state"] == "quarantined", 10, "fr knows", 0.1)
-        wait_until(lambda: all(p["state"] != "up" for p in fr.status()["peers"]), 15,
+        wait_until(lambda: fr.status()["node"]["state"] == "quarantined", MENDED, "fr knows",
+                   0.1)
+        wait_until(lambda: all(p["state"] != "up" for p in fr.status()["peers"]), MENDED,
                    "fr is linked to nobody", 0.1)
         stands = seq(lu, "fr")
         check(lu.add(name="Meanwhile", country="LU")["ok"], "lu writes")
-        f.agree(20, [f.hq, lu])
+        f.agree(nodes=[f.hq, lu])
         check(seq(fr, "lu") < seq(lu, "lu"), "fr is told nothing meanwhile")
         f.hq.json("chapters", "resume", "fr")
         wait_until(lambda: fr.status()["node"]["state"] in ("ok", "catching-up"), 60,
                    "fr is back", 0.2)
         check(fr.add(name="Back", country="FR")["ok"], "fr writes again")
-        f.agree(30)
+        f.agree()
         check(seq(lu, "fr") > stands, "its changes arrive again")
         f.verify_all()
 
@@ -185,7 +187,7 @@ def test_quotas():
         for limit, value in (("--records-max", "5"), ("--bytes-max", "2K")):
             f.hq.ctl("chapters", "edit", "fr", limit, value)
             wait_until(lambda: str(fr.json("chapters", "show", "fr")).find("%d" % (
-                5 if value == "5" else 2048)) > 0, 10, "fr knows", 0.05)
+                5 if value == "5" else 2048)) > 0, MENDED, "fr knows", 0.05)
             # its own daemon signs nothing that all others would pause
             result = fr.add(name="One too many", country="FR")
             check(not result["ok"] and "chapters edit" in result["error"], result)
@@ -194,13 +196,13 @@ def test_quotas():
             # and what it signs all the same is paused everywhere, for nobody's fault
             check(fr.apply([{"op": "remove", "id": ids.pop()}])[0]["ok"], "removals go on")
             for node in (f.hq, lu):
-                wait_until(lambda: paused(node, "fr"), 10, "paused at " + node.code, 0.05)
+                wait_until(lambda: paused(node, "fr"), MENDED, "paused at " + node.code, 0.05)
                 check(seq(node, "fr") == stands, "stands at " + node.code)
                 check("chapters edit" in str(node.status()["alarms"]), node.status()["alarms"])
             time.sleep(1)
             check(all(n.counters()["mismatches"] == 0 for n in (f.hq, lu)), "no mismatch")
             f.hq.ctl("chapters", "edit", "fr", limit, "0")
-            f.agree(10)
+            f.agree()
             check(not paused(lu, "fr"), "goes on")
         f.verify_all()
 
@@ -212,8 +214,8 @@ def test_edited():
                           "--records-max", "3")
         check(shown["name"] == "Société Exemple" and shown["country"] == "FR" and
               shown["records_max"] == 3, shown)
-        wait_until(lambda: fr.json("chapters", "show", "fr")["name"] == "Société Exemple", 10,
-                   "fr knows", 0.1)
+        wait_until(lambda: fr.json("chapters", "show", "fr")["name"] == "Société Exemple",
+                   MENDED, "fr knows", 0.1)
         for args in ((), ("--country", "XX")):
             code, _, text = f.hq.ctl("chapters", "edit", "fr", *args, check=False)
             check(code != 0, text)
