@@ -417,6 +417,12 @@ class Federation:
             wait_until(lambda: all(x["state"] == "current" for x in node.status()["feeds"]),
                        HEARD, "all current at " + node.code)
 
+    def all_linked(self):
+        """Waits until all links stand, at all nodes that run."""
+        for node in self.running():
+            wait_until(lambda: all(x["state"] == "up" for x in node.status()["peers"]), HEARD,
+                       "all links of " + node.code)
+
     def hq_has_all(self, seconds=MENDED, without=()):
         """Waits until HQ has tier hq, too, of each feed (but those of without), and has counted
         persons: what reached it over others brings neither names nor e-mail addresses."""
