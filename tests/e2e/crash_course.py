@@ -109,7 +109,7 @@ class Struck:
         except (Silent, Refused):
             return False
 
-    def until(self, question, text, seconds=20):
+    def until(self, question, text, seconds=40):
         """Waits until question() or until the node has died; True if it lives."""
         wait_until(lambda: self.gone() or question(), seconds, text, 0.005)
         return not self.gone()
@@ -285,7 +285,7 @@ class Course:
     def written(self, writer, write):
         """For once all of it must be taken."""
         names = dict(writer.ledger.names)
-        wait_until(lambda: write() or names != writer.ledger.names, 10,
+        wait_until(lambda: write() or names != writer.ledger.names, 20,
                    writer.node.code + " writes", 0.05)
 
     def restored(self, node, writer):
@@ -466,7 +466,8 @@ class Course:
             self.settle()
         fatal = of_database and error == "EIO"
         full = of_database and error == "ENOSPC" and begun  # but for LMDB's last page: then it ends
-        check(not fatal or victim.gone(), where + ": it goes on after an I/O error")
+        if fatal:
+            wait_until(victim.gone, 10, where + ": it goes on after an I/O error", 0.005)
         if victim.gone():
             self.check_end(where)
             check(not full or struck[0] == "pwrite", where + ": it ends for want of room")

@@ -11,7 +11,7 @@ from collections import Counter
 
 from control import Refused, Silent
 from crash_course import FAILURES, MOMENTS, SETTLED, Struck, feeds_of, has_sanitizers_word
-from federation import BIN, SLOW, Node, check, fit_marker, wait_until
+from federation import BIN, MENDED, SLOW, Node, check, fit_marker, wait_until
 from strike import FAIL, Strike
 
 PEOPLE = 5000  # more than one chunk of a snapshot
@@ -107,9 +107,10 @@ class Made:
             node = self.node(number, "join")
             node.start(wait=False)
             self.f.all_answer([node])
-            wait_until(lambda: node.add(name="Of %d" % number)["ok"], 10, "it writes")
+            node.wait_roster()
+            wait_until(lambda: node.add(name="Of %d" % number)["ok"], 20, "it writes")
             wait_until(lambda: self.f.hq.feeds().get("j%d" % number) ==
-                       node.feeds()["j%d" % number], 20, "HQ has it")
+                       node.feeds()["j%d" % number], MENDED, "HQ has it")
             node.kill()
             del self.f.nodes[node.code]
 
@@ -132,7 +133,7 @@ class Made:
         """A node that has nothing of a feed gets the whole of it, as often as it is put back to
         before that; it writes nothing itself."""
         qc = self.f.nodes["qc"] = self.f.join("qc", listen=False)
-        wait_until(lambda: "qc" in self.f.hq.feeds(), 20, "qc has begun")
+        wait_until(lambda: "qc" in self.f.hq.feeds(), MENDED, "qc has begun")
         qc.stop()
         empty = qc.dir + ".empty"
         shutil.copytree(qc.dir, empty)
@@ -190,7 +191,7 @@ class Made:
             path = os.path.join(self.f.dir, code + ".old")
             node.ctl("backup", path)
             each.load()
-            wait_until(lambda: self.f.hq.feeds().get(code) == node.feeds()[code], 20, "HQ has it")
+            wait_until(lambda: self.f.hq.feeds().get(code) == node.feeds()[code], MENDED, "HQ has it")
             node.stop()
             shutil.rmtree(node.dir)
             self.f.daemon("restore", path, "--dir", node.dir)

@@ -174,7 +174,9 @@ def test_partition():
         f.proxy.label = "fr"
         fr = f.join("fr")
         settled(f)
-        f.proxy.label = "lu"
+        wait_until(lambda: f.proxy.live("fr") == [f.hq.port, f.hq.port + 1], MENDED,
+                   "fr's links to HQ stand")
+        f.proxy.label = "lu"  # whoever dials from here on
         lu = f.join("lu", listen=False)
         settled(f)
         f.proxy.hold("lu", "up", "down")
@@ -353,7 +355,7 @@ def test_wrong_clock():
         return
     with Federation() as f:
         fr, lu = f.join("fr", start=False), f.join("lu", listen=False)
-        fr.start(prefix=("env", "LD_PRELOAD=" + library[0], "FAKETIME=+3h"))
+        fr.start(prefix=("env", "LD_PRELOAD=" + library[0], "FAKETIME=+3h")).wait_roster()
         check(fr.add(name="from the future")["ok"], "fr writes")
         settled(f)
         result = becomes(lu, "fr", "clock", 5, "one of the two clocks is wrong")

@@ -197,6 +197,9 @@ class Node:
         self.has_not_ended()
         return any(x["chapter"] == "hq" and x["seq"] for x in self.ask("status")["feeds"])
 
+    def wait_roster(self):
+        wait_until(self.has_roster, MENDED, self.code + " has HQ's roster")
+
     def status(self):
         return self.json("status")
 
@@ -342,8 +345,7 @@ class Federation:
                     *(self.place(node) if listen else ["--dial-only"]))
         self.nodes[code] = node
         if start:
-            node.start()
-            wait_until(node.has_roster, MENDED, code + " has HQ's roster")
+            node.start().wait_roster()
         return node
 
     def join_all(self, listening, dial_only, at_once=4):
@@ -384,6 +386,15 @@ class Federation:
             return not waiting
 
         wait_until(answered, seconds, "all daemons answer")
+
+    def all_have_roster(self, nodes, seconds=60):
+        def had():
+            statuses = self.ask_all("status", nodes)
+            return len(statuses) == len(nodes) and all(
+                any(x["chapter"] == "hq" and x["seq"] for x in status["feeds"])
+                for status in statuses.values())
+
+        wait_until(had, seconds, "all have HQ's roster", 0.1)
 
     def views(self, nodes=None, without=()):
         """code -> {origin: (epoch, seq, digest)}, of the nodes that answer."""

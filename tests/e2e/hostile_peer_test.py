@@ -112,7 +112,8 @@ class Battlefield(Federation):
         super().__enter__()
         self.join_all(["fr"], ["lu"] + ATTACKERS)
         self.hq.ctl("import", self.samples(), "--apply")
-        self.nodes["fi"].add(name="somebody")
+        self.nodes["fi"].wait_roster()
+        check(self.nodes["fi"].add(name="somebody")["ok"], "fi writes")
         self.agree(60)
         for code in ATTACKERS:
             self.nodes[code].stop()

@@ -375,7 +375,7 @@ def test_a_port_in_use():
                 other.bind(("127.0.0.1", fr.port + offset))
                 other.listen()
                 run_refused(f, "in use", str(fr.port), "ss -ltnp", directory=fr.dir)
-        fr.start()
+        fr.start().wait_roster()
         check(fr.add(name="Ann")["ok"], "fr writes once the port is free")
         f.agree()
 
@@ -443,7 +443,7 @@ def test_a_directory_without_permission():
         code, _, err = nobody("chapterd", "run", "--dir", fr.dir)
         check(code == FAILED and 'remedy="' in err and "65534" in err, err)
         subprocess.run(["chown", "-R", "0", fr.dir], check=True)
-        fr.start()
+        fr.start().wait_roster()
         check(fr.add(name="Ann")["ok"], "nothing was broken")
         f.agree()
 

@@ -34,10 +34,10 @@ def test_federation_by_hand():
         text = replaced(text, "$PWD/build/demo/bin:$PWD/build/release/bin", os.path.abspath(BIN))
         text = replaced(text, "/tmp/society", directory)
         text = replaced(text, "127.0.0.1:7440", "127.0.0.1:%d" % free_port_pair())
-        for node in ("hq", "fr"):  # a second is enough, but for a busy machine
-            text = replaced(text, "%s.log &\nsleep 1\n" % node, (
-                "%s.log &\nsleep 1\nuntil chapterctl -s %s/%s/control.sock version >/dev/null 2>&1;"
-                " do sleep 0.1; done\n" % (node, directory, node)))
+        for node, ready in (("hq", "version"), ("fr", "wait")):  # a second is enough, but for a
+            text = replaced(text, "%s.log &\nsleep 1\n" % node, (  # busy machine
+                "%s.log &\nsleep 1\nuntil chapterctl -s %s/%s/control.sock %s >/dev/null 2>&1;"
+                " do sleep 0.1; done\n" % (node, directory, node, ready)))
         text = replaced(text, " &\n", " &\npids=\"${pids-} $!\"\n")
         for node in ("hq", "fr"):
             text += "chapterctl -s %s/%s/control.sock --json counts >%s/%s.json\n" % (

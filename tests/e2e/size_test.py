@@ -125,6 +125,7 @@ def test_federation_at_size():
         begun = time.monotonic()
         f.join_all(codes[0::2], codes[1::2])
         joined = time.monotonic()
+        f.all_have_roster(f.running())
         added = import_all(f, samples)
         check(added == sum(expected["rows"].values()), "%d rows were added" % added)
         imported = time.monotonic()
