@@ -331,12 +331,12 @@ def raise_federation(f):
         "name": "Example Telecom", "kind": "organization", "country": "LU",
         "joined": "2015-06-01"}}])[0]["ok"], "organization")
     f.agree()
-    for node in f.running():
-        wait_until(lambda: all(x["state"] == "current" for x in node.status()["feeds"]), 20,
-                   "all current at " + node.code)
+    f.hq_has_all()
+    f.all_current()
+    f.all_linked()
     for node in f.running():
         wait_until(lambda: node.status()["peers"] and
-                   all(p["verified"] == p["sent"] for p in node.status()["peers"]), 30,
+                   all(p["verified"] == p["sent"] for p in node.status()["peers"]), 45,
                    "all peers of " + node.code + " have what it sent")
     with open(os.path.join(f.dir, "members.csv"), "w") as file:
         file.write(SPREADSHEET)
