@@ -83,6 +83,11 @@ static void send_error(struct node *node, const struct control_wait *request,
     node_send(node, request->link, mp_writer_bytes(&writer));
 }
 
+static bool only_reads(const struct control_wait *request)
+{
+    return request->command != NULL && request->command->kind == COMMAND_READS;
+}
+
 /* If the turn has failed by now, control_fail_all answers instead. */
 static void answer(struct node *node, struct control_wait *request, enum status status,
                    const struct mp_writer *writer)
@@ -90,9 +95,11 @@ static void answer(struct node *node, struct control_wait *request, enum status 
     if (request->stage == REQUEST_PARKED)
         node->wait_count--;
     request->stage = REQUEST_ANSWERED;
-    free(request->bytes);
-    request->bytes = NULL;
-    request->size = 0;
+    if (!only_reads(request)) { /* which is perhaps asked again */
+        free(request->bytes);
+        request->bytes = NULL;
+        request->size = 0;
+    }
     if (node->turn_failed)
         return;
     if (status == OK)
@@ -215,6 +222,12 @@ void control_fail_all(struct node *node, enum status status)
     for (struct control_wait *request = node->waits; request != NULL; request = request->next) {
         if (request->stage != REQUEST_ANSWERED || request->left)
             continue;
+        if (only_reads(request)) {
+            request->stage = REQUEST_PARKED;
+            request->due_ms = node_now(node);
+            node->wait_count++;
+            continue;
+        }
         say_why(request, status);
         send_error(node, request, status);
         request->ops = 0;

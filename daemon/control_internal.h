@@ -112,12 +112,17 @@ struct control_wait {
 /* Writes the result and returns OK; or AGAIN to be parked until due_ms (which it sets); or
  * another status with control_error. */
 typedef enum status control_handler(struct control_wait *request, struct mp_writer *writer);
+enum command_kind {
+    COMMAND_READS,  /* answered anew if the turn is dropped: it was not about what failed */
+    COMMAND_WRITES, /* in order of arrival: parked ones hold later ones back */
+    COMMAND_ACTS    /* in any order */
+};
 struct control_command {
     const char *name;
     control_handler *handle;
     unsigned arguments; /* bits of those it knows */
     unsigned required;
-    bool writes; /* in order of arrival: parked ones hold later ones back */
+    enum command_kind kind;
 };
 
 static inline const struct argument *argument_of(const struct control_wait *request,

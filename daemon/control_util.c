@@ -335,7 +335,7 @@ static bool must_queue(struct control_wait *request)
 
     for (const struct control_wait *other = request->node->waits;
          other != NULL && other != request; other = other->next) {
-        if (other->stage == REQUEST_PARKED && other->command->writes) {
+        if (other->stage == REQUEST_PARKED && other->command->kind == COMMAND_WRITES) {
             request->due_ms = other->due_ms;
             return true;
         }
@@ -355,7 +355,7 @@ enum status control_may_write(struct control_wait *request)
     const char *remedy = "";
     enum status status;
 
-    if (request->command->writes && must_queue(request))
+    if (request->command->kind == COMMAND_WRITES && must_queue(request))
         return AGAIN;
     status = write_ready(node, &error, &remedy);
     if (status == OK)

@@ -220,6 +220,29 @@ static void test_a_dropped_turn_says_so(void **state)
     assert_int_equal(uint_of(ask_ok(hq, "counts", NULL, NULL, NULL, NULL), "memberships"), 1);
 }
 
+/* What only reads is answered all the same, as things are after that. */
+static void test_a_dropped_turn_is_read_again(void **state)
+{
+    static const struct member member = { .name = "Ann" };
+    struct hq *hq = *state;
+    const uint64_t put = ask_put(hq, &member, 1);
+    const uint64_t counts = ask(hq, "counts", NULL, NULL, NULL, NULL);
+    const uint64_t nobody = ask(hq, "status", "chapter", "xx", NULL, NULL);
+    struct reply reply;
+
+    for (int i = 0; i < 2; i++) {
+        drop_turn = true;
+        turns(hq, 1);
+        assert_false(reply_to(counts, &reply));
+    }
+    turns(hq, 2);
+    assert_refused(answer_to(hq, put), NO_SPACE, "nothing of this was done");
+    assert_refused(answer_to(hq, nobody), NOT_FOUND, "xx");
+    reply = answer_to(hq, counts);
+    assert_int_equal(reply.code, OK);
+    assert_int_equal(uint_of(reply.result, "memberships"), 0);
+}
+
 /* What was answered in a turn that was kept is not touched by a later one that is dropped. */
 static void test_an_answer_is_given_once(void **state)
 {
@@ -468,6 +491,7 @@ int main(void)
         TEST(test_one_bad_change_spoils_no_other),
         TEST(test_a_brief_answer),
         TEST(test_a_dropped_turn_says_so),
+        TEST(test_a_dropped_turn_is_read_again),
         TEST(test_an_answer_is_given_once),
         TEST(test_pages),
         TEST(test_counts),
