@@ -7,8 +7,8 @@ import os
 import shutil
 import time
 
-from federation import (HEARD, MENDED, SLOW, Federation, Node, Slowed, check, fit_marker, main,
-                        wait_until)
+from federation import (HEARD, MENDED, SLOW, Failed, Federation, Node, Slowed, check, fit_marker,
+                        main, wait_until)
 from proxy import Proxied
 
 LONG = os.environ.get("CHAPTERD_TEST_LONG")
@@ -43,9 +43,9 @@ def becomes(node, chapter, cause, seconds, *texts):
 
     try:
         wait_until(is_so, seconds, "", 0.1)
-    except AssertionError:
-        check(False, "explain %s at %s is not %s after %d s: %s" % (
-            chapter, node.code, cause, seconds, seen["last"]))
+    except Failed as failed:
+        raise Failed("explain %s at %s is to be %s%s; the last: %s" % (
+            chapter, node.code, cause, failed, seen.get("last"))) from None
     for text in texts:
         check(text in seen["last"]["text"], "no %r in: %s" % (text, seen["last"]["text"]))
     return seen["last"]
