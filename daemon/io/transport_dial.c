@@ -86,6 +86,7 @@ static void dial_close(struct transport *transport, struct dial *dial, int linge
     socket_close(&dial->monitor, 0);
     dial->connected = false;
     dial->up = false;
+    dial->ended = false;
     transport->sources_old = true;
 }
 
@@ -131,6 +132,26 @@ static void dial_trouble(struct transport *transport, struct dialled *dialled,
         pause_for(dial, REFUSED_PAUSE_MS, REFUSED_PAUSE_MS_MAX);
     else
         pause_for(dial, LOST_PAUSE_MS, FAILED_PAUSE_MS_MAX);
+}
+
+static bool has_messages(void *socket)
+{
+    int events = 0;
+    size_t size = sizeof events;
+
+    return zmq_getsockopt(socket, ZMQ_EVENTS, &events, &size) == 0 &&
+           (events & ZMQ_POLLIN) != 0;
+}
+
+/* What was published before the end is taken first, were this program ever so busy: whoever is
+ * shut out learns of it in this way. */
+static bool ends_later(struct dial *dial, unsigned event)
+{
+    if (dial->type != ZMQ_SUB || event != ZMQ_EVENT_DISCONNECTED || !has_messages(dial->socket))
+        return false;
+    dial->up = false;
+    dial->ended = true;
+    return true;
 }
 
 /* --- a link --------------------------------------------------------------------------- */
@@ -197,7 +218,7 @@ void dialled_watch(struct transport *transport, struct dialled *dialled, struct 
             dial->connected = true;
         else if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED)
             dial_succeeded(transport, dialled, dial, now_ms);
-        else if ((event & TROUBLE) != 0)
+        else if ((event & TROUBLE) != 0 && !ends_later(dial, event))
             dial_trouble(transport, dialled, dial, event);
         judge(dialled, now_ms);
     }
@@ -206,6 +227,8 @@ void dialled_watch(struct transport *transport, struct dialled *dialled, struct 
 static int64_t dial_timer(struct transport *transport, struct dialled *dialled,
                           struct dial *dial, int64_t now_ms)
 {
+    if (dial->ended && !has_messages(dial->socket))
+        dial_trouble(transport, dialled, dial, ZMQ_EVENT_DISCONNECTED);
     if (dial->socket != NULL)
         return INT64_MAX;
     if (now_ms >= dial->redial_at_ms) {

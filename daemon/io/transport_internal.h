@@ -71,6 +71,7 @@ struct dial {
     bool connected; /* there is a TCP connection */
     bool up;        /* the handshake succeeded */
     bool refused;   /* the last attempt was */
+    bool ended;     /* the connection, of which something is still to be received */
     int64_t pause_ms;
     int64_t redial_at_ms;
 };

@@ -143,6 +143,27 @@ static void test_dialling_before_the_peer_is_there(void **state)
     await(world, fr, TRANSPORT_UP, 1);
 }
 
+/* A busy program finds the message and the end at once. */
+static void test_the_last_before_the_end_arrives(void **state)
+{
+    struct world *world = *state;
+    struct end *hq = &world->end[0];
+    struct end *fr = &world->end[1];
+
+    (void)connect_two(world);
+    publish_until(world, hq, fr, "hq", "first");
+    pump_for(world, SILENCE_MS);
+    publish_text(hq, "hq", "last");
+    zmq_poll(NULL, 0, SILENCE_MS);
+    transport_close(&hq->transport);
+    zmq_poll(NULL, 0, SILENCE_MS);
+    await_published(world, fr, "last");
+    await(world, fr, TRANSPORT_DOWN, 1);
+    open_again(hq);
+    await(world, fr, TRANSPORT_UP, 2);
+    publish_until(world, hq, fr, "hq", "anew");
+}
+
 /* So that little is published between the hello of a link and its subscription. */
 static void test_a_link_waits_for_its_sub(void **state)
 {
@@ -436,6 +457,7 @@ int main(void)
         LINKED(test_publishing_without_a_port_is_nothing),
         LINKED(test_a_link_comes_back_after_a_restart),
         LINKED(test_dialling_before_the_peer_is_there),
+        LINKED(test_the_last_before_the_end_arrives),
         LINKED(test_a_link_waits_for_its_sub),
         LINKED(test_a_gone_link_drops_silently_and_never_returns),
         LINKED(test_a_full_queue_says_so),
