@@ -2,6 +2,7 @@
 """A person is erased: no node's files, links or logs hold anything of him, and who has confirmed
 that is known; he does not come back unnoticed."""
 
+import contextlib
 import os
 import shutil
 import time
@@ -20,11 +21,10 @@ TRACES = ["Canary Name", "canary.q7", "CANARY.Q7", "Canaryville", "canary note",
 def files_hold(node, needle):
     """The file of that node, its log included, that holds the bytes; None if there is none."""
     paths = [os.path.join(root, name) for root, _, names in os.walk(node.dir) for name in names]
-    for path in paths + [node.log]:
-        if os.path.isfile(path):
-            with open(path, "rb") as file:
-                if needle in file.read():
-                    return path
+    for path in filter(os.path.isfile, paths + [node.log]):
+        with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:  # just compacted
+            if needle in file.read():
+                return path
     return None
 
 

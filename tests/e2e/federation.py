@@ -468,14 +468,13 @@ class Federation:
         needle = text.encode()
         paths = [os.path.join(root, name) for root, _, names in os.walk(self.nodes[code].dir)
                  for name in names] + [self.nodes[code].log]
-        for path in paths:
-            if os.path.isfile(path):
-                with open(path, "rb") as file:
-                    rest = b""
-                    while block := file.read(1 << 20):
-                        if needle in rest + block:
-                            return path
-                        rest = block[-len(needle):]
+        for path in filter(os.path.isfile, paths):
+            with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:  # just compacted
+                rest = b""
+                while block := file.read(1 << 20):
+                    if needle in rest + block:
+                        return path
+                    rest = block[-len(needle):]
         return None
 
 
