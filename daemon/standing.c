@@ -48,15 +48,35 @@ static enum status put_entry(struct node *node, const struct roster_entry *entry
     return OK;
 }
 
-/* What HQ itself holds is what stays of the feed. */
+/* The instance goes on; of its former key what was said of the epochs before stays true. */
+static void close_where_hq_stands(const struct node *node, struct roster_entry *entry)
+{
+    const struct roster_entry was = *entry;
+
+    epoch_close(node, entry, was.instance);
+    if (!sodium_is_zero(entry->former_key, KEY_SIZE))
+        return;
+    memcpy(entry->former_key, was.former_key, KEY_SIZE);
+    entry->former_epoch = was.former_epoch;
+    entry->former_seq = was.former_seq;
+}
+
+/* What HQ itself holds is what stays of the feed.  Where a restored HQ holds what nobody else
+ * may take, of an epoch that its roster forgot, or beyond or beside where it closed one, that
+ * becomes the closed head of the next: which everybody takes. */
 static void end_here(const struct node *node, struct roster_entry *entry)
 {
     const uint32_t index = node_feed_index(node, entry->code);
     const struct feed_mark *mark;
+    struct feed_term term;
 
     if (index == NO_PEER)
         return;
     mark = &node->feeds[index]->replica.feed.tier[TIER_FEDERATION];
+    roster_term_of(node, entry->code, &term);
+    if (mark->seq != 0 && (mark->epoch > term.epoch ||
+                           feed_is_closed_off(&term, mark->epoch, mark->seq, mark->hash)))
+        close_where_hq_stands(node, entry);
     entry->until_epoch = mark->seq != 0 ? mark->epoch : 0;
     entry->until_seq = mark->seq;
 }
@@ -180,7 +200,6 @@ static void drop_ended_at_nothing(struct node *node)
 
 /* --- after HQ's own recovery -------------------------------------------------------------- */
 
-/* The instance goes on; of its former key what was said of the epochs before stays true. */
 static void close_again(struct node *node, const struct roster_entry *old)
 {
     struct roster_entry entry = *old;
@@ -189,12 +208,7 @@ static void close_again(struct node *node, const struct roster_entry *old)
 
     if (epoch_is_moving(node, old->code) || write_ready(node, &error, &remedy) != OK)
         return;
-    epoch_close(node, &entry, old->instance);
-    if (sodium_is_zero(entry.former_key, KEY_SIZE)) {
-        memcpy(entry.former_key, old->former_key, KEY_SIZE);
-        entry.former_epoch = old->former_epoch;
-        entry.former_seq = old->former_seq;
-    }
+    close_where_hq_stands(node, &entry);
     if (put_entry(node, &entry, &error) == OK)
         log_event(LOG_NOTICE, "event=epoch_closed_again chapter=%s epoch=%llu closed_seq=%llu",
                   entry.code, (unsigned long long)entry.epoch,

@@ -240,6 +240,7 @@ void sim_restore(int index, bool first, uint32_t pause_ms);
 void sim_roll_back(int index, uint32_t pause_ms);
 void sim_start_clone(int index);
 void sim_move_hq(void);
+void sim_move_back(void); /* or any other second daemon ends */
 void sim_damage(int index, int origin);
 /* sim_found.c */
 void sim_found(void);

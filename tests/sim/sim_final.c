@@ -25,13 +25,25 @@ static bool is_frozen(const struct node_feed *feed)
     return feed != NULL && feed->replica.feed.freeze != FREEZE_NONE;
 }
 
-static bool stands_at_its_end(int origin)
+static bool stands_at_its_end(int index, int origin)
 {
     const struct roster_node *place =
         roster_find(world.nodes[0].node, world.nodes[origin].code);
-    const struct feed_mark *mark = &feed_at(0, origin)->replica.feed.tier[0];
+    const struct node_feed *feed = feed_at(index, origin);
 
-    return mark->epoch == place->entry.until_epoch && mark->seq == place->entry.until_seq;
+    return feed != NULL && feed->replica.feed.tier[0].epoch == place->entry.until_epoch &&
+           feed->replica.feed.tier[0].seq == place->entry.until_seq;
+}
+
+/* What HQ alone had of a chapter that it revoked goes where HQ is restored. */
+static bool end_is_lost(int origin)
+{
+    if (!world.restored[0] || !sim_is_shut_out(origin))
+        return false;
+    for (int i = 0; i < world.plan.nodes; i++)
+        if (!sim_is_shut_out(i) && stands_at_its_end(i, origin))
+            return false;
+    return true;
 }
 
 /* Everybody holds what the origin has, which is no old copy any more; or everybody has seen
@@ -57,11 +69,8 @@ static bool feed_settled(int origin)
     if (world.tainted[origin] && frozen != 0)
         return ended || (frozen == nodes && phase != EPOCH_FETCHING &&
                          phase != EPOCH_REPLACING && phase != EPOCH_BEGINNING);
-    /* What only a restored HQ had of it is gone. */
-    if (ended && world.restored[0])
-        return true;
     if (ended)
-        return different == 0 && stands_at_its_end(origin);
+        return end_is_lost(origin) || (different == 0 && stands_at_its_end(0, origin));
     return different == 0 && !world.nodes[origin].node->recovering &&
            feed_at(origin, origin)->replica.feed.tier[0].seq != 0;
 }
@@ -98,7 +107,7 @@ static bool all_current(int index)
         const int origin = sim_node_of(feed->replica.feed.origin);
 
         if (state != (sim_is_shut_out(origin) ? STATE_REVOKED : STATE_CURRENT) &&
-            !world.tainted[origin] && !(sim_is_shut_out(origin) && world.restored[0]))
+            !world.tainted[origin] && !end_is_lost(origin))
             return false;
     }
     return true;

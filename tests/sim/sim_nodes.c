@@ -398,6 +398,15 @@ void sim_move_hq(void)
     sim_start(world.plan.nodes);
 }
 
+void sim_move_back(void)
+{
+    world.hq_moved = false;
+    if (world.node_count == world.plan.nodes)
+        return;
+    sim_stop(world.plan.nodes);
+    world.nodes[world.plan.nodes].restart_at_ms = 0;
+}
+
 static bool is_copied(int index)
 {
     for (size_t i = 0; i < world.plan.action_count; i++)

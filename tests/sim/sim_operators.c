@@ -349,14 +349,14 @@ static void let_in_again(int index)
 
 static void ask_hq(const char *command, int index)
 {
+    const int hq = world.hq_moved ? world.plan.nodes : 0; /* the one that all meet */
     struct mp_writer writer;
 
-    /* Nor does anybody ask the one that nobody meets. */
-    if (world.nodes[0].node == NULL || world.hq_moved)
+    if (world.nodes[hq].node == NULL)
         return;
     sim_begin_request(&writer, command, 1);
     mp_write_key_text(&writer, "chapter", world.nodes[index].code);
-    (void)ask(0, ASKED_OTHER, &writer);
+    (void)ask(hq, ASKED_OTHER, &writer);
     sim_trace("%s %s", command, world.nodes[index].code);
 }
 

@@ -297,6 +297,18 @@ static void draw_places(struct drawing *drawing)
         (void)add_at(drawing, ACTION_REKEY, node, load_ms / 4, load_ms);
 }
 
+/* All meet a copy of HQ, and perhaps HQ itself again before the faults stop. */
+static void draw_second_hq(struct drawing *drawing)
+{
+    struct sim_plan *plan = drawing->plan;
+    int64_t moved_ms;
+
+    draw_older_state(drawing, ACTION_MOVE, 0);
+    moved_ms = plan->actions[plan->action_count - 1].at_ms;
+    if (chance(drawing, 40))
+        add_at(drawing, ACTION_MOVE, 0, moved_ms, plan->load_ms + 1)->b = 1;
+}
+
 static void draw_operators(struct drawing *drawing)
 {
     struct sim_plan *plan = drawing->plan;
@@ -315,7 +327,7 @@ static void draw_operators(struct drawing *drawing)
     if (has(plan, FAULT_HQ_COPY))
         draw_older_state(drawing, ACTION_RESTORE, 0);
     if (has(plan, FAULT_HQ_TWICE) && !(plan->faults >> FAULT_CLONE & 1))
-        draw_older_state(drawing, ACTION_MOVE, 0);
+        draw_second_hq(drawing);
     if (has(plan, FAULT_ROLLBACK))
         draw_older_state(drawing, ACTION_ROLLBACK,
                          chance(drawing, 30) ? 0 : any_chapter(drawing));

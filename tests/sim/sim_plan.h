@@ -117,7 +117,8 @@ enum sim_fault { SIM_FAULT_TABLE(SIM_FAULT_ENUM) FAULT_COUNT };
     X(SUSPEND, "suspend", "HQ suspends chapter a")                                             \
     X(RESUME, "resume", "HQ lets it go on")                                                    \
     X(REVOKE, "revoke", "HQ revokes chapter a")                                                \
-    X(MOVE, "move", "all meet a daemon with the copy of HQ, while HQ goes on alone")
+    X(MOVE, "move",                                                                            \
+      "all meet a daemon with the copy of HQ, while HQ goes on alone (b = 1: HQ again)")
 
 #define SIM_ACTION_ENUM(name, text, meaning) ACTION_##name,
 enum sim_action_kind { SIM_ACTION_TABLE(SIM_ACTION_ENUM) ACTION_COUNT };

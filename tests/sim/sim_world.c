@@ -278,7 +278,10 @@ static void act(const struct sim_action *action)
         sim_roll_back(action->a, value);
         break;
     case ACTION_MOVE:
-        sim_move_hq();
+        if (action->b == 1)
+            sim_move_back();
+        else
+            sim_move_hq();
         break;
     default:
         sim_operate(action);
@@ -293,11 +296,7 @@ static void heal(void)
 {
     world.healing = true;
     memset(world.cut, 0, sizeof world.cut);
-    world.hq_moved = false;
-    if (world.node_count > world.plan.nodes) {
-        sim_stop(world.plan.nodes);
-        world.nodes[world.plan.nodes].restart_at_ms = 0;
-    }
+    sim_move_back();
     for (int i = 0; i < world.plan.nodes; i++) {
         struct sim_node *sim = &world.nodes[i];
 
