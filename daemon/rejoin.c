@@ -153,6 +153,16 @@ static enum status leave_former(struct rejoin *rejoin)
     return status;
 }
 
+/* HQ held tier hq further than tier federation, where it closed: what did not change in between
+ * is the closed state's. */
+static bool is_ahead(const struct feed *feed)
+{
+    const struct feed_mark *marks = feed->tier;
+
+    return marks[TIER_HQ].epoch == marks[TIER_FEDERATION].epoch &&
+           marks[TIER_HQ].seq > marks[TIER_FEDERATION].seq && feed->freeze == FREEZE_NONE;
+}
+
 /* Both tiers stand at the closed head under one number; tier hq is what there is of it. */
 static enum status unite(struct rejoin *rejoin)
 {
@@ -164,7 +174,7 @@ static enum status unite(struct rejoin *rejoin)
     enum status status;
 
     roster_term_of(node, node->code, &term);
-    rejoin->same_line = feed_on_line(feed, &feed->tier[TIER_HQ], &term);
+    rejoin->same_line = feed_on_line(feed, &feed->tier[TIER_HQ], &term) || is_ahead(feed);
     if (rejoin->hq == rejoin->federation &&
         memcmp(feed->tier[TIER_HQ].hash, feed->tier[TIER_FEDERATION].hash, HASH_SIZE) == 0)
         return look_at_rows(rejoin); /* it has both already */

@@ -133,6 +133,14 @@ bool feed_epoch_leaps(const struct feed_mark *mark, const struct feed_term *term
     return epoch > from && epoch - from > EPOCH_LEAP_MAX;
 }
 
+/* HQ closes each tier where it stands: its own tier hq an origin takes back from beyond the
+ * closed head, too, though it is part of no state then. */
+static bool is_taken_back(const struct feed *feed, enum tier tier, const struct feed_term *term,
+                          const struct head *head)
+{
+    return tier == TIER_HQ && feed->recovering && head->seq > term->closed_seq;
+}
+
 /* From an epoch to the next one a delta may lead; from a longer way back only the whole. */
 static bool crosses(const struct feed *feed, const struct feed_mark *mine,
                     const struct feed_term *term, const struct head *head)
@@ -150,7 +158,8 @@ enum feed_verdict feed_judge(const struct feed *feed, enum tier tier,
     if (head->epoch > term->epoch ||
         (head->epoch == term->epoch && head->instance != term->instance))
         return FEED_LATER_EPOCH;
-    if (feed_is_closed_off(term, head->epoch, head->seq, head->hash))
+    if (feed_is_closed_off(term, head->epoch, head->seq, head->hash) &&
+        !is_taken_back(feed, tier, term, head))
         return FEED_CLOSED_EPOCH;
     if (term->ended && !BUG(ENDED_TAKEN) &&
         feed_compare(head->epoch, head->seq, term->until_epoch, term->until_seq) > 0)

@@ -272,9 +272,6 @@ uint64_t sim_held_by_others(int index)
     /* Of HQ's own tier hq nobody else holds anything: the copy has what it has. */
     if (index == 0)
         return world.backup_seq[0];
-    /* Tier hq beyond the head at which HQ closes does not lead on, and is not taken back. */
-    if (seen->mark[1].seq > seen->mark[0].seq)
-        return 0;
     return seen->mark[0].seq < seen->mark[1].seq ? seen->mark[0].seq : seen->mark[1].seq;
 }
 

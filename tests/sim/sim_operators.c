@@ -306,11 +306,8 @@ static void lose_disk(int index)
 {
     struct sim_node *sim = &world.nodes[index];
 
-    /* Where HQ is behind, its tier hq may go ahead of the head at which it closes; and where
-     * its word comes late or garbled, the epoch may begin without it. */
-    const bool doubtful =
-        world.nodes[0].seen[index].mark[0].seq < sim->seen[index].mark[0].seq ||
-        (world.plan.faults & FAULTS_OF_PACKETS) != 0;
+    /* Where HQ's word comes late or garbled, the epoch may begin without it. */
+    const bool doubtful = (world.plan.faults & FAULTS_OF_PACKETS) != 0;
 
     sim_stop(index);
     sim_doubt_promises(index, doubtful ? 0 : sim_held_by_others(index));

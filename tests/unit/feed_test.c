@@ -249,6 +249,30 @@ static void test_fetched_back(void **state)
     assert_false(feed.replacing);
 }
 
+/* HQ had more of tier hq than of tier federation where it closed: the origin takes it back. */
+static void test_tier_hq_beyond_the_closed_head(void **state)
+{
+    const struct feed_term second = {
+        .epoch = 2, .instance = 7, .closed_seq = 4, .closed_hash = { 4 }
+    };
+    struct feed feed = feed_at(4);
+    const struct feed_mark *other = NULL;
+    const struct head beyond = head_of(1, 5, 6, 0, 0);
+    const struct head beside = head_of(1, 3, 4, 0, 1);
+
+    (void)state;
+    assert_int_equal(feed_judge(&feed, TIER_HQ, &second, &beyond, 0, &other),
+                     FEED_CLOSED_EPOCH);
+    feed.recovering = true;
+    assert_int_equal(feed_judge(&feed, TIER_HQ, &second, &beyond, 0, &other), FEED_EXTENDS);
+    feed_go_back(&feed, TIERS_HQ);
+    assert_int_equal(feed_judge(&feed, TIER_HQ, &second, &beyond, 0, &other), FEED_EXTENDS);
+    assert_int_equal(feed_judge(&feed, TIER_HQ, &second, &beside, 0, &other),
+                     FEED_CLOSED_EPOCH);
+    assert_int_equal(feed_judge(&feed, TIER_FEDERATION, &second, &beyond, 0, &other),
+                     FEED_CLOSED_EPOCH);
+}
+
 static void test_frozen_until_the_next_epoch(void **state)
 {
     struct feed feed = feed_at(5);
@@ -478,6 +502,7 @@ int main(void)
         cmocka_unit_test(test_fetched_back),
         cmocka_unit_test(test_heads_beside_the_line),
         cmocka_unit_test(test_closed_heads),
+        cmocka_unit_test(test_tier_hq_beyond_the_closed_head),
         cmocka_unit_test(test_a_long_way_back),
         cmocka_unit_test(test_replacing_is_of_one_tier),
         cmocka_unit_test(test_what_a_frozen_feed_takes),
