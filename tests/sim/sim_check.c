@@ -88,7 +88,8 @@ static void check_may_sign(const struct sim_node *sim, int origin, const struct 
         world.now_ms - sim->started_ms < SIGN_WAIT_MS)
         sim_fail("%s signs before anybody said hello", sim->code);
     if (!world.restored[origin] || sim->clone || mark->epoch > newest_epoch(origin) ||
-        world.plan.faults & FAULTS_OF_PACKETS)
+        world.plan.faults & FAULTS_OF_PACKETS || nobody_could_tell(origin, mark->epoch) ||
+        world.has_former_key[origin]) /* its roster may not know the key of what it is shown */
         return;
     for (size_t i = 0; i < node->link_count; i++) {
         const struct link *link = &node->links[i];

@@ -233,8 +233,9 @@ static uint32_t stored_value(const struct node *node, struct store_txn *txn,
 {
     struct store_feed feed;
     struct store_row row;
-    struct slice private_map;
+    struct slice private_map = SLICE_NONE;
     uint32_t value = 0;
+    bool live = false;
 
     *out_note = 0;
     if (store_get_private(txn, op->id, &private_map) == OK)
@@ -243,9 +244,12 @@ static uint32_t stored_value(const struct node *node, struct store_txn *txn,
         store_get_row(txn, feed.tier[0].number, op->id, &row) != OK)
         return 0;
     for (int tier = 0; tier < TIERS_PUBLISHED && value == 0; tier++)
-        if ((row.tiers & (1u << tier)) && !value_is_removal(row.value[tier]))
+        if ((row.tiers & (1u << tier)) && !value_is_removal(row.value[tier])) {
             value = number_in(row.value[tier], "name", "name ");
-    return value;
+            live = true;
+        }
+    /* After a lost disk a field may go nowhere, until its chapter has set how far. */
+    return value == 0 && live ? number_in(private_map, "name", "name ") : value;
 }
 
 static bool kept(const struct sim_op *op, uint32_t value, size_t from)

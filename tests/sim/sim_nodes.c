@@ -389,6 +389,8 @@ void sim_move_hq(void)
     doubt_all_restored();
     world.restored[0] = true;
     world.hq_moved = true;
+    for (int i = 0; i < world.plan.nodes; i++)
+        world.nodes[i].held_of_me[0] = 0; /* the copy may not have it */
     world.hits[FAULT_HQ_TWICE]++;
     world.node_count = world.plan.nodes + 1;
     sim_network_lose_listener(0);
