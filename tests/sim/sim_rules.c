@@ -285,6 +285,36 @@ static bool keys_settled(const struct node *node)
     return (!node->keys->has_next || node->is_hq) && !node->keys->must_show;
 }
 
+static bool has_link_with(const struct node *node, const char *code)
+{
+    for (size_t i = 0; i < node->link_count; i++)
+        if (node->links[i].greeted && node->links[i].peer != NO_PEER &&
+            strcmp(node->peers[node->links[i].peer]->code, code) == 0)
+            return true;
+    return false;
+}
+
+/* Does somebody keep a state of a closed epoch that its origin, which is offered it, has not
+ * taken up?  What comes of it may change everything once more. */
+static bool keeps_surplus(const struct node *node)
+{
+    CLEANUP(store_abort) struct store_txn txn = { 0 };
+    struct store_kept kept = { .origin = "" };
+    bool found = false;
+
+    if (!node->surplus->kept || store_begin_read(node->store, &txn) != OK)
+        return false;
+    for (enum status status = store_next_kept(&txn, NULL, &kept); status == OK && !found;
+         status = store_next_kept(&txn, &kept, &kept)) {
+        const int origin = sim_node_of(kept.origin);
+
+        found = (kept.tiers & TIERS_FEDERATION) && !(kept.tiers & KEPT_MANUAL) &&
+                !world.tainted[origin] && !sim_is_shut_out(origin) &&
+                has_link_with(node, kept.origin);
+    }
+    return found;
+}
+
 bool sim_rules_settled(void)
 {
     for (int i = 0; i < world.plan.nodes; i++) {
@@ -292,6 +322,8 @@ bool sim_rules_settled(void)
         const struct roster_node *place = roster_find(world.nodes[0].node, world.nodes[i].code);
 
         if (place != NULL && place->entry.state == CHAPTER_SUSPENDED)
+            return false;
+        if (!sim_is_shut_out(i) && keeps_surplus(node))
             return false;
         if (!sim_is_shut_out(i) && !world.tainted[i] &&
             (node->disclosure->reached_plus_one != 0 || !keys_settled(node)))
@@ -314,7 +346,9 @@ void sim_explain_rules(void)
                       node->code, (int)node->phase,
                       (unsigned long long)node->disclosure->reached_plus_one,
                       node->keys->has_next, node->keys->must_show, keys_in_force(node),
-                      sim_is_shut_out(i) ? ", shut out" : "",
+                      sim_is_shut_out(i)    ? ", shut out"
+                      : keeps_surplus(node) ? ", surplus"
+                                            : "",
                       world.disk_is_gone[i] ? ", without a disk" : "");
     }
     for (size_t i = 0; i < world.op_count; i++)
