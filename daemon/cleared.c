@@ -273,6 +273,23 @@ static bool drop_builds(struct node *node)
     return busy;
 }
 
+/* An answer that was asked for before the horizon moved may still bring what it passed. */
+static bool awaits_answer(struct node *node)
+{
+    struct store_txn *txn = node_reading(node);
+
+    for (size_t i = 0; txn != NULL && i < node->replica.feed_count; i++) {
+        const struct node_feed *feed = node->feeds[i];
+        struct store_cleared now;
+        bool news = false;
+
+        if ((feed->replica.pull[0].active || feed->replica.pull[1].active) &&
+            state_of_feed(node, feed, &now) && is_news(txn, &now, &news) == OK && news)
+            return true;
+    }
+    return txn == NULL;
+}
+
 static bool holds_snapshot(const struct node *node)
 {
     for (const struct job *job = node->jobs; job != NULL; job = job->next)
@@ -289,8 +306,9 @@ void cleared_prepare(struct node *node)
         tell_hq(node);
     if (erasure->compact_at_ms == 0 || node_now(node) < erasure->compact_at_ms)
         return;
-    erasure->ready = !drop_builds(node) && !node->sweep_more && !holds_snapshot(node) &&
-                     erasure->purge_from == 0 && !control_backup_runs(node);
+    erasure->ready = !drop_builds(node) && !node->sweep_more && !awaits_answer(node) &&
+                     !holds_snapshot(node) && erasure->purge_from == 0 &&
+                     !control_backup_runs(node);
     if (!erasure->ready)
         erasure->compact_at_ms = node_now(node) + COMPACT_BUSY_MS;
 }
