@@ -262,6 +262,20 @@ void sim_check_rules(int index)
 
 static struct erase_report report; /* the last one */
 
+/* Of whom a second daemon has run that one may have confirmed. */
+static bool only_second_confirmed(const struct sim_op *op)
+{
+    CLEANUP(store_abort) struct store_txn txn = { 0 };
+    const char *code = world.nodes[world.plan.nodes].code;
+    const struct sim_node *sim;
+
+    if (code[0] == '\0')
+        return false;
+    sim = &world.nodes[sim_node_of(code)];
+    return sim->node != NULL && !sim_is_shut_out(sim_node_of(code)) &&
+           store_begin_read(sim->node->store, &txn) == OK && !says_cleared(&txn, sim, op);
+}
+
 static bool everybody_confirmed(struct sim_op *op)
 {
     struct node *node = world.nodes[op->origin].node;
@@ -276,7 +290,7 @@ static bool everybody_confirmed(struct sim_op *op)
         return false;
     op->erasure = ERASED;
     op->erased_at = report.seq;
-    return report.waiting_count == 0;
+    return report.waiting_count == 0 && !only_second_confirmed(op);
 }
 
 static bool keys_settled(const struct node *node)
