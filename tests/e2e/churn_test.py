@@ -312,7 +312,8 @@ def federation():
     f = Proxied(SEED)
     f.proxy.lossy = LOST
     f.proxy.name_dialler = lambda addresses: who_dialled(
-        addresses, {n.process.pid: n.code for n in f.nodes.values() if n.process is not None})
+        addresses, {p.pid: n.code for n in list(f.nodes.values())
+                    if (p := n.process) is not None})  # the proxy's thread asks
     return f
 
 
