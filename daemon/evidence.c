@@ -109,7 +109,9 @@ bool sync_roster_is_older(const struct node *node, const struct head *head)
     const struct feed_mark *roster =
         &node->feeds[node_feed_index(node, "hq")]->replica.feed.tier[TIER_FEDERATION];
 
-    return feed_compare(head->roster_epoch, head->roster_seq, roster->epoch, roster->seq) > 0;
+    /* What of it came in this turn is in force after its commit. */
+    return node->roster_changed ||
+           feed_compare(head->roster_epoch, head->roster_seq, roster->epoch, roster->seq) > 0;
 }
 
 static void on_single_head(struct node *node, uint32_t peer, struct slice envelope,

@@ -26,7 +26,8 @@ void sync_show_void_heads(struct node *node, const struct link *link);
 void sync_own_head(struct node *node, uint64_t epoch, uint64_t seq);
 /* A head of HQ that is older than the roster of the token that this chapter joined with. */
 bool sync_below_floor(const struct node *node, const struct head *head);
-/* The origin signed it standing at a newer roster than mine: its key may have changed. */
+/* The origin signed it standing at a newer roster than the one in force here: its key may have
+ * changed. */
 bool sync_roster_is_older(const struct node *node, const struct head *head);
 /* Within the roster's limits for that feed?  Notes it for status if not. */
 bool sync_within_quota(struct node *node, uint32_t feed, const struct head *head);

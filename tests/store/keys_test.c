@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 /* keys_test.c - whose word changes a signing key, and whose does not. */
 #include "daemon/recovery.h"
+#include "daemon/replication.h"
 #include "daemon/write.h"
 #include "tests/store/node_fixture.h"
 
@@ -319,6 +320,33 @@ static void test_recovery_key_on_paper(void **state)
     assert_status(identity_parse_recovery(text, &back), INVALID);
 }
 
+/* The roster that came in this very turn is not read yet, nor are the keys that it names. */
+static void test_keys_of_a_roster_that_is_not_read(void **state)
+{
+    struct hq *hq = *state;
+    struct node *node = hq->node;
+    const struct feed_mark *roster =
+        &node->feeds[node_feed_index(node, "hq")]->replica.feed.tier[TIER_FEDERATION];
+    const struct sign_key key = fresh();
+    struct roster_entry entry = { .code = "fr", .name = "fr", .epoch = 1, .instance = 1 };
+    struct head head = { .origin = "fr", .epoch = 1, .instance = 1, .seq = 1 };
+
+    monotonic_ms += SIGN_WAIT_MS;
+    memcpy(entry.sign_key, key.public_key, KEY_SIZE);
+    randombytes_buf(entry.curve_key, KEY_SIZE);
+    assert_ok(write_roster(node, &entry));
+    assert_ok(write_seal(node));
+    head.roster_epoch = roster->epoch;
+    head.roster_seq = roster->seq;
+    assert_null(roster_find(node, "fr"));
+    assert_true(sync_roster_is_older(node, &head));
+    turns(hq, 1);
+    assert_non_null(roster_find(node, "fr"));
+    assert_false(sync_roster_is_older(node, &head));
+    head.roster_seq++;
+    assert_true(sync_roster_is_older(node, &head));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -328,6 +356,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_chapter_at_hq, hq_new, hq_free),
         cmocka_unit_test_setup_teardown(test_the_former_key_ends, hq_new, hq_free),
         cmocka_unit_test_setup_teardown(test_the_former_key_of_a_closed_epoch, hq_new, hq_free),
+        cmocka_unit_test_setup_teardown(test_keys_of_a_roster_that_is_not_read, hq_new,
+                                        hq_free),
         cmocka_unit_test_setup_teardown(test_stopped_in_between, hq_new, hq_free),
         cmocka_unit_test_setup_teardown(test_stopped_before, hq_new, hq_free),
         cmocka_unit_test_setup_teardown(test_recovery_key_on_paper, hq_new, hq_free),
