@@ -7,8 +7,8 @@
 #include "proto/bug.h"
 
 #define CLAIM_FAILURES_MAX                                                                     \
-    3 /* then a peer's claim is worth nothing until it says hello again */
-#define RECOUNT_FAILURES 4
+    3                      /* then a peer's claim is worth nothing until it says hello again */
+#define RECOUNT_FAILURES 4 /* after so many each, rows are counted anew */
 
 /* xorshift64*: jitter needs no more, and a seed repeats it. */
 static uint64_t jitter(struct replica *replica, uint64_t below)
@@ -423,7 +423,8 @@ static void on_mismatch(struct replica *replica, const struct replica_input *inp
         if (!has_mismatched(state, input->peer) && state->mismatches < MISMATCH_PEERS_MAX)
             state->mismatch_peer[state->mismatches++] = input->peer;
         /* Rows that were sound may be damaged since: after some failures count them anew. */
-        if ((!state->counted || state->failures % RECOUNT_FAILURES == RECOUNT_FAILURES - 1) &&
+        if ((!state->counted || (input->answer && state->failures != 0 &&
+                                 state->failures % RECOUNT_FAILURES == 0)) &&
             feed->feed.tier[tier].seq != 0)
             recount |= 1u << tier;
         /* What comes unasked marks its sender; it must not hold off what I ask for. */
