@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -43,6 +44,17 @@ static void *share(size_t size)
     return memory;
 }
 
+/* None may hang.  Time of the processor: on a busy machine a run may take long. */
+static void limit_time(int seconds)
+{
+    const struct itimerval limit = { .it_value = { .tv_sec = seconds } };
+
+    if (setitimer(ITIMER_PROF, &limit, NULL) != 0) {
+        perror("setitimer");
+        exit(2);
+    }
+}
+
 /* --- one run apart ------------------------------------------------------------------------ */
 
 void sim_run_apart(const struct sim_plan *plan, struct sim_outcome *out_outcome)
@@ -56,7 +68,7 @@ void sim_run_apart(const struct sim_plan *plan, struct sim_outcome *out_outcome)
     memset(shared, 0, sizeof *shared);
     fflush(stdout);
     if ((pid = fork()) == 0) {
-        alarm(60);
+        limit_time(60);
         sim_run_plan(plan, false);
         memcpy(shared->failure, world.failure, sizeof shared->failure);
         shared->kind = world.failure_kind;
@@ -134,7 +146,7 @@ static void work(const struct sim_batch *batch, struct worker *worker, double be
     while (!over(batch, worker, began_s)) {
         worker->seed = worker->next;
         worker->next += (uint64_t)batch->jobs;
-        alarm(nodes_of(batch, worker->seed) > 12 ? 3600 : 20); /* none may hang */
+        limit_time(nodes_of(batch, worker->seed) > 12 ? 3600 : 20);
         run_one(batch, worker);
     }
 }
