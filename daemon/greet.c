@@ -373,8 +373,8 @@ static void on_hello(struct node *node, struct link *link, struct slice message)
     node->counters.hellos++;
     first = !link->greeted;
     link->greeted = true;
-    /* Before what they sign; and again with each answer: the first may have been lost. */
-    if ((first && !link->dialled) || !hello.reply)
+    /* Before what they sign; and again with each later one: the first may have been lost. */
+    if (!first || !link->dialled || !hello.reply)
         keys_greet(node, link);
     while (wire_next_entry(&hello.entries, &entry)) {
         named_itself |= strcmp(entry.origin, hello.code) == 0;
