@@ -133,9 +133,9 @@ struct roster_node {
 struct link {
     transport_link handle;
     bool dialled;
-    bool up;      /* a dialled one: handshake done */
-    bool denied;  /* the other side refused our key */
-    bool greeted; /* a hello came on it */
+    bool up;       /* a dialled one: handshake done */
+    bool denied;   /* the other side refused our key */
+    bool greeted;  /* a hello came on it */
     bool beat_due; /* HQ: it was greeted since HQ's last beat */
     uint8_t key[KEY_SIZE];
     uint32_t peer;        /* index into replica.peers, NO_PEER before it is known */
