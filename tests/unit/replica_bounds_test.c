@@ -283,6 +283,27 @@ static void test_ends_that_change(void **state)
     assert_false(replica_end_missed(&f->feeds[0], TIER_FEDERATION));
 }
 
+/* What a beat had proven that is not its origin's counts no more; what peers claim does. */
+static void test_proofs_that_are_taken_back(void **state)
+{
+    struct fixture *f = *state;
+    const struct replica_tier *tier = &f->feeds[0].tier[TIER_FEDERATION];
+
+    stand_at(f, 0, 3);
+    say(f, INPUT_HEARD, 0, 0, 9, 1000);
+    assert_int_equal(tier->target.seq, 9);
+    assert_int_equal(tier->behind_since_ms, 1000);
+    replica_disproved(&f->replica, 0);
+    assert_int_equal(tier->proven.seq, 0);
+    assert_int_equal(tier->target.seq, 3);
+    assert_int_equal(tier->behind_since_ms, 0);
+    say(f, INPUT_HEARD, 0, 0, 9, 2000);
+    say(f, INPUT_CLAIM, 1, 0, 7, 2000);
+    replica_disproved(&f->replica, 0);
+    assert_int_equal(tier->target.seq, 7);
+    assert_int_equal(tier->behind_since_ms, 2000);
+}
+
 int main(void)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -291,7 +312,7 @@ int main(void)
         TEST(test_unknown_requests),      TEST(test_a_chunk_prolongs_the_want),
         TEST(test_peers_that_mismatched), TEST(test_damage_without_a_target),
         TEST(test_what_is_not_fetched),   TEST(test_who_may_prove),
-        TEST(test_ends_that_change),
+        TEST(test_ends_that_change),      TEST(test_proofs_that_are_taken_back),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
