@@ -139,7 +139,7 @@ static enum exit_code run_steps(struct import *import)
         (exit_code = import_check_all(import)) != EXIT_OK)
         return exit_code;
     import->checked = true;
-    import_show_unknown(import);
+    import_show_erased_unknown(import);
     if ((exit_code = check_lapse(import)) != EXIT_OK || !import->apply)
         return exit_code;
     match_done(&import->match);

@@ -83,8 +83,8 @@ enum exit_code import_show_followed(const struct import *import) MUST_CHECK;
 void import_show_row(struct import *import, const struct csv_row *row,
                      const struct import_member *member);
 void import_show_refusal(struct import *import, const struct csv_row *row, const char *reason);
-/* The new ones may have been erased. */
-void import_show_unknown(const struct import *import);
+/* Among the new ones may be people who were erased, where this node cannot know it. */
+void import_show_erased_unknown(const struct import *import);
 void import_show_result(struct import *import);
 
 /* --- import_rejects.c: the rows for the operator to mend ---------------------------------- */

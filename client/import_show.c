@@ -145,7 +145,7 @@ void import_show_refusal(struct import *import, const struct csv_row *row, const
     print_line("%-8s line %" PRIu64 ": %s", "refused", row->line, reason);
 }
 
-void import_show_unknown(const struct import *import)
+void import_show_erased_unknown(const struct import *import)
 {
     if (import->erased_unknown && import->counts.added > 0)
         notice(import->options,

@@ -68,7 +68,7 @@
 #define META_EPOCH_FIRST "epoch_first"           /* first seq of the epoch in force */
 #define META_PROVEN_EPOCH "proven_epoch" /* HQ: the newest of its own that a head proved */
 #define META_CLOSURE "closure"           /* of HQ's own epoch: closure.h */
-#define META_RECOVERED "recovered"       /* what the operator must know: epoch.c */
+#define META_RECOVERED "recovered"       /* what the operator must know: rejoin.c */
 #define META_FLOOR_EPOCH                                                                       \
     "floor_epoch" /* roster of the token: an older one is not HQ's newest */
 #define META_FLOOR_SEQ "floor_seq"
